@@ -1,0 +1,64 @@
+"""How telemetry travels: msgpack, compressed by zstd.
+
+Bounds come before parsing: what claims to unpack to more than ``MAX_DOCUMENT_BYTES`` is
+refused unread. Kept out of the package's front door, because the client SDK needs neither
+library.
+"""
+
+from typing import Any, Final, TypeVar
+
+import msgpack
+import zstandard
+from pydantic import ValidationError
+
+from tokenflow_api._base import WireModel
+from tokenflow_api.errors import CodecError
+
+CONTENT_TYPE: Final = "application/vnd.tokenflow.telemetry+msgpack"
+MAX_ENCODED_BYTES: Final = 1 << 20
+MAX_DOCUMENT_BYTES: Final = 8 << 20
+
+WireModelT = TypeVar("WireModelT", bound=WireModel)
+
+
+def encode(document: WireModel) -> bytes:
+    """Return the document's wire form."""
+    packed: bytes = msgpack.packb(document.model_dump(mode="json"))
+    return zstandard.ZstdCompressor(level=1).compress(packed)
+
+
+def decode(data: bytes, model: type[WireModelT]) -> WireModelT:
+    """Return the document that ``data`` holds.
+
+    Raises:
+        CodecError: too large, not zstd, not msgpack, or not such a document.
+    """
+    if len(data) > MAX_ENCODED_BYTES:
+        raise CodecError(f"{len(data)} bytes are above the bound of {MAX_ENCODED_BYTES}: send fewer windows at once")
+    return _validate(_unpack(_decompress(data)), model)
+
+
+def _decompress(data: bytes) -> bytes:
+    try:
+        size = zstandard.get_frame_parameters(data).content_size
+        if size > MAX_DOCUMENT_BYTES:
+            raise CodecError(f"it unpacks to more than {MAX_DOCUMENT_BYTES} bytes: send fewer windows at once")
+        return zstandard.ZstdDecompressor().decompress(data, max_output_size=MAX_DOCUMENT_BYTES)
+    except zstandard.ZstdError as error:
+        raise CodecError(f"the body is not zstd: {error}") from error
+
+
+def _unpack(packed: bytes) -> Any:
+    try:
+        return msgpack.unpackb(packed)
+    except (ValueError, msgpack.UnpackException) as error:
+        raise CodecError(f"the body is not msgpack: {error}") from error
+
+
+def _validate(document: object, model: type[WireModelT]) -> WireModelT:
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "document"
+        raise CodecError(f"{where}: {first['msg']}") from error

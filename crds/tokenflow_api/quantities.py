@@ -1,0 +1,56 @@
+"""Durations and quantities as Kubernetes writes them, and their values in base units."""
+
+import re
+from decimal import Decimal
+from typing import Annotated, Final
+
+from pydantic import StringConstraints
+
+DURATION_PATTERN: Final = r"^([0-9]{1,5}(h|m|s|ms)){1,4}$"
+QUANTITY_PATTERN: Final = r"^[0-9]{1,12}(\.[0-9]{1,3})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
+
+Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, max_length=32)]
+"""A Go duration of hours, minutes, seconds and milliseconds, such as ``1m30s`` or ``500ms``."""
+
+Quantity = Annotated[str, StringConstraints(pattern=QUANTITY_PATTERN, max_length=24)]
+"""A Kubernetes quantity, such as ``64Mi`` or ``250m``."""
+
+_DURATION_PART: Final = re.compile(r"([0-9]+)(ms|h|m|s)")
+_SECONDS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_QUANTITY: Final = re.compile(QUANTITY_PATTERN.replace(r"(\.[0-9]{1,3})?(", r"(?:\.[0-9]{1,3})?("))
+_MULTIPLIER: Final = {
+    "": Decimal(1),
+    "m": Decimal("0.001"),
+    "k": Decimal(10) ** 3,
+    "M": Decimal(10) ** 6,
+    "G": Decimal(10) ** 9,
+    "T": Decimal(10) ** 12,
+    "Ki": Decimal(2) ** 10,
+    "Mi": Decimal(2) ** 20,
+    "Gi": Decimal(2) ** 30,
+    "Ti": Decimal(2) ** 40,
+}
+
+
+def seconds(duration: str) -> float:
+    """Return a Go duration in seconds.
+
+    Raises:
+        ValueError: it is not a duration of the form ``1m30s``.
+    """
+    if not re.fullmatch(DURATION_PATTERN, duration):
+        raise ValueError(f"{duration!r} is not a duration: write hours, minutes, seconds or ms, such as 1m30s")
+    return sum(int(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(duration))
+
+
+def amount(quantity: str) -> Decimal:
+    """Return a Kubernetes quantity in base units (bytes for sizes, cores for CPU).
+
+    Raises:
+        ValueError: it is not a quantity of the form ``64Mi``.
+    """
+    match = _QUANTITY.fullmatch(quantity)
+    if match is None:
+        raise ValueError(f"{quantity!r} is not a quantity: write a number with an optional suffix, such as 64Mi")
+    suffix = match.group(1) or ""
+    return Decimal(quantity.removesuffix(suffix)) * _MULTIPLIER[suffix]

@@ -1,0 +1,1 @@
+"""The client SDK: follows the hints of a policy."""

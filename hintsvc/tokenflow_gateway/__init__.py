@@ -1,0 +1,1 @@
+"""The gateway: an OpenAI-compatible proxy that paces streams by hints."""

@@ -1,0 +1,1 @@
+"""The operator: observes, plans and executes what the custom resources ask for."""
