@@ -1,0 +1,1 @@
+"""End-to-end: a real cluster, real links, a demo and benchmarks."""

@@ -1,0 +1,2 @@
+// Package tools pins the module that containerd is built from.
+package tools
