@@ -1,0 +1,58 @@
+# The two that matter: make demo, make test.
+PYTHON ?= /usr/bin/python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: help demo test lint check format images cluster cluster-down generate lock clean
+
+help: ## show this
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+demo: $(STAMP) ## apply a policy on a real cluster and watch it pace a stream (CLUSTER=existing|kind|bare)
+	$(BIN)/python -m e2e.demo $(if $(CLUSTER),--cluster $(CLUSTER))
+
+test: $(STAMP) lint ## everything that CI runs
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+lint: $(STAMP) ## style, types, layers, generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tokenflow_api.crdgen --check
+
+format: $(STAMP) ## put the code into its form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+images: $(STAMP) ## build all images
+	$(BIN)/python -m e2e.images
+
+cluster: $(STAMP) ## bring up three nodes on this machine
+	$(BIN)/python -m e2e.cluster up
+
+cluster-down: $(STAMP) ## take them away
+	$(BIN)/python -m e2e.cluster down
+
+generate: $(STAMP) ## write the CRDs from the models
+	$(BIN)/python -m tokenflow_api.crdgen
+
+lock: $(STAMP) ## resolve all dependencies anew, with hashes
+	@for pair in tests:dev operator:operator agent:agent hintsvc:hintsvc,gateway; do \
+	  folder=$${pair%%:*}; extras=$${pair#*:}; \
+	  $(BIN)/python -m uv pip compile --quiet pyproject.toml $$(echo $$extras | sed 's/[^,]*/--extra &/g; s/,/ /g') \
+	    $$([ $$folder = tests ] || echo --constraints tests/requirements.lock) \
+	    --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	    --output-file $$folder/requirements.lock; \
+	done
+
+clean: ## remove what was made here
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# bcc is a package of the distribution (python3-bpfcc), so the environment sees the system's packages.
+$(STAMP): pyproject.toml tests/requirements.lock
+	$(PYTHON) -m venv --system-site-packages $(VENV)
+	$(BIN)/pip install --quiet --require-hashes -r tests/requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@

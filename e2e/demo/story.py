@@ -1,0 +1,119 @@
+"""What happened in one run of the reader, and whether the hint followed the link."""
+
+import json
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Final
+
+from e2e.reader.metrics import Arrival, Figures, figures
+
+FALLEN: Final = 0.6
+"""Share of the clear rate that the hint must fall below while the link is bad."""
+RESTORED: Final = 0.9
+"""Share of the clear rate that it must come back to."""
+INFLATED: Final = 2.0
+"""Factor by which the eBPF round-trip time must grow while the link is bad."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HintSample:
+    """A hint as the reader got it, at ``at`` seconds of its clock."""
+
+    at: float
+    tokens_per_second: float
+    health: float
+    state: str
+    rtt_us: float | None
+    retransmit_ratio: float | None
+    seen_by_agent: bool
+
+
+@dataclass(kw_only=True, slots=True)
+class Story:
+    """All that the reader printed, in order."""
+
+    phases: dict[str, float] = field(default_factory=dict)
+    hints: list[HintSample] = field(default_factory=list)
+    arrivals: list[Arrival] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def add(self, line: str) -> None:
+        """Take in one line of the reader."""
+        match json.loads(line):
+            case {"at": float(at), "phase": str(name)}:
+                self.phases[name] = at
+            case {"at": float(at), "hint": dict(hint)}:
+                self.hints.append(_hint(at, hint))
+            case {"at": float(at), "tokens": int(tokens), "stream": int(stream), "bytes": int(size)}:
+                self.arrivals.append(Arrival(at=at, stream=stream, tokens=tokens, size=size))
+            case {"error": str(words)} | {"hint_error": str(words)}:
+                self.errors.append(words)
+
+    def window(self, start: str, end: str) -> tuple[float, float]:
+        """Return the time between two phases; the last sample where the second did not come."""
+        last = max((a.at for a in self.arrivals), default=0.0)
+        return self.phases.get(start, last), self.phases.get(end, last)
+
+    def hints_in(self, start: str, end: str) -> list[HintSample]:
+        """Return the hints between the start of two phases."""
+        low, high = self.window(start, end)
+        return [hint for hint in self.hints if low <= hint.at < high]
+
+    def figures_in(self, start: str, end: str) -> Figures:
+        """Return what the reader saw between the start of two phases."""
+        low, high = self.window(start, end)
+        return figures([a for a in self.arrivals if low <= a.at < high], until=high)
+
+
+def _hint(at: float, hint: dict[str, Any]) -> HintSample:
+    signals = hint.get("signals", {})
+    return HintSample(
+        at=at,
+        tokens_per_second=hint["tokens_per_second"],
+        health=hint["health"],
+        state=hint["state"],
+        rtt_us=signals.get("rtt_us"),
+        retransmit_ratio=signals.get("retransmit_ratio"),
+        seen_by_agent="agent" not in hint.get("missing", []),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """Something that must hold for the demo to have shown what it promises."""
+
+    text: str
+    holds: bool
+
+
+def verdict(story: Story) -> list[Claim]:
+    """Judge whether eBPF saw the link go bad, and whether the hint went down with it and came back."""
+    clear = story.hints_in("clear", "degraded")
+    bad = story.hints_in("degraded", "recovery")
+    after = story.hints_in("recovery", "end")
+    clear_rate = max((h.tokens_per_second for h in clear), default=0.0)
+    low_rate = min((h.tokens_per_second for h in bad), default=clear_rate)
+    end_rate = after[-1].tokens_per_second if after else 0.0
+    clear_rtt = [h.rtt_us for h in clear if h.seen_by_agent and h.rtt_us]
+    bad_rtt = [h.rtt_us for h in bad if h.seen_by_agent and h.rtt_us]
+    return [
+        Claim(text="the agents' eBPF saw the reader's path", holds=bool(clear_rtt and bad_rtt)),
+        Claim(
+            text=f"the round-trip time grew at least {INFLATED:g} times",
+            holds=bool(clear_rtt and bad_rtt) and max(bad_rtt) >= INFLATED * min(clear_rtt),
+        ),
+        Claim(
+            text="retransmits were seen",
+            holds=max((h.retransmit_ratio or 0.0 for h in bad if h.seen_by_agent), default=0.0) > 0.0,
+        ),
+        Claim(
+            text=f"the hint fell: {clear_rate:.0f} to {low_rate:.0f} tokens/s", holds=low_rate <= FALLEN * clear_rate
+        ),
+        Claim(text=f"the hint came back: {end_rate:.0f} tokens/s", holds=end_rate >= RESTORED * clear_rate > 0.0),
+        Claim(text="tokens arrived in every phase", holds=_tokens_throughout(story)),
+    ]
+
+
+def _tokens_throughout(story: Story) -> bool:
+    names = ("clear", "degraded", "recovery", "end")
+    return all(story.figures_in(start, end).tokens > 0 for start, end in pairwise(names))
