@@ -1,0 +1,34 @@
+"""What becomes of a hint that nobody renews."""
+
+from typing import Final
+
+from tokenflow_api.hints import Hint, PathState, Source
+
+DRIFT_S: Final = 10.0
+"""Time that an expired hint takes to reach the fallback rate."""
+
+
+def drifted(hint: Hint, *, age_s: float, ttl_s: float, fallback: float) -> Hint:
+    """Return what is left of ``hint`` at that age: itself while it may be trusted, then ever more the fallback.
+
+    The rate moves linearly over ``DRIFT_S``, so that readers see no jump when the hint service goes or comes
+    back: never to zero, and never as if the path were saturated.
+
+    Args:
+        hint: the hint as it was computed.
+        age_s: seconds since then.
+        ttl_s: seconds that it may be trusted.
+        fallback: tokens per second where nothing is known.
+    """
+    if age_s <= ttl_s:
+        return hint
+    share = min(1.0, (age_s - ttl_s) / DRIFT_S)
+    rate = hint.tokens_per_second + (fallback - hint.tokens_per_second) * share
+    return hint.model_copy(
+        update={
+            "tokens_per_second": rate,
+            "source": Source.FALLBACK,
+            "state": PathState.DEGRADED,
+            "reasons": ["HintExpired"],
+        }
+    )

@@ -1,0 +1,35 @@
+"""The hint service's own figures, under the names that users know."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry()
+
+REQUESTS = Counter("hint_server_request_count", "Requests answered.", ["route", "status"], registry=REGISTRY)
+LATENCY = Histogram(
+    "hint_server_latency_ms",
+    "Time to answer, in milliseconds.",
+    ["route"],
+    buckets=(0.25, 0.5, 1, 2, 5, 10, 25, 50, 100, 250, 1000),
+    registry=REGISTRY,
+)
+BATCHES = Counter(
+    "tokenflow_ingest_batches",
+    "Telemetry batches by outcome: stored, duplicate, rejected, failed.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+UNREADABLE = Counter(
+    "tokenflow_unreadable_batches", "Stored batches that the leader could not decode.", registry=REGISTRY
+)
+STORE_ERRORS = Counter(
+    "tokenflow_store_errors", "Failures to reach Redis, by the task that met them.", ["task"], registry=REGISTRY
+)
+OVERWRITTEN = Counter("tokenflow_stream_overwritten", "Snapshots that a slow subscriber never got.", registry=REGISTRY)
+LEADER = Gauge("tokenflow_leader", "1 while this replica computes the hints.", registry=REGISTRY)
+GENERATION = Gauge("tokenflow_config_generation", "Generation of the policy that is served.", registry=REGISTRY)
+CONFIG_REJECTED = Counter("tokenflow_config_rejected", "Runtime configs refused whole.", registry=REGISTRY)
+SUBSCRIBERS = Gauge("tokenflow_subscribers", "Open hint streams.", registry=REGISTRY)
+HEALTH = Gauge("tokenflow_health_ratio", "Health of all paths together, 0 to 1.", registry=REGISTRY)
+TENANT_RATE = Gauge(
+    "tokenflow_hint_tokens_per_second", "Rate that one stream may run at.", ["tenant"], registry=REGISTRY
+)

@@ -1,0 +1,172 @@
+"""A replica as a whole: its tasks, its listeners, and how it leaves."""
+
+import asyncio
+import logging
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from tokenflow_api.hints import Replica
+from tokenflow_api.runtime import RuntimeConfig
+from tokenflow_hintsvc import metrics
+from tokenflow_hintsvc.access import Doorkeeper
+from tokenflow_hintsvc.api import Service, application, metrics_application
+from tokenflow_hintsvc.configuration import ConfigSource, Configuration, follow, offer_file
+from tokenflow_hintsvc.errors import StoreError
+from tokenflow_hintsvc.leader import Leader
+from tokenflow_hintsvc.store import Store
+from tokenflow_hintsvc.tokens import KeySource, TokenVerifier
+from tokenflow_hintsvc.view import View
+
+_log = logging.getLogger(__name__)
+
+ACKNOWLEDGE_S: Final = 1.0
+RECONNECT_S: Final = 0.5
+ANNOUNCE_S: Final = 1.0
+"""Time that a leaving replica still serves, so that load balancers notice."""
+SHUTDOWN_S: Final = 10.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """How a replica is set up.
+
+    Attributes:
+        name: of this replica, unique in its policy.
+        redis_url: where the shared state is.
+        runtime_file: mounted copy of the runtime config.
+        tenants_directory: a directory of API keys per tenant.
+        host: address to listen on.
+        port: of the API.
+        metrics_port: of the metrics.
+    """
+
+    name: str
+    redis_url: str
+    runtime_file: Path
+    tenants_directory: Path
+    host: str = "0.0.0.0"  # noqa: S104 - it serves the pod's network
+    port: int = 8080
+    metrics_port: int = 9090
+
+
+async def serve(settings: Settings, *, source: ConfigSource | None, keys: KeySource) -> None:
+    """Run a replica until SIGTERM or SIGINT, then drain.
+
+    Args:
+        settings: how it is set up.
+        source: live source of the runtime config; ``None`` serves the file alone.
+        keys: of the issuer of service-account tokens.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    configuration = Configuration()
+    offer_file(configuration, settings.runtime_file)
+    async with asyncio.TaskGroup() as tasks:
+        watching = tasks.create_task(follow(configuration, source, name="watch")) if source else None
+        waiting = tasks.create_task(stop.wait())
+        arriving = tasks.create_task(configuration.arrived.wait())
+        await asyncio.wait({waiting, arriving}, return_when=asyncio.FIRST_COMPLETED)
+        arriving.cancel()
+        waiting.cancel()
+        if configuration.current is not None and not stop.is_set():
+            await _serve_policy(settings, configuration, configuration.current, keys=keys, stop=stop)
+        if watching:
+            watching.cancel()
+
+
+async def _serve_policy(
+    settings: Settings, configuration: Configuration, config: RuntimeConfig, *, keys: KeySource, stop: asyncio.Event
+) -> None:
+    store = Store(settings.redis_url, policy_uid=config.uid)
+    view = View()
+    leader = Leader(name=settings.name, store=store, configuration=configuration)
+    draining = asyncio.Event()
+    changed = asyncio.Event()
+    configuration.on_change(view.announce)
+    configuration.on_change(lambda _: changed.set())
+    service = Service(
+        store=store,
+        configuration=configuration,
+        view=view,
+        leader=leader,
+        doorkeeper=Doorkeeper(verifier=TokenVerifier(keys), tenants_directory=settings.tenants_directory),
+        draining=draining,
+    )
+    runners = [
+        await _listen(application(service), settings.host, settings.port),
+        await _listen(metrics_application(), settings.host, settings.metrics_port),
+    ]
+    _log.info("serving", extra={"port": settings.port, "replica": settings.name})
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            working = [
+                tasks.create_task(leader.run()),
+                tasks.create_task(_follow_snapshots(store, view)),
+                tasks.create_task(_acknowledge(store, configuration, settings.name, changed)),
+            ]
+            await stop.wait()
+            _log.info("draining")
+            for task in working:
+                task.cancel()
+        await leader.resign()
+        draining.set()
+        await asyncio.sleep(ANNOUNCE_S)
+        await _withdraw(store, settings.name)
+    finally:
+        for runner in runners:
+            await runner.cleanup()
+        await store.close()
+
+
+async def _listen(app: web.Application, host: str, port: int) -> web.AppRunner:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+    await runner.setup()
+    await web.TCPSite(runner, host, port, backlog=4096).start()
+    return runner
+
+
+async def _follow_snapshots(store: Store, view: View) -> None:
+    """Take in what the leader publishes, for ever; meanwhile the last snapshot is served as it drifts."""
+    while True:
+        try:
+            async for snapshot in store.snapshots():
+                if snapshot is not None:
+                    view.accept(snapshot)
+        except StoreError as error:
+            metrics.STORE_ERRORS.labels("follow").inc()
+            _log.warning("snapshots are out of reach", extra={"reason": str(error)})
+        await asyncio.sleep(RECONNECT_S)
+
+
+async def _acknowledge(store: Store, configuration: Configuration, name: str, changed: asyncio.Event) -> None:
+    """Say which generation is served: at once when it changes, and again and again."""
+    while True:
+        config = configuration.current
+        if config is not None:
+            try:
+                await store.acknowledge(
+                    Replica(name=name, generation=config.generation, at_unix_ms=time.time_ns() // 1_000_000)
+                )
+            except StoreError as error:
+                metrics.STORE_ERRORS.labels("acknowledge").inc()
+                _log.warning("the generation cannot be acknowledged", extra={"reason": str(error)})
+        try:
+            async with asyncio.timeout(ACKNOWLEDGE_S):
+                await changed.wait()
+        except TimeoutError:
+            continue
+        changed.clear()
+
+
+async def _withdraw(store: Store, name: str) -> None:
+    try:
+        await store.withdraw(name)
+    except StoreError as error:
+        _log.warning("this replica's acknowledgement runs out by itself", extra={"reason": str(error)})
