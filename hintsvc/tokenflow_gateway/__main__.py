@@ -1,0 +1,57 @@
+"""``tokenflow-gateway``: the OpenAI-compatible gateway of one PacingPolicy."""
+
+import argparse
+import asyncio
+import os
+import socket
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from tokenflow_api import logs
+from tokenflow_gateway.server import Settings, serve
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tokenflow-gateway", description=__doc__)
+    parser.add_argument("--version", action="version", version=version("tokenflow-operator"))
+    env = os.environ.get
+    parser.add_argument(
+        "--runtime-file",
+        type=Path,
+        default=env("TOKENFLOW_RUNTIME_FILE", "/etc/tokenflow/runtime/runtime.json"),
+        help="mounted copy of the runtime config",
+    )
+    parser.add_argument("--hint-url", default=env("TOKENFLOW_HINT_URL", "http://localhost:8080"))
+    parser.add_argument(
+        "--token-file", type=Path, default=env("TOKENFLOW_TOKEN_FILE", "/var/run/secrets/tokenflow/token")
+    )
+    parser.add_argument("--tenants-dir", type=Path, default=env("TOKENFLOW_TENANTS_DIR", "/etc/tokenflow/tenants"))
+    parser.add_argument("--namespace", default=env("TOKENFLOW_NAMESPACE", env("POD_NAMESPACE", "default")))
+    parser.add_argument("--pod-name", default=env("POD_NAME", socket.gethostname()))
+    parser.add_argument("--port", type=int, default=int(env("TOKENFLOW_PORT", "8000")))
+    parser.add_argument("--metrics-port", type=int, default=int(env("TOKENFLOW_METRICS_PORT", "9090")))
+    parser.add_argument("--log-level", choices=["Debug", "Info", "Warning", "Error"], default="Info")
+    return parser
+
+
+def main() -> int:
+    """Run the command line."""
+    arguments = _parser().parse_args()
+    logs.configure(component="gateway", level=arguments.log_level)
+    settings = Settings(
+        pod_namespace=arguments.namespace,
+        pod_name=arguments.pod_name,
+        runtime_file=arguments.runtime_file,
+        hint_url=arguments.hint_url,
+        token_file=arguments.token_file,
+        tenants_directory=arguments.tenants_dir,
+        port=arguments.port,
+        metrics_port=arguments.metrics_port,
+    )
+    asyncio.run(serve(settings))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""The exceptions of the gateway, each an answer in OpenAI's form."""
+
+import json
+
+
+class GatewayError(Exception):
+    """A request that the gateway answers itself.
+
+    Attributes:
+        status: HTTP status.
+        kind: OpenAI's error type, such as ``invalid_request_error``.
+        code: word that programs can go by.
+        param: the field at fault, empty when none is.
+    """
+
+    status = 500
+    kind = "api_error"
+    code = "internal_error"
+    retry_after_s: int | None = None
+
+    def __init__(self, message: str, *, param: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+
+    def body(self) -> str:
+        """Return the answer's body."""
+        error = {"message": self.message, "type": self.kind, "param": self.param or None, "code": self.code}
+        return json.dumps({"error": error})
+
+
+class InvalidRequestError(GatewayError):
+    """The body is not a request."""
+
+    status = 400
+    kind = "invalid_request_error"
+    code = "invalid_request"
+
+
+class TooLargeError(GatewayError):
+    """The body is above the policy's bound."""
+
+    status = 413
+    kind = "invalid_request_error"
+    code = "request_too_large"
+
+
+class UnauthorizedError(GatewayError):
+    """The caller is no tenant that we know."""
+
+    status = 401
+    kind = "authentication_error"
+    code = "invalid_api_key"
+
+
+class ModelNotFoundError(GatewayError):
+    """No upstream serves the model."""
+
+    status = 404
+    kind = "invalid_request_error"
+    code = "model_not_found"
+
+
+class TooManyStreamsError(GatewayError):
+    """The tenant has as many streams open as it may."""
+
+    status = 429
+    kind = "rate_limit_exceeded"
+    code = "too_many_streams"
+    retry_after_s = 1
+
+
+class UpstreamError(GatewayError):
+    """The upstream is out of reach."""
+
+    status = 502
+    code = "upstream_unreachable"
+
+
+class UpstreamTimeoutError(GatewayError):
+    """The upstream took too long."""
+
+    status = 504
+    code = "upstream_timeout"
+
+
+class NotReadyError(GatewayError):
+    """The gateway has no config yet."""
+
+    status = 503
+    code = "not_ready"
+    retry_after_s = 1

@@ -1,0 +1,104 @@
+"""Reports the streams' windows to the hint service, as the agents report theirs."""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import aiohttp
+
+from tokenflow_api.codec import CONTENT_TYPE, encode
+from tokenflow_api.telemetry import Reporter, StreamWindows, TelemetryBatch
+from tokenflow_client import Backoff
+from tokenflow_gateway import metrics
+
+_log = logging.getLogger(__name__)
+
+WINDOW_S: Final = 1.0
+MAX_WAITING: Final = 60
+"""Batches kept while the hint service is away; beyond that the oldest are dropped, and counted."""
+_TIMEOUT_S: Final = 2.0
+
+
+@dataclass(kw_only=True, slots=True)
+class StreamReporter:
+    """Sends a batch per window.
+
+    Attributes:
+        url: base URL of the hint service.
+        node: name of this gateway pod.
+        token: called for the bearer token.
+        observe: called for the windows that started at the given Unix time in milliseconds.
+    """
+
+    url: str
+    node: str
+    token: Callable[[], str]
+    observe: Callable[[int], StreamWindows]
+    _boot_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    _sequence: int = 0
+    _waiting: deque[TelemetryBatch] = field(default_factory=deque)
+
+    async def run(self) -> None:
+        """Observe and send, for ever."""
+        arrived = asyncio.Event()
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S)) as session,
+            asyncio.TaskGroup() as tasks,
+        ):
+            tasks.create_task(self._observe(arrived))
+            tasks.create_task(self._send(session, arrived))
+
+    async def _observe(self, arrived: asyncio.Event) -> None:
+        due = time.monotonic()
+        while True:
+            due += WINDOW_S
+            started = time.time_ns() // 1_000_000
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            rows = self.observe(started)
+            self._sequence += 1
+            if len(self._waiting) >= MAX_WAITING:
+                self._waiting.popleft()
+                metrics.REPORTS.labels("dropped").inc()
+            self._waiting.append(
+                TelemetryBatch(
+                    reporter=Reporter.GATEWAY,
+                    node=self.node,
+                    boot_id=self._boot_id,
+                    sequence=self._sequence,
+                    sent_at_unix_ms=time.time_ns() // 1_000_000,
+                    window_ms=round(WINDOW_S * 1000),
+                    streams=rows,
+                )
+            )
+            arrived.set()
+
+    async def _send(self, session: aiohttp.ClientSession, arrived: asyncio.Event) -> None:
+        backoff = Backoff()
+        while True:
+            await arrived.wait()
+            arrived.clear()
+            while self._waiting:
+                batch = self._waiting[0]
+                try:
+                    await self._post(session, batch)
+                except (aiohttp.ClientError, TimeoutError) as error:
+                    metrics.REPORTS.labels("failed").inc()
+                    _log.warning("windows wait: the hint service is out of reach", extra={"reason": str(error)})
+                    await asyncio.sleep(backoff.failed())
+                    continue
+                backoff.succeeded()
+                metrics.REPORTS.labels("sent").inc()
+                if self._waiting and self._waiting[0] is batch:
+                    self._waiting.popleft()
+
+    async def _post(self, session: aiohttp.ClientSession, batch: TelemetryBatch) -> None:
+        headers = {"Authorization": f"Bearer {self.token()}", "Content-Type": CONTENT_TYPE}
+        async with session.post(f"{self.url}/v1/telemetry", data=encode(batch), headers=headers) as answer:
+            if answer.status >= 400:  # noqa: PLR2004 - HTTP's errors
+                words = (await answer.text())[:300]
+                raise aiohttp.ClientError(f"{answer.status}: {words}")

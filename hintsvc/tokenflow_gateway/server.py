@@ -1,0 +1,127 @@
+"""The gateway as a whole: its tasks, its listeners, and how it leaves."""
+
+import asyncio
+import logging
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from tokenflow_client import HintFollower
+from tokenflow_gateway.app import Proxy, application, metrics_application
+from tokenflow_gateway.configuration import Configuration
+from tokenflow_gateway.reporter import StreamReporter
+from tokenflow_gateway.upstreams import UpstreamClient
+
+_log = logging.getLogger(__name__)
+
+ANNOUNCE_S: Final = 1.0
+"""Time that a leaving gateway still takes requests, so that load balancers notice."""
+DRAIN_S: Final = 60.0
+"""Time that running streams have to end."""
+_POLL_S: Final = 0.1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """How a gateway is set up.
+
+    Attributes:
+        pod_namespace: namespace of this pod.
+        pod_name: name of this pod.
+        runtime_file: mounted copy of the runtime config.
+        hint_url: base URL of the hint service.
+        token_file: projected token for the hint service.
+        tenants_directory: a directory of API keys per tenant.
+        host: address to listen on.
+        port: of the API.
+        metrics_port: of the metrics.
+    """
+
+    pod_namespace: str
+    pod_name: str
+    runtime_file: Path
+    hint_url: str
+    token_file: Path
+    tenants_directory: Path
+    host: str = "0.0.0.0"  # noqa: S104 - it serves the pod's network
+    port: int = 8000
+    metrics_port: int = 9090
+
+    def token(self) -> str:
+        """Return the projected token, read anew each time because the kubelet renews it; empty without one."""
+        try:
+            return self.token_file.read_text().strip()
+        except OSError as error:
+            _log.warning("no token for the hint service", extra={"path": str(self.token_file), "reason": str(error)})
+            return ""
+
+
+async def serve(settings: Settings) -> None:
+    """Run a gateway until SIGTERM or SIGINT, then let its streams end."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    configuration = Configuration(settings.runtime_file)
+    configuration.read()
+    follower = HintFollower(
+        settings.hint_url,
+        token=settings.token,
+        on_config=lambda config: configuration.offer(config, source="hint service"),
+    )
+    async with UpstreamClient() as upstreams:
+        proxy = Proxy(
+            configuration=configuration,
+            follower=follower,
+            upstreams=upstreams,
+            tenants_directory=settings.tenants_directory,
+            pod_namespace=settings.pod_namespace,
+            pod_name=settings.pod_name,
+            port=settings.port,
+            draining=asyncio.Event(),
+        )
+        reporter = StreamReporter(
+            url=settings.hint_url.rstrip("/"), node=settings.pod_name, token=settings.token, observe=proxy.observe
+        )
+        runners = [
+            await _listen(application(proxy), settings.host, settings.port),
+            await _listen(metrics_application(), settings.host, settings.metrics_port),
+        ]
+        _log.info("serving", extra={"port": settings.port})
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                working = [
+                    tasks.create_task(follower.run()),
+                    tasks.create_task(reporter.run()),
+                    tasks.create_task(configuration.reread()),
+                ]
+                await stop.wait()
+                await _drain(proxy)
+                for task in working:
+                    task.cancel()
+        finally:
+            for runner in runners:
+                await runner.cleanup()
+
+
+async def _drain(proxy: Proxy) -> None:
+    proxy.draining.set()
+    _log.info("draining", extra={"streams": len(proxy.streams)})
+    await asyncio.sleep(ANNOUNCE_S)
+    try:
+        async with asyncio.timeout(DRAIN_S):
+            while proxy.streams:  # noqa: ASYNC110 - streams end one by one, without an event for the last
+                await asyncio.sleep(_POLL_S)
+    except TimeoutError:
+        _log.warning("streams are cut off", extra={"streams": len(proxy.streams)})
+
+
+async def _listen(app: web.Application, host: str, port: int) -> web.AppRunner:
+    # A reader that leaves cancels its handler, and so the upstream's request.
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, handler_cancellation=True)
+    await runner.setup()
+    await web.TCPSite(runner, host, port, backlog=4096).start()
+    return runner
