@@ -1,0 +1,65 @@
+"""Asks a policy's hint service for the state of its cluster."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+from pydantic import ValidationError
+
+from tokenflow_api.hints import ClusterView
+from tokenflow_operator.errors import HintServiceRefusedError, HintServiceUnreachableError
+from tokenflow_operator.keys import Key
+
+_TIMEOUT_S: Final = 2.0
+_MAX_BYTES: Final = 16 << 20
+_REFUSED: Final = (401, 403)
+
+
+class HintService:
+    """The hint services of all policies."""
+
+    def __init__(self, *, session: aiohttp.ClientSession, url_of: Callable[[Key], str], token_file: Path) -> None:
+        """Use a session.
+
+        Args:
+            session: owned by the caller.
+            url_of: base URL of a policy's hint service.
+            token_file: the projected token, read anew for each request because the kubelet renews it.
+        """
+        self._session = session
+        self._url_of = url_of
+        self._token_file = token_file
+
+    async def view(self, policy: Key) -> ClusterView:
+        """Return the state of the policy's hint service.
+
+        Raises:
+            HintServiceRefusedError: it does not accept the token.
+            HintServiceUnreachableError: it did not answer in time, or not with such a document.
+        """
+        url = f"{self._url_of(policy)}/v1/cluster"
+        try:
+            headers = {"Authorization": f"Bearer {self._token_file.read_text().strip()}"}
+            async with asyncio.timeout(_TIMEOUT_S), self._session.get(url, headers=headers) as response:
+                body = await _bounded(response)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise HintServiceUnreachableError(str(error) or type(error).__name__) from error
+        if response.status in _REFUSED:
+            raise HintServiceRefusedError(f"{response.status} {response.reason}")
+        if not response.ok:
+            raise HintServiceUnreachableError(f"{response.status} {response.reason}")
+        try:
+            return ClusterView.model_validate_json(body)
+        except ValidationError as error:
+            raise HintServiceUnreachableError(f"not a cluster view: {error.error_count()} errors") from error
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(1 << 16):
+        body += chunk
+        if len(body) > _MAX_BYTES:
+            raise HintServiceUnreachableError(f"its answer is above {_MAX_BYTES} bytes")
+    return bytes(body)

@@ -1,0 +1,20 @@
+"""What the operator counts."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+RECONCILES: Final = Counter("tokenflow_operator_reconciles", "Reconcile passes by kind and result.", ["kind", "result"])
+RECONCILE_SECONDS: Final = Histogram(
+    "tokenflow_operator_reconcile_seconds",
+    "Duration of a reconcile pass.",
+    ["kind"],
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+WRITES: Final = Counter(
+    "tokenflow_operator_writes", "Successful writes to the Kubernetes API.", ["verb", "kind", "subresource"]
+)
+QUEUE_DEPTH: Final = Gauge("tokenflow_operator_queue_depth", "Keys that wait for a worker.")
+EVENTS_SUPPRESSED: Final = Counter("tokenflow_operator_events_suppressed", "Repeated Events that were not written.")
+EVENTS_FAILED: Final = Counter("tokenflow_operator_events_failed", "Events that the Kubernetes API did not take.")
+RESYNCS: Final = Counter("tokenflow_operator_resyncs", "Listings of all resources by result.", ["result"])

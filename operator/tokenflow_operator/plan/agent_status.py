@@ -1,0 +1,99 @@
+"""What is said of a TelemetryAgent."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from tokenflow_api.hints import NodeReport
+from tokenflow_api.telemetry import SignalState
+from tokenflow_api.telemetry_agent import BackendCount, DegradedNode
+from tokenflow_operator.kube.kinds import DAEMON_SET
+from tokenflow_operator.kube.objects import Manifest, ObjectRef
+from tokenflow_operator.plan import names
+from tokenflow_operator.plan.pods import pod_problems
+from tokenflow_operator.plan.reasons import Problem, Reason, Severity
+from tokenflow_operator.plan.runtime import MAX_POLICIES_PER_AGENT, policies_of
+from tokenflow_operator.snapshot import AgentSnapshot
+
+_MAX_LISTED: Final = 64
+_NAMED: Final = 3
+
+
+def daemon_set_of(snapshot: AgentSnapshot) -> Manifest | None:
+    """Return the agent's DaemonSet once its controller has seen its present spec."""
+    daemon_set = snapshot.cluster.children.get(ObjectRef(DAEMON_SET.kind, names.agent(snapshot.agent.key.name)))
+    if daemon_set is None:
+        return None
+    seen = daemon_set.get("status", {}).get("observedGeneration", 0)
+    return daemon_set if seen >= daemon_set["metadata"].get("generation", 1) else None
+
+
+def agent_problems(snapshot: AgentSnapshot) -> Iterator[Problem]:
+    """Yield what is not as the resource asks for."""
+    yield from pod_problems(snapshot.cluster.pods, namespace=snapshot.agent.key.namespace)
+    yield from _rollout(snapshot)
+    beyond = policies_of(snapshot.agent, snapshot.policies)[MAX_POLICIES_PER_AGENT:]
+    if beyond:
+        left_out = ", ".join(policy.key.name for policy in beyond)
+        message = (
+            f"more than {MAX_POLICIES_PER_AGENT} policies name this agent, so that nothing is delivered to {left_out}:"
+            " let them name another TelemetryAgent"
+        )
+        yield Problem(reason=Reason.TOO_MANY_POLICIES, severity=Severity.DEGRADED, message=message)
+    degraded = degraded_nodes(snapshot)
+    if degraded:
+        named = "; ".join(f"{node.name}: {node.message or node.reason}" for node in degraded[:_NAMED])
+        message = f"{len(degraded)} nodes are read in part: {named}: see status.degradedNodes"
+        yield Problem(reason=Reason.NODES_DEGRADED, severity=Severity.DEGRADED, message=message)
+
+
+def _rollout(snapshot: AgentSnapshot) -> Iterator[Problem]:
+    name = names.agent(snapshot.agent.key.name)
+    daemon_set = daemon_set_of(snapshot)
+    if daemon_set is None:
+        message = f"DaemonSet {name} is being set up"
+        yield Problem(reason=Reason.AGENTS_STARTING, severity=Severity.PROGRESSING, message=message)
+        return
+    status = daemon_set["status"]
+    desired = status.get("desiredNumberScheduled", 0)
+    updated, ready = status.get("updatedNumberScheduled", 0), status.get("numberReady", 0)
+    if desired == 0:
+        message = "no node matches spec.nodeSelector and spec.tolerations: widen them, or label the nodes to measure"
+        yield Problem(reason=Reason.NO_MATCHING_NODES, severity=Severity.BLOCKING, message=message)
+    elif min(updated, ready) < desired:
+        message = f"DaemonSet {name}: {updated} of {desired} nodes have the present revision, {ready} are ready"
+        yield Problem(reason=Reason.AGENTS_STARTING, severity=Severity.PROGRESSING, message=message)
+
+
+def node_reports(snapshot: AgentSnapshot) -> list[NodeReport]:
+    """Return the newest report of each node of this agent, over all policies, by node."""
+    newest: dict[str, NodeReport] = {}
+    for state in snapshot.hint_services:
+        for report in state.view.nodes if state.view else ():
+            known = newest.get(report.node)
+            if report.agent == snapshot.agent.key.name and (known is None or known.at_unix_ms < report.at_unix_ms):
+                newest[report.node] = report
+    return [report for _, report in sorted(newest.items())]
+
+
+def backends(snapshot: AgentSnapshot) -> list[BackendCount]:
+    """Return on how many nodes each signal is read in which way."""
+    counts = Counter(
+        f"{signal.name}/{signal.backend}"
+        for report in node_reports(snapshot)
+        for signal in report.signals
+        if signal.state is SignalState.ACTIVE
+    )
+    return [BackendCount(name=name, nodes=nodes) for name, nodes in sorted(counts.items())[:_MAX_LISTED]]
+
+
+def degraded_nodes(snapshot: AgentSnapshot) -> list[DegradedNode]:
+    """Return the nodes on which a signal cannot be read as asked for, with the reasons."""
+    nodes = []
+    for report in node_reports(snapshot):
+        degraded = [signal for signal in report.signals if signal.state is SignalState.DEGRADED]
+        if degraded:
+            message = "; ".join(f"{signal.name}: {signal.message or signal.reason}" for signal in degraded)
+            reason = degraded[0].reason or "SignalDegraded"
+            nodes.append(DegradedNode(name=report.node, reason=reason, message=message[:1024]))
+    return nodes[:_MAX_LISTED]

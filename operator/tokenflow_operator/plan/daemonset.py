@@ -1,0 +1,114 @@
+"""The objects of a TelemetryAgent: as little privilege as reading the kernel takes."""
+
+from typing import Any, Final
+
+from tokenflow_api.meta import Toleration, TolerationOperator
+from tokenflow_api.runtime import AGENT_CONFIG_KEY
+from tokenflow_api.telemetry import AgentConfig
+from tokenflow_api.telemetry_agent import AgentSecurity, TelemetryAgentSpec
+from tokenflow_operator.kube.kinds import DAEMON_SET
+from tokenflow_operator.kube.objects import Manifest
+from tokenflow_operator.plan import names
+from tokenflow_operator.plan.objects import (
+    Owner,
+    config_volume,
+    confined,
+    container_ports,
+    field_env,
+    http_probe,
+    mount,
+    resources,
+    token_mount,
+    token_volume,
+)
+from tokenflow_operator.settings import Images
+
+COMPONENT: Final = "agent"
+CAPABILITIES: Final = ("BPF", "PERFMON", "SYS_PTRACE")
+_PORTS: Final = {"metrics": names.AGENT_PORT}
+_ANY_TAINT: Final = (Toleration(operator=TolerationOperator.EXISTS),)
+_CGROUPS: Final = "/host/sys/fs/cgroup"
+_POD_LOGS: Final = "/host/var/log/pods"
+_FLUSH_S: Final = 30
+_COMPILE_S: Final = 120
+"""Seconds that compiling the probes may take on a busy node."""
+
+
+def agent_objects(owner: Owner, spec: TelemetryAgentSpec, config: AgentConfig, images: Images) -> tuple[Manifest, ...]:
+    """Render a TelemetryAgent."""
+    name = names.agent(owner.key.name)
+    return (
+        owner.service_account(name, COMPONENT),
+        owner.config_map(name, COMPONENT, key=AGENT_CONFIG_KEY, document=config.model_dump_json(exclude_none=True)),
+        owner.object(DAEMON_SET, name, COMPONENT, spec=_daemon_set(owner, spec, images)),
+    )
+
+
+def _daemon_set(owner: Owner, spec: TelemetryAgentSpec, images: Images) -> Manifest:
+    pod = {
+        "serviceAccountName": names.agent(owner.key.name),
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "priorityClassName": "system-node-critical",
+        "nodeSelector": {"kubernetes.io/os": "linux", **spec.node_selector},
+        "tolerations": [t.model_dump(mode="json", exclude_none=True) for t in spec.tolerations or _ANY_TAINT],
+        "terminationGracePeriodSeconds": _FLUSH_S,
+        "securityContext": {"runAsUser": 0, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [_container(spec, images)],
+        "volumes": [
+            config_volume("config", names.agent(owner.key.name)),
+            token_volume(),
+            _host_path("cgroup", "/sys/fs/cgroup"),
+            _host_path("tracing", "/sys/kernel/tracing"),
+            _host_path("pod-logs", "/var/log/pods"),
+            {"name": "tmp", "emptyDir": {}},
+        ],
+    }
+    unavailable = f"{spec.rollout.max_unavailable_percent}%"
+    return {
+        "selector": {"matchLabels": owner.selector(COMPONENT)},
+        "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": unavailable, "maxSurge": 0}},
+        "template": {"metadata": {"labels": owner.labels(COMPONENT)}, "spec": pod},
+    }
+
+
+def _container(spec: TelemetryAgentSpec, images: Images) -> Manifest:
+    return {
+        "name": COMPONENT,
+        "image": spec.image or images.agent,
+        "imagePullPolicy": images.pull_policy,
+        "command": ["tokenflow-agent"],
+        "args": [
+            f"--config-file={names.AGENT_DIR}/{AGENT_CONFIG_KEY}",
+            f"--token-file={names.TOKEN_FILE}",
+            f"--cgroup-root={_CGROUPS}",
+            f"--pod-logs={_POD_LOGS}",
+            f"--port={names.AGENT_PORT}",
+        ],
+        "env": field_env(TOKENFLOW_NODE="spec.nodeName", POD_NAME="metadata.name", POD_NAMESPACE="metadata.namespace"),
+        "ports": container_ports(_PORTS),
+        "startupProbe": http_probe("/healthz", "metrics", period_s=2, failures=_COMPILE_S // 2),
+        "livenessProbe": http_probe("/healthz", "metrics", period_s=10, failures=3),
+        "readinessProbe": http_probe("/readyz", "metrics", period_s=2, failures=2),
+        "resources": resources(spec.resources, requests={"cpu": "100m", "memory": "128Mi"}, limits={"memory": "256Mi"}),
+        "securityContext": _security_context(spec.security),
+        "volumeMounts": [
+            mount("config", names.AGENT_DIR),
+            token_mount(),
+            mount("cgroup", _CGROUPS),
+            mount("tracing", "/sys/kernel/tracing"),
+            mount("pod-logs", _POD_LOGS),
+            mount("tmp", "/tmp", read_only=False),  # noqa: S108 - the container's own
+        ],
+    }
+
+
+def _security_context(security: AgentSecurity) -> dict[str, Any]:
+    if security is AgentSecurity.PRIVILEGED:
+        return {"privileged": True, "readOnlyRootFilesystem": True}
+    return confined(add=CAPABILITIES)
+
+
+def _host_path(name: str, path: str) -> Manifest:
+    # No type: a path that a node lacks takes away its own signal, not the pod.
+    return {"name": name, "hostPath": {"path": path, "type": ""}}

@@ -1,0 +1,74 @@
+"""The objects of a policy's gateway. It has no access to the Kubernetes API."""
+
+from typing import Final
+
+from tokenflow_api.pacing_policy import PacingPolicySpec
+from tokenflow_api.runtime import RUNTIME_KEY
+from tokenflow_operator.kube.kinds import DEPLOYMENT
+from tokenflow_operator.kube.objects import Manifest
+from tokenflow_operator.plan import names, replicated
+from tokenflow_operator.plan.objects import Owner, config_volume, mount, resources, token_mount, token_volume
+from tokenflow_operator.settings import Images
+
+COMPONENT: Final = "gateway"
+_DRAIN_S: Final = 60
+"""Seconds that streams have to end by themselves."""
+
+
+def gateway_objects(owner: Owner, spec: PacingPolicySpec, images: Images) -> tuple[Manifest, ...]:
+    """Render the gateway of a policy."""
+    name = names.gateway(owner.key.name)
+    return (
+        owner.service_account(name, COMPONENT),
+        owner.service(name, COMPONENT, replicated.PORTS | {"http": names.GATEWAY_PORT}),
+        owner.object(DEPLOYMENT, name, COMPONENT, spec=_deployment(owner, spec, images)),
+    )
+
+
+def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images) -> Manifest:
+    policy = owner.key.name
+    tenant_volumes, tenant_mounts = replicated.tenant_keys(spec.tenants)
+    container = {
+        "name": COMPONENT,
+        "image": images.hintsvc,
+        "imagePullPolicy": images.pull_policy,
+        "command": ["tokenflow-gateway"],
+        "args": [
+            f"--runtime-file={names.RUNTIME_DIR}/{RUNTIME_KEY}",
+            f"--hint-url=http://{names.hintsvc(policy)}:{names.HINT_PORT}",
+            f"--token-file={names.TOKEN_FILE}",
+            f"--tenants-dir={names.TENANTS_DIR}",
+            f"--port={names.GATEWAY_PORT}",
+            f"--metrics-port={names.METRICS_PORT}",
+        ],
+        "env": replicated.pod_identity(),
+        "resources": resources(
+            spec.gateway.resources,
+            requests={"cpu": "100m", "memory": "96Mi"},
+            limits={"memory": "512Mi"},
+        ),
+        "volumeMounts": [
+            mount("runtime", names.RUNTIME_DIR),
+            token_mount(),
+            *tenant_mounts,
+            mount("tmp", "/tmp", read_only=False),  # noqa: S108 - the container's own
+        ],
+        **replicated.serving(names.GATEWAY_PORT),
+    }
+    return replicated.deployment(
+        labels=owner.labels(COMPONENT),
+        selector=owner.selector(COMPONENT),
+        replicas=spec.gateway.replicas,
+        pod={
+            "serviceAccountName": names.gateway(policy),
+            "automountServiceAccountToken": False,
+            "terminationGracePeriodSeconds": _DRAIN_S,
+            "containers": [container],
+            "volumes": [
+                config_volume("runtime", names.runtime(policy)),
+                token_volume(),
+                *tenant_volumes,
+                replicated.SCRATCH,
+            ],
+        },
+    )

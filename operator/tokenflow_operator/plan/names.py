@@ -1,0 +1,80 @@
+"""Names, ports and paths that the rendered objects share with the programs in them."""
+
+from typing import Final
+
+from tokenflow_api.pacing_policy import Redis
+from tokenflow_operator.keys import Key
+from tokenflow_operator.kube.kinds import (
+    CONFIG_MAP,
+    DAEMON_SET,
+    DEPLOYMENT,
+    ROLE,
+    ROLE_BINDING,
+    SERVICE,
+    SERVICE_ACCOUNT,
+)
+from tokenflow_operator.kube.objects import ObjectRef
+
+HINT_PORT: Final = 8080
+GATEWAY_PORT: Final = 8000
+REDIS_PORT: Final = 6379
+METRICS_PORT: Final = 9090
+AGENT_PORT: Final = 9435
+
+RUNTIME_DIR: Final = "/etc/tokenflow/runtime"
+AGENT_DIR: Final = "/etc/tokenflow/agent"
+TENANTS_DIR: Final = "/etc/tokenflow/tenants"
+TOKEN_DIR: Final = "/var/run/secrets/tokenflow"  # noqa: S105 - a directory
+TOKEN_FILE: Final = f"{TOKEN_DIR}/token"
+
+
+def runtime(policy: str) -> str:
+    """Return the name of the policy's ConfigMap."""
+    return f"{policy}-runtime"
+
+
+def hintsvc(policy: str) -> str:
+    """Return the name of what makes up the policy's hint service."""
+    return f"{policy}-hintsvc"
+
+
+def gateway(policy: str) -> str:
+    """Return the name of what makes up the policy's gateway."""
+    return f"{policy}-gateway"
+
+
+def redis(policy: str) -> str:
+    """Return the name of what makes up the policy's own Redis."""
+    return f"{policy}-redis"
+
+
+def agent(telemetry_agent: str) -> str:
+    """Return the name of what makes up a TelemetryAgent's workload."""
+    return f"{telemetry_agent}-agent"
+
+
+def hint_service_url(policy: Key) -> str:
+    """Return where the policy's hint service answers within the cluster."""
+    return f"http://{hintsvc(policy.name)}.{policy.namespace}.svc:{HINT_PORT}"
+
+
+def policy_children(policy: str, redis_spec: Redis) -> tuple[ObjectRef, ...]:
+    """Return all objects that a policy asks for."""
+    own_redis = (ObjectRef(SERVICE.kind, redis(policy)), ObjectRef(DEPLOYMENT.kind, redis(policy)))
+    return (
+        ObjectRef(CONFIG_MAP.kind, runtime(policy)),
+        ObjectRef(ROLE.kind, hintsvc(policy)),
+        ObjectRef(ROLE_BINDING.kind, hintsvc(policy)),
+        *(
+            ObjectRef(kind.kind, name)
+            for kind in (SERVICE_ACCOUNT, SERVICE, DEPLOYMENT)
+            for name in (hintsvc(policy), gateway(policy))
+        ),
+        *(own_redis if redis_spec.embedded is not None else ()),
+    )
+
+
+def agent_children(telemetry_agent: str) -> tuple[ObjectRef, ...]:
+    """Return all objects that a TelemetryAgent asks for."""
+    name = agent(telemetry_agent)
+    return tuple(ObjectRef(kind.kind, name) for kind in (SERVICE_ACCOUNT, CONFIG_MAP, DAEMON_SET))

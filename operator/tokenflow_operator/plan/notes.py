@@ -1,0 +1,36 @@
+"""Which Events to record: what was changed, and what turned bad or good."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from tokenflow_api.meta import Condition, ConditionStatus
+from tokenflow_operator.kube.objects import ref_of
+from tokenflow_operator.plan.changes import Changes
+from tokenflow_operator.plan.conditions import DEGRADED, READY
+from tokenflow_operator.plan.model import EventType, Note
+
+APPLIED: Final = "Applied"
+PRUNED: Final = "Pruned"
+
+
+def notes(*, changes: Changes, judged: Sequence[Condition], observed: Mapping[str, Any]) -> tuple[Note, ...]:
+    """Return the Events of this pass.
+
+    A condition is told of when its status or reason changes; the written status is the memory of what was told.
+    """
+    found = []
+    if changes.apply:
+        what = ", ".join(str(ref_of(manifest)) for manifest in changes.apply)
+        found.append(Note(type=EventType.NORMAL, reason=APPLIED, action="Apply", message=f"applied {what}"))
+    if changes.delete:
+        what = ", ".join(str(ref_of(manifest)) for manifest in changes.delete)
+        found.append(Note(type=EventType.NORMAL, reason=PRUNED, action="Delete", message=f"deleted {what}"))
+    before = {c["type"]: (c["status"], c["reason"]) for c in observed.get("conditions", [])}
+    for condition in judged:
+        told = before.get(condition.type) == (condition.status, condition.reason)
+        holds = condition.status is ConditionStatus.TRUE
+        if told or not holds or condition.type not in (READY, DEGRADED):
+            continue
+        type_ = EventType.NORMAL if condition.type == READY else EventType.WARNING
+        found.append(Note(type=type_, reason=condition.reason, action="Judge", message=condition.message))
+    return tuple(found)

@@ -1,0 +1,59 @@
+"""What a PacingPolicy asks for, and how it fares."""
+
+from typing import Any
+
+from tokenflow_api.runtime import RUNTIME_KEY
+from tokenflow_operator.kube.objects import Manifest
+from tokenflow_operator.plan import names
+from tokenflow_operator.plan.conditions import Judgement
+from tokenflow_operator.plan.gateway import gateway_objects
+from tokenflow_operator.plan.hintsvc import hintsvc_objects
+from tokenflow_operator.plan.objects import Owner
+from tokenflow_operator.plan.policy_status import policy_problems, replica_statuses, tenant_statuses
+from tokenflow_operator.plan.reasons import Problem, Reason
+from tokenflow_operator.plan.redis import redis_objects
+from tokenflow_operator.plan.runtime import runtime_config
+from tokenflow_operator.settings import Installation
+from tokenflow_operator.snapshot import PolicySnapshot
+
+
+def render_policy(snapshot: PolicySnapshot, owner: Owner, installation: Installation) -> tuple[Manifest, ...]:
+    """Render all objects of a policy."""
+    policy, images = snapshot.policy, installation.images
+    runtime = runtime_config(policy, agents=snapshot.agents, policies=snapshot.policies, operator=installation.identity)
+    document = runtime.model_dump_json(exclude_none=True)
+    own_redis = policy.spec.hint_service.redis.embedded is not None
+    return (
+        owner.config_map(names.runtime(policy.key.name), "runtime", key=RUNTIME_KEY, document=document),
+        *(redis_objects(owner, images) if own_redis else ()),
+        *hintsvc_objects(owner, policy.spec, images),
+        *gateway_objects(owner, policy.spec, images),
+    )
+
+
+def policy_judgement(snapshot: PolicySnapshot, obstacles: tuple[Problem, ...]) -> Judgement:
+    """Judge a policy, given what stands in the way of its objects."""
+    policy = snapshot.policy
+    replicas = policy.spec.hint_service.replicas
+    return Judgement(
+        generation=policy.generation,
+        problems=(*obstacles, *policy_problems(snapshot)),
+        well=Reason.SERVING,
+        summary=f"all {replicas} hint service replicas serve generation {policy.generation}",
+    )
+
+
+def policy_numbers(snapshot: PolicySnapshot) -> dict[str, Any]:
+    """Return what the policy's hint service measures and does."""
+    view = snapshot.hint_service.view
+    replicas = [replica.model_dump(mode="json") for replica in replica_statuses(snapshot)]
+    if view is None or view.snapshot is None:
+        return {"replicas": replicas}
+    hints = view.snapshot.hints
+    rates = {"tokensPerSecond": int(min(hint.tokens_per_second for hint in hints))} if hints else {}
+    return {
+        "healthPercent": round(view.snapshot.health * 100),
+        **rates,
+        "replicas": replicas,
+        "tenants": [tenant.model_dump(mode="json") for tenant in tenant_statuses(hints)],
+    }

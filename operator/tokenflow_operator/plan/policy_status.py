@@ -1,0 +1,154 @@
+"""What is said of a PacingPolicy."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Final
+
+from tokenflow_api.hints import ALL_PATHS, ClusterView, Hint
+from tokenflow_api.pacing_policy import ReplicaStatus, TenantStatus
+from tokenflow_api.quantities import seconds
+from tokenflow_operator.kube.kinds import DEPLOYMENT
+from tokenflow_operator.kube.objects import Manifest, ObjectRef
+from tokenflow_operator.plan import hintsvc, names
+from tokenflow_operator.plan.pods import component_of, is_ready, pod_problems
+from tokenflow_operator.plan.reasons import Problem, Reason, Severity
+from tokenflow_operator.snapshot import PolicySnapshot
+
+_LEAST_SILENCE_S: Final = 10.0
+"""An agent's own restart must not read as lost telemetry."""
+
+
+def policy_problems(snapshot: PolicySnapshot) -> Iterator[Problem]:
+    """Yield what is not as the policy asks for, causes before their effects."""
+    yield from _missing_agents(snapshot)
+    yield from pod_problems(snapshot.cluster.pods, namespace=snapshot.policy.key.namespace)
+    starting = list(_starting(snapshot))
+    yield from starting
+    if any(problem.reason is Reason.HINT_SERVICE_STARTING for problem in starting) and not _hintsvc_pods(snapshot):
+        return
+    yield from _hint_service(snapshot)
+
+
+def _missing_agents(snapshot: PolicySnapshot) -> Iterator[Problem]:
+    existing = {agent.key.name for agent in snapshot.agents}
+    missing = [ref.name for ref in snapshot.policy.spec.telemetry.agents if ref.name not in existing]
+    if missing:
+        message = (
+            f"spec.telemetry.agents names {', '.join(missing)}, but there is no TelemetryAgent of that name in"
+            f" namespace {snapshot.policy.key.namespace}: create it, or remove the name"
+        )
+        yield Problem(reason=Reason.AGENT_NOT_FOUND, severity=Severity.DEGRADED, message=message)
+
+
+def _starting(snapshot: PolicySnapshot) -> Iterator[Problem]:
+    policy, spec = snapshot.policy.key.name, snapshot.policy.spec
+    workloads = [
+        (Reason.HINT_SERVICE_STARTING, names.hintsvc(policy), spec.hint_service.replicas),
+        (Reason.GATEWAY_STARTING, names.gateway(policy), spec.gateway.replicas),
+    ]
+    if spec.hint_service.redis.embedded is not None:
+        workloads.insert(0, (Reason.REDIS_STARTING, names.redis(policy), 1))
+    for reason, name, wanted in workloads:
+        ready = ready_replicas(snapshot.cluster.children.get(ObjectRef(DEPLOYMENT.kind, name)))
+        if ready < wanted:
+            message = f"Deployment {name}: {ready} of {wanted} replicas are ready and up to date"
+            yield Problem(reason=reason, severity=Severity.PROGRESSING, message=message)
+
+
+def ready_replicas(deployment: Manifest | None) -> int:
+    """Return how many replicas of the Deployment's present revision are available, old ones not counted."""
+    if deployment is None:
+        return 0
+    status = deployment.get("status", {})
+    if status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 1):
+        return 0
+    updated: int = status.get("updatedReplicas", 0)
+    available: int = status.get("availableReplicas", 0)
+    surplus: int = status.get("replicas", 0) - updated
+    return max(0, min(updated, available - surplus))
+
+
+def _hintsvc_pods(snapshot: PolicySnapshot) -> list[str]:
+    pods = (pod for pod in snapshot.cluster.pods if component_of(pod) == hintsvc.COMPONENT and is_ready(pod))
+    return sorted(pod["metadata"]["name"] for pod in pods)
+
+
+def _hint_service(snapshot: PolicySnapshot) -> Iterator[Problem]:
+    state, url = snapshot.hint_service, names.hint_service_url(snapshot.policy.key)
+    if state.view is None:
+        if state.refused:
+            message = f"{url} does not accept the operator's token: {state.error}: check the grants in its log"
+            yield Problem(reason=Reason.HINT_SERVICE_REFUSED, severity=Severity.BLOCKING, message=message)
+        else:
+            message = f"{url} does not answer: {state.error}: see the logs of Deployment {_deployment(snapshot)}"
+            yield Problem(reason=Reason.HINT_SERVICE_UNREACHABLE, severity=Severity.BLOCKING, message=message)
+        return
+    yield from _acknowledgements(snapshot, state.view)
+    yield from _telemetry(snapshot, state.view)
+
+
+def _deployment(snapshot: PolicySnapshot) -> str:
+    return names.hintsvc(snapshot.policy.key.name)
+
+
+def _acknowledgements(snapshot: PolicySnapshot, view: ClusterView) -> Iterator[Problem]:
+    generation = snapshot.policy.generation
+    served = {replica.name: replica.generation for replica in view.replicas}
+    behind = [name for name in _hintsvc_pods(snapshot) if served.get(name, 0) < generation]
+    if behind:
+        message = f"generation {generation} is not yet served by {', '.join(behind)}"
+        yield Problem(reason=Reason.REPLICAS_NOT_ACKNOWLEDGED, severity=Severity.PROGRESSING, message=message)
+    if not view.leader:
+        message = (
+            "no replica leads, so that no new hints are computed: readers drift to the fallback rate:"
+            f" see whether Redis is well, and the logs of Deployment {_deployment(snapshot)}"
+        )
+        yield Problem(reason=Reason.NO_LEADER, severity=Severity.DEGRADED, message=message)
+
+
+def _telemetry(snapshot: PolicySnapshot, view: ClusterView) -> Iterator[Problem]:
+    if view.snapshot is None:
+        return
+    silence_s = max(seconds(snapshot.policy.spec.telemetry.stale_after), _LEAST_SILENCE_S)
+    oldest = view.snapshot.at_unix_ms - silence_s * 1000
+    heard = {node.agent for node in view.nodes if node.at_unix_ms >= oldest}
+    existing = {agent.key.name for agent in snapshot.agents}
+    named = [ref.name for ref in snapshot.policy.spec.telemetry.agents if ref.name in existing]
+    silent = [name for name in named if name not in heard]
+    if silent:
+        message = (
+            f"no telemetry from TelemetryAgent {', '.join(silent)} for {silence_s:g} s:"
+            f" see kubectl -n {snapshot.policy.key.namespace} describe telemetryagent {silent[0]}"
+        )
+        yield Problem(reason=Reason.NO_TELEMETRY, severity=Severity.DEGRADED, message=message)
+
+
+def replica_statuses(snapshot: PolicySnapshot) -> list[ReplicaStatus]:
+    """Return the replicas whose pods exist, with what each serves."""
+    view = snapshot.hint_service.view
+    if view is None:
+        return []
+    pods = {pod["metadata"]["name"] for pod in snapshot.cluster.pods}
+    living = sorted((replica for replica in view.replicas if replica.name in pods), key=lambda r: r.name)
+    return [ReplicaStatus(name=r.name, generation=r.generation, leader=r.name == view.leader) for r in living]
+
+
+def tenant_statuses(hints: list[Hint]) -> list[TenantStatus]:
+    """Return for each tenant its worst path, and its streams over all paths."""
+    by_tenant: defaultdict[str, list[Hint]] = defaultdict(list)
+    for hint in hints:
+        by_tenant[hint.tenant].append(hint)
+    return [_tenant_status(tenant, of_tenant) for tenant, of_tenant in sorted(by_tenant.items())]
+
+
+def _tenant_status(tenant: str, hints: list[Hint]) -> TenantStatus:
+    worst = min(hints, key=lambda hint: (hint.tokens_per_second, hint.health))
+    paths = [hint for hint in hints if hint.path != ALL_PATHS]
+    return TenantStatus(
+        name=tenant,
+        tokens_per_second=int(worst.tokens_per_second),
+        batch_size=worst.batch_size,
+        health_percent=round(worst.health * 100),
+        active_streams=sum(hint.signals.active_streams for hint in paths or hints),
+        state=worst.state,
+    )

@@ -1,0 +1,60 @@
+"""The reasons of conditions and Events, one list for both resources, and what is known to lie behind each.
+
+A problem is blocking when what the resource promises is not kept at all: Ready is then false.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a condition is as it is."""
+
+    SERVING = "Serving"
+    """All is as the present generation asks for."""
+    MEASURING = "Measuring"
+    """Every node that should run an agent does."""
+    UP_TO_DATE = "UpToDate"
+    """Nothing is under way."""
+    NOTHING_WRONG = "NothingWrong"
+    """Nothing is degraded."""
+
+    REDIS_STARTING = "RedisStarting"
+    HINT_SERVICE_STARTING = "HintServiceStarting"
+    GATEWAY_STARTING = "GatewayStarting"
+    AGENTS_STARTING = "AgentsStarting"
+    REPLICAS_NOT_ACKNOWLEDGED = "ReplicasNotAcknowledged"
+
+    INVALID_SPEC = "InvalidSpec"
+    CONFLICT = "Conflict"
+    APPLY_REFUSED = "ApplyRefused"
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    PODS_FAILING = "PodsFailing"
+    HINT_SERVICE_UNREACHABLE = "HintServiceUnreachableError"
+    HINT_SERVICE_REFUSED = "HintServiceRefusedError"
+    NO_LEADER = "NoLeader"
+    NO_MATCHING_NODES = "NoMatchingNodes"
+    AGENT_NOT_FOUND = "AgentNotFound"
+    NO_TELEMETRY = "NoTelemetry"
+    NODES_DEGRADED = "NodesDegraded"
+    TOO_MANY_POLICIES = "TooManyPolicies"
+
+
+class Severity(StrEnum):
+    """What a problem means for the resource."""
+
+    PROGRESSING = "Progressing"
+    """It is under way: not ready yet, nothing to do but wait."""
+    BLOCKING = "Blocking"
+    """It is not served, and will not be by waiting alone."""
+    DEGRADED = "Degraded"
+    """It is served, with less than asked for."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """Something that is not as it was asked for. The message says what to do."""
+
+    reason: Reason
+    severity: Severity
+    message: str

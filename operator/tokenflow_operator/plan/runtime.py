@@ -1,0 +1,58 @@
+"""The documents that the programs run by, in their ConfigMaps."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from tokenflow_api.runtime import Grant, Role, RuntimeConfig
+from tokenflow_api.telemetry import AgentConfig, IngestAddress
+from tokenflow_operator.plan import names
+from tokenflow_operator.settings import Identity
+from tokenflow_operator.snapshot import Agent, Policy
+
+MAX_POLICIES_PER_AGENT: Final = 8
+
+
+def policies_of(agent: Agent, policies: Iterable[Policy]) -> list[Policy]:
+    """Return the policies that name the agent, the oldest first."""
+    naming = (p for p in policies if any(ref.name == agent.key.name for ref in p.spec.telemetry.agents))
+    return sorted(naming, key=lambda policy: (policy.created_at, policy.key))
+
+
+def agent_config(agent: Agent, policies: Iterable[Policy]) -> AgentConfig:
+    """Return what the agent runs by: its spec, and where it delivers."""
+    served = policies_of(agent, policies)[:MAX_POLICIES_PER_AGENT]
+    return AgentConfig(
+        namespace=agent.key.namespace,
+        name=agent.key.name,
+        generation=agent.generation,
+        spec=agent.spec,
+        ingest=[IngestAddress(policy=p.key.name, url=names.hint_service_url(p.key)) for p in served],
+    )
+
+
+def named_agents(policy: Policy, agents: Iterable[Agent]) -> list[Agent]:
+    """Return the agents that the policy names and that exist, by name."""
+    wanted = {reference.name for reference in policy.spec.telemetry.agents}
+    return sorted((agent for agent in agents if agent.key.name in wanted), key=lambda agent: agent.key.name)
+
+
+def runtime_config(
+    policy: Policy, *, agents: Iterable[Agent], policies: Iterable[Policy], operator: Identity
+) -> RuntimeConfig:
+    """Return what the policy's hint service and gateway run by."""
+    named = named_agents(policy, agents)
+    policies = tuple(policies)
+    own = policy.key.namespace
+    return RuntimeConfig(
+        namespace=own,
+        name=policy.key.name,
+        uid=policy.uid,
+        generation=policy.generation,
+        spec=policy.spec,
+        agents=[agent_config(agent, policies) for agent in named],
+        grants=[
+            *(Grant(namespace=own, service_account=names.agent(a.key.name), role=Role.AGENT) for a in named),
+            Grant(namespace=own, service_account=names.gateway(policy.key.name), role=Role.GATEWAY),
+            Grant(namespace=operator.namespace, service_account=operator.service_account, role=Role.OPERATOR),
+        ],
+    )

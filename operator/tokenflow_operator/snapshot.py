@@ -1,0 +1,119 @@
+"""What was observed of a resource: the whole input of its plan."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from tokenflow_api.hints import ClusterView
+from tokenflow_api.pacing_policy import PacingPolicySpec
+from tokenflow_api.telemetry_agent import TelemetryAgentSpec
+from tokenflow_operator.keys import Key
+from tokenflow_operator.kube.objects import Manifest, ObjectRef
+
+SpecT = TypeVar("SpecT", PacingPolicySpec, TelemetryAgentSpec)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resource(Generic[SpecT]):
+    """A resource of ours.
+
+    Attributes:
+        spec: what it asks for.
+        status: what was last written to it, as it stands in the API.
+        status_written_at: when the operator last changed the status, by the API server's clock.
+        created_at: RFC 3339; the older of two resources comes first.
+    """
+
+    key: Key
+    uid: str
+    generation: int
+    spec: SpecT
+    created_at: str = ""
+    status: Mapping[str, Any]
+    status_written_at: datetime | None = None
+
+
+Policy = Resource[PacingPolicySpec]
+Agent = Resource[TelemetryAgentSpec]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refusal:
+    """A child that the Kubernetes API would not take."""
+
+    ref: ObjectRef
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HintServiceState:
+    """What a policy's hint service says of itself, or why it says nothing.
+
+    Attributes:
+        refused: it answered, but does not accept the operator's token.
+    """
+
+    view: ClusterView | None = None
+    error: str = ""
+    refused: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cluster:
+    """The state around a resource.
+
+    Attributes:
+        children: objects that carry its label, and objects of others that have a name it needs.
+        pods: the pods of its workloads.
+        refusals: what could not be applied in this pass.
+    """
+
+    children: Mapping[ObjectRef, Manifest]
+    pods: tuple[Manifest, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PolicySnapshot:
+    """A PacingPolicy and all that its plan depends on.
+
+    Attributes:
+        policies: all policies of the namespace, itself among them.
+        agents: all TelemetryAgents of the namespace.
+    """
+
+    policy: Policy
+    policies: tuple[Policy, ...]
+    agents: tuple[Agent, ...]
+    cluster: Cluster
+    hint_service: HintServiceState
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentSnapshot:
+    """A TelemetryAgent and all that its plan depends on.
+
+    Attributes:
+        policies: all policies of the namespace.
+        hint_services: what the hint service of each policy that names the agent says.
+    """
+
+    agent: Agent
+    policies: tuple[Policy, ...]
+    cluster: Cluster
+    hint_services: tuple[HintServiceState, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InvalidSnapshot:
+    """A resource whose spec this operator cannot read."""
+
+    key: Key
+    uid: str
+    generation: int
+    status: Mapping[str, Any]
+    error: str
+
+
+Snapshot = PolicySnapshot | AgentSnapshot | InvalidSnapshot

@@ -1,0 +1,49 @@
+"""Every rendered object stands in tests/operator/golden, so that a change of one is seen in review.
+
+Write them anew with: TOKENFLOW_UPDATE_GOLDEN=1 pytest tests/operator/plan/test_golden.py
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.operator.builders import agent, agent_snapshot, example, plan_of, policy, policy_snapshot
+from tokenflow_api.pacing_policy import PacingPolicySpec
+from tokenflow_api.telemetry_agent import TelemetryAgentSpec
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+EXTERNAL_REDIS = example("pacingpolicy.yaml") | {
+    "hintService": {
+        "replicas": 2,
+        "redis": {"secretRef": {"name": "my-redis"}},
+        "resources": {"requests": {"cpu": "500m"}, "limits": {"memory": "1Gi"}},
+    },
+    "tenants": [{"name": "gold", "apiKeysSecretRef": {"name": "gold-keys"}}, {"name": "free"}],
+}
+PRIVILEGED = {
+    "image": "registry.example/agent:2",
+    "security": "Privileged",
+    "nodeSelector": {"pool": "gpu"},
+    "tolerations": [{"key": "gpu", "operator": "Equal", "value": "yes", "effect": "NoSchedule"}],
+    "resources": {"limits": {"cpu": "1"}},
+    "rollout": {"maxUnavailablePercent": 50},
+}
+
+CASES = {
+    "policy": policy_snapshot(),
+    "policy-external-redis-and-keys": policy_snapshot(policy(PacingPolicySpec.model_validate(EXTERNAL_REDIS))),
+    "agent": agent_snapshot(),
+    "agent-privileged": agent_snapshot(agent(TelemetryAgentSpec.model_validate(PRIVILEGED))),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_rendered_objects_are_as_reviewed(name: str) -> None:
+    path = GOLDEN / f"{name}.yaml"
+    rendered = yaml.safe_dump_all(plan_of(CASES[name]).apply, sort_keys=False, width=120)
+    if os.environ.get("TOKENFLOW_UPDATE_GOLDEN"):
+        path.write_text(rendered)
+    assert rendered == path.read_text()
