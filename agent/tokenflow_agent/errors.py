@@ -1,0 +1,26 @@
+"""The exceptions of the agent."""
+
+
+class AgentError(Exception):
+    """The agent could not do what was asked."""
+
+
+class ConfigError(AgentError):
+    """An agent config is not one."""
+
+
+class ProbeError(AgentError):
+    """A signal cannot be read on this node.
+
+    Attributes:
+        reason: CamelCase word for the cause.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class DeliveryError(AgentError):
+    """A hint service did not take a batch."""

@@ -1,0 +1,48 @@
+"""What the agent runs by: from its ConfigMap at the start, from the hint services' replies afterwards."""
+
+import logging
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from tokenflow_agent.errors import ConfigError
+from tokenflow_api.telemetry import AgentConfig
+
+_log = logging.getLogger(__name__)
+
+
+class Configuration:
+    """The config in force; the one with the highest generation wins, whole."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.current = self._load()
+
+    def offer(self, config: AgentConfig, *, source: str) -> None:
+        """Run by ``config`` from now on, unless a newer one is in force."""
+        known = self.current
+        same = (known.namespace, known.name) == (config.namespace, config.name)
+        if not same or config.generation < known.generation or config == known:
+            return
+        if config.generation == known.generation and source != "file":
+            # The list of hint services can change without a new generation; only the operator's file has all of it.
+            return
+        self.current = config
+        _log.info("config in force", extra={"generation": config.generation, "source": source})
+
+    def reread(self) -> None:
+        """Offer the mounted file where it has changed; a bad one is refused with a log line."""
+        try:
+            self.offer(self._load(), source="file")
+        except ConfigError as error:
+            _log.warning("config refused, the last good one stays", extra={"reason": str(error)})
+
+    def _load(self) -> AgentConfig:
+        try:
+            return AgentConfig.model_validate_json(self._file.read_text())
+        except OSError as error:
+            raise ConfigError(f"{self._file} cannot be read: {error.strerror}") from error
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "document"
+            raise ConfigError(f"{self._file}: {where}: {first['msg']}") from error

@@ -1,0 +1,92 @@
+"""What the kernel counted in one window, as rows for the wire."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from typing import Final
+
+from tokenflow_agent.identity import Pod
+from tokenflow_api.destinations import destination_class
+from tokenflow_api.telemetry import OTHER_CLASS, Direction, TcpWindows
+
+MAX_CLASSES: Final = 512
+"""Destination classes named per node and window, the busiest first; the rest count as one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """What the kernel counted of one pod, direction, port and destination network.
+
+    Attributes:
+        cgroup: id of the pod's cgroup.
+        remote: network of the other side: 16 bytes of IPv6, or IPv4 mapped into it.
+        service_port: port of the listening side.
+        direction: which side the pod is.
+        segments: segments received, each with one round-trip time.
+        rtt_sum_us: their sum, in microseconds.
+        rtt_min_us: the least of them.
+        rtt_max_us: the greatest of them.
+        retransmits: segments sent again.
+    """
+
+    cgroup: int
+    remote: bytes
+    service_port: int
+    direction: Direction
+    segments: int
+    rtt_sum_us: int
+    rtt_min_us: int
+    rtt_max_us: int
+    retransmits: int
+
+
+@dataclass(slots=True)
+class _Row:
+    segments: int = 0
+    rtt_sum_us: int = 0
+    rtt_min_us: int = 0
+    rtt_max_us: int = 0
+    retransmits: int = 0
+
+    def add(self, reading: Reading) -> None:
+        if reading.segments:
+            least = reading.rtt_min_us
+            self.rtt_min_us = min(self.rtt_min_us, least) if self.segments else least
+            self.rtt_max_us = max(self.rtt_max_us, reading.rtt_max_us)
+        self.segments += reading.segments
+        self.rtt_sum_us += reading.rtt_sum_us
+        self.retransmits += reading.retransmits
+
+
+def table(readings: Iterable[tuple[Pod, Reading]], *, start_unix_ms: int) -> TcpWindows:
+    """Return the readings of one window as a table, one row per pod, direction, port and class."""
+    read = list(readings)
+    volume: dict[str, int] = defaultdict(int)
+    for _, reading in read:
+        volume[_class(reading)] += reading.segments
+    named = set(sorted(volume, key=lambda name: (-volume[name], name))[:MAX_CLASSES])
+    rows: dict[tuple[Pod, Direction, int, str], _Row] = defaultdict(_Row)
+    for pod, reading in read:
+        name = _class(reading)
+        kept = name if name in named else OTHER_CLASS
+        rows[pod, reading.direction, reading.service_port, kept].add(reading)
+    ordered = sorted(rows.items(), key=lambda item: (item[0][0].uid, item[0][1], item[0][2], item[0][3]))
+    return TcpWindows(
+        start_unix_ms=[start_unix_ms] * len(ordered),
+        pod_namespace=[key[0].namespace for key, _ in ordered],
+        pod_name=[key[0].name for key, _ in ordered],
+        pod_uid=[key[0].uid for key, _ in ordered],
+        direction=[key[1] for key, _ in ordered],
+        service_port=[key[2] for key, _ in ordered],
+        destination_class=[key[3] for key, _ in ordered],
+        segments=[row.segments for _, row in ordered],
+        rtt_sum_us=[row.rtt_sum_us for _, row in ordered],
+        rtt_min_us=[row.rtt_min_us for _, row in ordered],
+        rtt_max_us=[row.rtt_max_us for _, row in ordered],
+        retransmits=[row.retransmits for _, row in ordered],
+    )
+
+
+def _class(reading: Reading) -> str:
+    return destination_class(str(IPv6Address(reading.remote)))
