@@ -121,7 +121,7 @@ def pod(name: str, component: str, *, waiting: tuple[str, str] | None = None) ->
         "metadata": {"name": name, "labels": {"app.kubernetes.io/component": component}},
         "status": {
             "conditions": [{"type": "Ready", "status": "False" if waiting else "True"}],
-            "containerStatuses": [{"name": component, "state": state}],
+            "containerStatuses": [{"name": component, "image": f"tokenflow/{component}:1", "state": state}],
         },
     }
 

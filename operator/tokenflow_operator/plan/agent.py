@@ -34,7 +34,7 @@ def agent_judgement(snapshot: AgentSnapshot, obstacles: tuple[Problem, ...]) -> 
 
 
 def agent_numbers(snapshot: AgentSnapshot, judgement: Judgement) -> dict[str, Any]:
-    """Return how far the agents are rolled out, and what they read."""
+    """Return the fields of the status that tell how far the agents are rolled out, and what they read."""
     degraded = degraded_nodes(snapshot)
     daemon_set = daemon_set_of(snapshot)
     rollout = daemon_set["status"] if daemon_set else {}
@@ -47,7 +47,7 @@ def agent_numbers(snapshot: AgentSnapshot, judgement: Judgement) -> dict[str, An
         "ready": rollout.get("numberReady", 0),
         "degraded": len(degraded),
         "revision": revision,
-        "lastGoodRevision": last_good,
-        "backends": [backend.model_dump(mode="json") for backend in backends(snapshot)],
-        "degradedNodes": [node.model_dump(mode="json") for node in degraded],
+        "last_good_revision": last_good,
+        "backends": backends(snapshot),
+        "degraded_nodes": degraded,
     }

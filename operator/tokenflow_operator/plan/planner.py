@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from tokenflow_api.pacing_policy import PacingPolicyStatus
+from tokenflow_api.telemetry_agent import TelemetryAgentStatus
+from tokenflow_operator.kube.kinds import PACING_POLICY
 from tokenflow_operator.plan.agent import agent_judgement, agent_numbers, render_agent
 from tokenflow_operator.plan.changes import Changes, changes
 from tokenflow_operator.plan.conditions import Judgement, conditions
@@ -26,14 +29,22 @@ RESTING_S: Final = MIN_WRITE_INTERVAL_S
 REFUSED_S: Final = 15.0
 """Seconds until what the API refused is tried again."""
 
-_NOTHING: Final = Changes(apply=(), delete=(), problems=())
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Before:
-    """The present status, and when it was written."""
+class _Finding:
+    """What a resource needs and how it fares, before it is compared with what was said of it last.
 
-    status: Mapping[str, Any]
+    Attributes:
+        numbers: fields of the status besides its conditions.
+        observed: the present status.
+        written_at: when the operator last changed it.
+    """
+
+    model: type[PacingPolicyStatus | TelemetryAgentStatus]
+    needed: Changes
+    judgement: Judgement
+    numbers: Mapping[str, Any]
+    observed: Mapping[str, Any]
     written_at: datetime | None
 
 
@@ -46,41 +57,65 @@ def plan(snapshot: Snapshot, installation: Installation, *, now: datetime) -> Pl
         now: the time of day, for the times in conditions and the age of the last status write.
     """
     match snapshot:
-        case PolicySnapshot(policy=policy, cluster=cluster):
-            owner = Owner(key=policy.key, uid=policy.uid)
-            needed = changes(owner, render_policy(snapshot, owner, installation), cluster)
-            judgement = policy_judgement(snapshot, needed.problems)
-            before = _Before(status=policy.status, written_at=policy.status_written_at)
-            return _plan(needed, judgement, numbers=policy_numbers(snapshot), before=before, now=now)
-        case AgentSnapshot(agent=agent, cluster=cluster):
-            owner = Owner(key=agent.key, uid=agent.uid)
-            needed = changes(owner, render_agent(snapshot, owner, installation), cluster)
-            judgement = agent_judgement(snapshot, needed.problems)
-            before = _Before(status=agent.status, written_at=agent.status_written_at)
-            return _plan(needed, judgement, numbers=agent_numbers(snapshot, judgement), before=before, now=now)
+        case PolicySnapshot():
+            finding = _policy(snapshot, installation)
+        case AgentSnapshot():
+            finding = _agent(snapshot, installation)
         case InvalidSnapshot():
-            message = f"{snapshot.error}: correct the field, and see whether the CRDs are of the operator's version"
-            problem = Problem(reason=Reason.INVALID_SPEC, severity=Severity.BLOCKING, message=message)
-            judgement = Judgement(
-                generation=snapshot.generation, problems=(problem,), well=Reason.UP_TO_DATE, summary=""
-            )
-            before = _Before(status=snapshot.status, written_at=None)
-            return _plan(_NOTHING, judgement, numbers={}, before=before, now=now)
-
-
-def _plan(needed: Changes, judgement: Judgement, *, numbers: Mapping[str, Any], before: _Before, now: datetime) -> Plan:
-    judged = conditions(judgement, observed=before.status, now=now)
-    wanted: dict[str, Any] = {
-        "observedGeneration": judgement.generation,
-        "conditions": [condition.model_dump(mode="json") for condition in judged],
-        **numbers,
-    }
+            finding = _invalid(snapshot)
+    judged = conditions(finding.judgement, observed=finding.observed, now=now)
+    generation = finding.judgement.generation
+    status = finding.model(observed_generation=generation, conditions=judged, **finding.numbers)
     return Plan(
-        apply=needed.apply,
-        delete=needed.delete,
-        status=status_to_write(wanted, observed=before.status, written_at=before.written_at, now=now),
-        notes=notes(changes=needed, judged=judged, observed=before.status),
-        requeue_after_s=_requeue_after_s(judgement.problems),
+        apply=finding.needed.apply,
+        delete=finding.needed.delete,
+        status=status_to_write(status, observed=finding.observed, written_at=finding.written_at, now=now),
+        notes=notes(changes=finding.needed, judged=judged, observed=finding.observed),
+        requeue_after_s=_requeue_after_s(finding.judgement.problems),
+    )
+
+
+def _policy(snapshot: PolicySnapshot, installation: Installation) -> _Finding:
+    policy = snapshot.policy
+    owner = Owner(key=policy.key, uid=policy.uid)
+    needed = changes(owner, render_policy(snapshot, owner, installation), snapshot.cluster)
+    return _Finding(
+        model=PacingPolicyStatus,
+        needed=needed,
+        judgement=policy_judgement(snapshot, needed.problems),
+        numbers=policy_numbers(snapshot),
+        observed=policy.status,
+        written_at=policy.status_written_at,
+    )
+
+
+def _agent(snapshot: AgentSnapshot, installation: Installation) -> _Finding:
+    agent = snapshot.agent
+    owner = Owner(key=agent.key, uid=agent.uid)
+    needed = changes(owner, render_agent(snapshot, owner, installation), snapshot.cluster)
+    judgement = agent_judgement(snapshot, needed.problems)
+    return _Finding(
+        model=TelemetryAgentStatus,
+        needed=needed,
+        judgement=judgement,
+        numbers=agent_numbers(snapshot, judgement),
+        observed=agent.status,
+        written_at=agent.status_written_at,
+    )
+
+
+def _invalid(snapshot: InvalidSnapshot) -> _Finding:
+    message = f"{snapshot.error}: correct the field, and see whether the CRDs are of the operator's version"
+    problem = Problem(reason=Reason.INVALID_SPEC, severity=Severity.BLOCKING, message=message)
+    return _Finding(
+        model=PacingPolicyStatus if snapshot.key.kind == PACING_POLICY.kind else TelemetryAgentStatus,
+        needed=Changes(apply=(), delete=(), problems=()),
+        judgement=Judgement(
+            generation=snapshot.generation, problems=(problem,), well=Reason.UP_TO_DATE, summary="it can be read"
+        ),
+        numbers={},
+        observed=snapshot.status,
+        written_at=None,
     )
 
 

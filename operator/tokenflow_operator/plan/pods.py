@@ -26,41 +26,38 @@ def component_of(pod: Manifest) -> str:
     return component
 
 
-def pod_problems(pods: Iterable[Manifest], *, namespace: str) -> list[Problem]:
-    """Return at most one problem per reason, each naming the first pods that have it."""
-    images: list[tuple[str, str]] = []
-    failures: list[tuple[str, str]] = []
-    for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["name"])):
-        name = pod["metadata"]["name"]
-        for reason, message in _waiting(pod):
-            if reason in _IMAGE_REASONS:
-                images.append((name, f"{reason} {message}".strip()))
-            elif reason in _FAILURE_REASONS:
-                failures.append((name, reason))
-            elif reason == "Unschedulable":
-                failures.append((name, f"{reason}: {message}"))
-    problems = []
+def pod_problems(pods: Iterable[Manifest], *, namespace: str) -> Iterator[Problem]:
+    """Yield at most one problem per reason, each naming the first pods that have it."""
+    in_order = sorted(pods, key=lambda pod: str(pod["metadata"]["name"]))
+    images = [f"{pod['metadata']['name']}: {image}" for pod in in_order for image in _images_not_pulled(pod)]
     if images:
         remedy = "check the image's name and the nodes' access to its registry"
-        problems.append(_problem(Reason.IMAGE_PULL_FAILED, images, remedy))
+        yield _problem(Reason.IMAGE_PULL_FAILED, images, remedy)
+    failures = [f"{pod['metadata']['name']}: {failure}" for pod in in_order for failure in _failures(pod)]
     if failures:
-        remedy = f"see kubectl -n {namespace} describe pod {failures[0][0]}, and its logs"
-        problems.append(_problem(Reason.PODS_FAILING, failures, remedy))
-    return problems
+        remedy = f"see kubectl -n {namespace} describe pod {failures[0].partition(':')[0]}, and its logs"
+        yield _problem(Reason.PODS_FAILING, failures, remedy)
 
 
-def _waiting(pod: Manifest) -> Iterator[tuple[str, str]]:
+def _images_not_pulled(pod: Manifest) -> Iterator[str]:
+    # The image alone: the pod's own words change with every attempt, and each change would be a write.
+    for container in pod.get("status", {}).get("containerStatuses", []):
+        if container.get("state", {}).get("waiting", {}).get("reason") in _IMAGE_REASONS:
+            yield container["image"]
+
+
+def _failures(pod: Manifest) -> Iterator[str]:
     status = pod.get("status", {})
-    for container in (*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])):
-        waiting = container.get("state", {}).get("waiting")
-        if waiting:
-            yield waiting.get("reason", ""), waiting.get("message", "")
+    for container in status.get("containerStatuses", []):
+        waiting = container.get("state", {}).get("waiting", {})
+        if waiting.get("reason") in _FAILURE_REASONS:
+            yield waiting["reason"]
     for condition in status.get("conditions", []):
-        if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            yield condition.get("reason", ""), condition.get("message", "")
+        if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
+            yield f"Unschedulable: {condition.get('message', '')}"
 
 
-def _problem(reason: Reason, pods: list[tuple[str, str]], remedy: str) -> Problem:
-    named = "; ".join(f"{name}: {what}" for name, what in pods[:_NAMED])
+def _problem(reason: Reason, pods: list[str], remedy: str) -> Problem:
+    named = "; ".join(pods[:_NAMED])
     more = f" and {len(pods) - _NAMED} more" if len(pods) > _NAMED else ""
     return Problem(reason=reason, severity=Severity.DEGRADED, message=f"{named}{more}: {remedy}")

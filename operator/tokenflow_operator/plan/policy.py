@@ -44,16 +44,15 @@ def policy_judgement(snapshot: PolicySnapshot, obstacles: tuple[Problem, ...]) -
 
 
 def policy_numbers(snapshot: PolicySnapshot) -> dict[str, Any]:
-    """Return what the policy's hint service measures and does."""
+    """Return the fields of the status that tell what the policy's hint service measures and does."""
     view = snapshot.hint_service.view
-    replicas = [replica.model_dump(mode="json") for replica in replica_statuses(snapshot)]
+    replicas = replica_statuses(snapshot)
     if view is None or view.snapshot is None:
         return {"replicas": replicas}
     hints = view.snapshot.hints
-    rates = {"tokensPerSecond": int(min(hint.tokens_per_second for hint in hints))} if hints else {}
     return {
-        "healthPercent": round(view.snapshot.health * 100),
-        **rates,
+        "health_percent": round(view.snapshot.health * 100),
+        "tokens_per_second": int(min(hint.tokens_per_second for hint in hints)) if hints else None,
         "replicas": replicas,
-        "tenants": [tenant.model_dump(mode="json") for tenant in tenant_statuses(hints)],
+        "tenants": tenant_statuses(hints),
     }

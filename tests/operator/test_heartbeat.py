@@ -1,0 +1,24 @@
+from tokenflow_operator.heartbeat import ALIVE_S, READY_S, Heartbeat
+
+
+def test_it_is_alive_while_passes_end_and_not_beyond() -> None:
+    now = [0.0]
+    heartbeat = Heartbeat(clock=lambda: now[0])
+    now[0] = ALIVE_S - 1
+    assert heartbeat.alive
+    heartbeat.passed()
+    now[0] += ALIVE_S - 1
+    assert heartbeat.alive
+    now[0] += 1
+    assert not heartbeat.alive
+
+
+def test_it_is_ready_only_after_a_listing_and_not_long_after_the_last() -> None:
+    now = [0.0]
+    heartbeat = Heartbeat(clock=lambda: now[0])
+    heartbeat.passed()
+    assert not heartbeat.ready
+    heartbeat.synced()
+    assert heartbeat.ready
+    now[0] = READY_S
+    assert not heartbeat.ready

@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tests.operator.builders import view
+from tokenflow_operator.errors import HintServiceRefusedError, HintServiceUnreachableError
+from tokenflow_operator.hint_service import HintService
+from tokenflow_operator.keys import Key
+
+DEMO = Key(kind="PacingPolicy", namespace="default", name="demo")
+
+
+@pytest.fixture
+def token_file(tmp_path: Path) -> Path:
+    path = tmp_path / "token"
+    path.write_text("secret\n")
+    return path
+
+
+async def _ask(token_file: Path, *, status: int = 200, body: str = "") -> object:
+    async def cluster(request: web.Request) -> web.Response:
+        if request.headers.get("Authorization") != "Bearer secret":
+            return web.Response(status=401)
+        return web.Response(status=status, text=body or view().model_dump_json(by_alias=True))
+
+    app = web.Application()
+    app.router.add_get("/v1/cluster", cluster)
+    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+        url = str(server.make_url("")).rstrip("/")
+        return await HintService(session=session, url_of=lambda _: url, token_file=token_file).view(DEMO)
+
+
+async def test_it_returns_the_view(token_file: Path) -> None:
+    assert await _ask(token_file) == view()
+
+
+async def test_a_token_that_is_not_accepted_is_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "token").write_bytes(b"old")
+    with pytest.raises(HintServiceRefusedError, match="401"):
+        await _ask(tmp_path / "token")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_refusal_is_told_apart(token_file: Path, status: int) -> None:
+    with pytest.raises(HintServiceRefusedError):
+        await _ask(token_file, status=status)
+
+
+@pytest.mark.parametrize(("status", "body"), [(503, "{}"), (200, "<html>"), (200, '{"term": "x"}')])
+async def test_an_answer_that_is_no_view_counts_as_none(token_file: Path, status: int, body: str) -> None:
+    with pytest.raises(HintServiceUnreachableError):
+        await _ask(token_file, status=status, body=body)
+
+
+async def test_a_missing_token_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(HintServiceUnreachableError, match="absent"):
+        await _ask(tmp_path / "absent")
