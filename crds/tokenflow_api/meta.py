@@ -22,10 +22,7 @@ Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=63)]
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 LabelValues = Annotated[
-    dict[
-        Annotated[str, StringConstraints(max_length=317)],
-        Annotated[str, StringConstraints(max_length=63)],
-    ],
+    dict[str, Annotated[str, StringConstraints(max_length=63)]],
     Field(max_length=32),
     MAP_ATOMIC,
 ]
