@@ -1,0 +1,28 @@
+{{- define "tokenflow.name" -}}
+{{- printf "%s-operator" .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "tokenflow.serviceAccount" -}}
+{{- default (include "tokenflow.name" .) .Values.serviceAccount.name -}}
+{{- end -}}
+
+{{- define "tokenflow.selector" -}}
+app.kubernetes.io/name: tokenflow-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "tokenflow.labels" -}}
+{{ include "tokenflow.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
+{{- /* The reference of an image: dict "image" .Values.images.X "chart" .Chart */ -}}
+{{- define "tokenflow.image" -}}
+{{- if .image.digest -}}
+{{ .image.repository }}@{{ .image.digest }}
+{{- else -}}
+{{ .image.repository }}:{{ default .chart.AppVersion .image.tag }}
+{{- end -}}
+{{- end -}}
