@@ -1,6 +1,7 @@
 """Asks a policy's hint service for the state of its cluster."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -47,13 +48,21 @@ class HintService:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise HintServiceUnreachableError(str(error) or type(error).__name__) from error
         if response.status in _REFUSED:
-            raise HintServiceRefusedError(f"{response.status} {response.reason}")
+            raise HintServiceRefusedError(f"{response.status} {_words(body)}")
         if not response.ok:
-            raise HintServiceUnreachableError(f"{response.status} {response.reason}")
+            raise HintServiceUnreachableError(f"{response.status} {_words(body)}")
         try:
             return ClusterView.model_validate_json(body)
         except ValidationError as error:
             raise HintServiceUnreachableError(f"not a cluster view: {error.error_count()} errors") from error
+
+
+def _words(body: bytes) -> str:
+    """Return what a problem document (RFC 9457) says, or the start of whatever else was sent."""
+    try:
+        return str(json.loads(body)["detail"])
+    except (ValueError, KeyError, TypeError):
+        return body[:200].decode(errors="replace")
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:

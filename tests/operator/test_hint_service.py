@@ -23,7 +23,7 @@ def token_file(tmp_path: Path) -> Path:
 async def _ask(token_file: Path, *, status: int = 200, body: str = "") -> object:
     async def cluster(request: web.Request) -> web.Response:
         if request.headers.get("Authorization") != "Bearer secret":
-            return web.Response(status=401)
+            return web.json_response({"detail": "unknown token"}, status=401)
         return web.Response(status=status, text=body or view().model_dump_json(by_alias=True))
 
     app = web.Application()
@@ -53,6 +53,11 @@ async def test_a_refusal_is_told_apart(token_file: Path, status: int) -> None:
 async def test_an_answer_that_is_no_view_counts_as_none(token_file: Path, status: int, body: str) -> None:
     with pytest.raises(HintServiceUnreachableError):
         await _ask(token_file, status=status, body=body)
+
+
+async def test_the_hint_services_own_words_are_passed_on(token_file: Path) -> None:
+    with pytest.raises(HintServiceUnreachableError, match="503 Redis is away"):
+        await _ask(token_file, status=503, body='{"detail": "Redis is away"}')
 
 
 async def test_a_missing_token_names_the_file(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def _container(spec: TelemetryAgentSpec, images: Images) -> Manifest:
             f"--pod-logs={_POD_LOGS}",
             f"--port={names.AGENT_PORT}",
         ],
-        "env": field_env(TOKENFLOW_NODE="spec.nodeName", POD_NAME="metadata.name", POD_NAMESPACE="metadata.namespace"),
+        "env": field_env(NODE_NAME="spec.nodeName", POD_NAME="metadata.name", POD_NAMESPACE="metadata.namespace"),
         "ports": container_ports(_PORTS),
         "startupProbe": http_probe("/healthz", "metrics", period_s=2, failures=_COMPILE_S // 2),
         "livenessProbe": http_probe("/healthz", "metrics", period_s=10, failures=3),

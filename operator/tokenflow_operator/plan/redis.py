@@ -15,7 +15,7 @@ from tokenflow_operator.settings import Images
 COMPONENT: Final = "redis"
 _PORTS: Final = {"redis": names.REDIS_PORT}
 _MAX_MEMORY: Final = "192mb"
-_PING: Final = {"exec": {"command": ["redis-cli", "ping"]}, "timeoutSeconds": 2}
+_ANSWERS: Final = {"tcpSocket": {"port": "redis"}, "timeoutSeconds": 2}
 
 
 def redis_objects(owner: Owner, images: Images) -> tuple[Manifest, ...]:
@@ -39,9 +39,9 @@ def _deployment(owner: Owner, images: Images) -> Manifest:
             *("--maxmemory", _MAX_MEMORY, "--maxmemory-policy", "volatile-ttl"),
         ],
         "ports": container_ports(_PORTS),
-        "startupProbe": {**_PING, "periodSeconds": 1, "failureThreshold": 60},
-        "livenessProbe": {**_PING, "periodSeconds": 10, "failureThreshold": 3},
-        "readinessProbe": {**_PING, "periodSeconds": 2, "failureThreshold": 2},
+        "startupProbe": {**_ANSWERS, "periodSeconds": 1, "failureThreshold": 60},
+        "livenessProbe": {**_ANSWERS, "periodSeconds": 10, "failureThreshold": 3},
+        "readinessProbe": {**_ANSWERS, "periodSeconds": 2, "failureThreshold": 2},
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
         "securityContext": confined(),
         "volumeMounts": [mount("data", "/data", read_only=False)],
