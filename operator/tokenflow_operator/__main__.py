@@ -11,13 +11,13 @@ from pathlib import Path
 
 from tokenflow_api import logs
 from tokenflow_operator.app import Options, run
-from tokenflow_operator.errors import ConfigError
+from tokenflow_operator.errors import OperatorError
 from tokenflow_operator.plan import names
 from tokenflow_operator.settings import Identity, Images, Installation
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line: 0 after a drain, 1 when it cannot start, 2 for a wrong command line."""
+    """Run the command line: 0 after a drain, 1 when it cannot go on, 2 for a wrong command line."""
     arguments = _parser().parse_args(argv)
     logs.configure(component="operator", level=arguments.log_level)
     logging.getLogger("kopf").setLevel(logging.WARNING)
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     try:
         asyncio.run(run(options, installation))
-    except ConfigError as error:
+    except OperatorError as error:
         logging.getLogger(__name__).error(str(error))  # noqa: TRY400 - the words say all there is
         return 1
     return 0

@@ -60,16 +60,14 @@ async def run(options: Options, installation: Installation) -> None:
 
     Raises:
         ConfigError: there are no usable credentials.
+        KubeError: watching has failed for good.
     """
-    queue: WorkQueue[Key] = WorkQueue()
     heartbeat = Heartbeat()
-    asked_to_end, stop_watching = asyncio.Event(), asyncio.Event()
     async with (
         await connect(kubeconfig=options.kubeconfig) as client,
         aiohttp.ClientSession() as session,
         probes(heartbeat, port=options.port),
         exporter(port=options.metrics_port),
-        asyncio.TaskGroup() as group,
     ):
         kube = Kube(client)
         hint_service = HintService(session=session, url_of=options.url_of, token_file=options.token_file)
@@ -79,21 +77,33 @@ async def run(options: Options, installation: Installation) -> None:
             recorder=Recorder(kube=kube, instance=os.environ.get("POD_NAME") or socket.gethostname()),
             installation=installation,
         )
-        workers = [group.create_task(work(queue, reconciler.reconcile, heartbeat)) for _ in range(options.workers)]
-        resyncing = group.create_task(resync(queue, kube, heartbeat, namespace=options.namespace))
-        login = functools.partial(_login, kubeconfig=options.kubeconfig)
-        watching = group.create_task(
-            watch(queue, login=login, namespace=options.namespace, on_signal=asked_to_end.set, stop=stop_watching)
-        )
-        watching.add_done_callback(lambda _: asked_to_end.set())
-        _log.info("started", extra={"namespace": options.namespace or "all"})
-        await asked_to_end.wait()
-        _log.info("draining")
-        resyncing.cancel()
-        queue.close()
-        await asyncio.wait(workers, timeout=DRAIN_S)
-        stop_watching.set()
+        await _run(options, kube, reconciler, heartbeat)
     _log.info("ended")
+
+
+async def _run(options: Options, kube: Kube, reconciler: Reconciler, heartbeat: Heartbeat) -> None:
+    queue: WorkQueue[Key] = WorkQueue()
+    asked_to_end, stop_watching = asyncio.Event(), asyncio.Event()
+    login = functools.partial(_login, kubeconfig=options.kubeconfig)
+    watching = asyncio.create_task(
+        watch(queue, login=login, namespace=options.namespace, on_signal=asked_to_end.set, stop=stop_watching)
+    )
+    watching.add_done_callback(lambda _: asked_to_end.set())
+    try:
+        async with asyncio.TaskGroup() as group:
+            workers = [group.create_task(work(queue, reconciler.reconcile, heartbeat)) for _ in range(options.workers)]
+            resyncing = group.create_task(resync(queue, kube, heartbeat, namespace=options.namespace))
+            _log.info("started", extra={"namespace": options.namespace or "all"})
+            await asked_to_end.wait()
+            _log.info("draining")
+            resyncing.cancel()
+            queue.close()
+            _, late = await asyncio.wait(workers, timeout=DRAIN_S)
+            for worker in late:
+                worker.cancel()
+    finally:
+        stop_watching.set()
+        await watching
 
 
 async def _login(*, kubeconfig: str | None, **given: Any) -> kopf.ConnectionInfo | None:

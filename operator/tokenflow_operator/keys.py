@@ -25,6 +25,11 @@ class Key:
         return f"{self.kind} {self.namespace}/{self.name}"
 
     @property
+    def reported_as(self) -> str:
+        """Name under which the agents of a TelemetryAgent report."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
     def served_as(self) -> Kind:
         """Where the API serves the resource."""
         return next(kind for kind in OWNERS if kind.kind == self.kind)

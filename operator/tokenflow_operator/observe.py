@@ -15,7 +15,8 @@ from tokenflow_operator.keys import OWNER_LABEL, Key, key_of
 from tokenflow_operator.kube import FIELD_MANAGER, Kube, Manifest, ObjectRef
 from tokenflow_operator.kube.kinds import CHILDREN, PACING_POLICY, POD, TELEMETRY_AGENT
 from tokenflow_operator.kube.objects import kind_of, ref_of, status_written_at
-from tokenflow_operator.plan import names
+from tokenflow_operator.plan import hintsvc, names
+from tokenflow_operator.plan.pods import ready_pods
 from tokenflow_operator.plan.runtime import MAX_POLICIES_PER_AGENT, policies_of
 from tokenflow_operator.snapshot import (
     Agent,
@@ -28,6 +29,9 @@ from tokenflow_operator.snapshot import (
     Resource,
     Snapshot,
 )
+
+# To ask for a name that does not resolve yet would make the resolver remember that it does not.
+_NOBODY_READY: Final = HintServiceState(error="no replica is ready")
 
 _log: Final = logging.getLogger(__name__)
 
@@ -76,22 +80,24 @@ class Observer:
             policies = group.create_task(self._policies(key.namespace))
             agents = group.create_task(self._agents(key.namespace))
             cluster = group.create_task(self._cluster(key, expected))
-            state = group.create_task(self._state(key))
+        somebody_ready = ready_pods(cluster.result().pods, component=hintsvc.COMPONENT)
+        state = await self._state(key) if somebody_ready else _NOBODY_READY
         return PolicySnapshot(
             policy=policy,
             policies=policies.result(),
             agents=agents.result(),
             cluster=cluster.result(),
-            hint_service=state.result(),
+            hint_service=state,
         )
 
     async def _agent(self, agent: Agent) -> AgentSnapshot:
         key = agent.key
         policies = await self._policies(key.namespace)
         served = policies_of(agent, policies)[:MAX_POLICIES_PER_AGENT]
+        answering = [policy.key for policy in served if policy.status.get("replicas")]
         async with asyncio.TaskGroup() as group:
             cluster = group.create_task(self._cluster(key, names.agent_children(key.name)))
-            states = [group.create_task(self._state(policy.key)) for policy in served]
+            states = [group.create_task(self._state(policy)) for policy in answering]
         return AgentSnapshot(
             agent=agent,
             policies=policies,

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import kopf
 
+from tokenflow_operator.errors import KubeError
 from tokenflow_operator.keys import OWNER_LABEL, Key, key_of, owner_of
 from tokenflow_operator.kube import Manifest
 from tokenflow_operator.kube.kinds import (
@@ -44,6 +45,9 @@ async def watch(
         namespace: the only one to watch; all of them for an empty name.
         on_signal: called on SIGTERM and SIGINT.
         stop: ends the watches when set.
+
+    Raises:
+        KubeError: watching has failed for good.
     """
     registry = _registry(queue, login=login)
 
@@ -55,14 +59,18 @@ async def watch(
             loop.add_signal_handler(number, on_signal)
 
     kopf.on.startup(registry=registry)(take_over_signals)
-    await kopf.operator(
-        registry=registry,
-        settings=_settings(),
-        standalone=True,
-        clusterwide=not namespace,
-        namespaces=[namespace] if namespace else [],
-        stop_flag=stop,
-    )
+    try:
+        await kopf.operator(
+            registry=registry,
+            settings=_settings(),
+            standalone=True,
+            clusterwide=not namespace,
+            namespaces=[namespace] if namespace else [],
+            stop_flag=stop,
+        )
+    except Exception as error:
+        # kopf has retried by now; what it raises is no documented set.
+        raise KubeError(f"watching has failed: {error}") from error
 
 
 def concerned(resource: Manifest) -> list[Key]:

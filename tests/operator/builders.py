@@ -97,7 +97,7 @@ def view(*, generation: int = 1, hints: list[Hint] | None = None, leader: str = 
         replicas=[Replica(name=f"demo-hintsvc-{i}", generation=generation, at_unix_ms=NOW_MS) for i in range(3)],
         nodes=[
             NodeReport(
-                agent="nodes",
+                agent="default/nodes",
                 node="node1",
                 at_unix_ms=NOW_MS,
                 signals=[Signal(name="TCPRoundTripTime", backend="BTFTracepoint", state=SignalState.ACTIVE)],

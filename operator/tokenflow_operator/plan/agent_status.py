@@ -71,7 +71,9 @@ def node_reports(snapshot: AgentSnapshot) -> list[NodeReport]:
     for state in snapshot.hint_services:
         for report in state.view.nodes if state.view else ():
             known = newest.get(report.node)
-            if report.agent == snapshot.agent.key.name and (known is None or known.at_unix_ms < report.at_unix_ms):
+            if report.agent == snapshot.agent.key.reported_as and (
+                known is None or known.at_unix_ms < report.at_unix_ms
+            ):
                 newest[report.node] = report
     return [report for _, report in sorted(newest.items())]
 

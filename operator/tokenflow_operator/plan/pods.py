@@ -13,17 +13,20 @@ _FAILURE_REASONS: Final = frozenset(
 _NAMED: Final = 3
 
 
-def is_ready(pod: Manifest) -> bool:
-    """Return whether the pod serves and is there to stay."""
+def ready_pods(pods: Iterable[Manifest], *, component: str) -> list[str]:
+    """Return the names of a component's pods that serve and are there to stay, in order."""
+    return sorted(pod["metadata"]["name"] for pod in pods if _component(pod) == component and _is_ready(pod))
+
+
+def _component(pod: Manifest) -> str:
+    component: str = pod["metadata"].get("labels", {}).get("app.kubernetes.io/component", "")
+    return component
+
+
+def _is_ready(pod: Manifest) -> bool:
     conditions = pod.get("status", {}).get("conditions", [])
     ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
     return ready and "deletionTimestamp" not in pod["metadata"]
-
-
-def component_of(pod: Manifest) -> str:
-    """Return which part of its owner the pod is."""
-    component: str = pod["metadata"].get("labels", {}).get("app.kubernetes.io/component", "")
-    return component
 
 
 def pod_problems(pods: Iterable[Manifest], *, namespace: str) -> Iterator[Problem]:

@@ -10,8 +10,9 @@ from tokenflow_api.quantities import seconds
 from tokenflow_operator.kube.kinds import DEPLOYMENT
 from tokenflow_operator.kube.objects import Manifest, ObjectRef
 from tokenflow_operator.plan import hintsvc, names
-from tokenflow_operator.plan.pods import component_of, is_ready, pod_problems
+from tokenflow_operator.plan.pods import pod_problems, ready_pods
 from tokenflow_operator.plan.reasons import Problem, Reason, Severity
+from tokenflow_operator.plan.runtime import named_agents
 from tokenflow_operator.snapshot import PolicySnapshot
 
 _LEAST_SILENCE_S: Final = 10.0
@@ -24,9 +25,9 @@ def policy_problems(snapshot: PolicySnapshot) -> Iterator[Problem]:
     yield from pod_problems(snapshot.cluster.pods, namespace=snapshot.policy.key.namespace)
     starting = list(_starting(snapshot))
     yield from starting
-    if any(problem.reason is Reason.HINT_SERVICE_STARTING for problem in starting) and not _hintsvc_pods(snapshot):
-        return
-    yield from _hint_service(snapshot)
+    starts = any(problem.reason is Reason.HINT_SERVICE_STARTING for problem in starting)
+    if snapshot.hint_service.view is not None or not starts:
+        yield from _hint_service(snapshot)
 
 
 def _missing_agents(snapshot: PolicySnapshot) -> Iterator[Problem]:
@@ -68,23 +69,17 @@ def ready_replicas(deployment: Manifest | None) -> int:
     return max(0, min(updated, available - surplus))
 
 
-def _hintsvc_pods(snapshot: PolicySnapshot) -> list[str]:
-    pods = (pod for pod in snapshot.cluster.pods if component_of(pod) == hintsvc.COMPONENT and is_ready(pod))
-    return sorted(pod["metadata"]["name"] for pod in pods)
-
-
 def _hint_service(snapshot: PolicySnapshot) -> Iterator[Problem]:
     state, url = snapshot.hint_service, names.hint_service_url(snapshot.policy.key)
-    if state.view is None:
-        if state.refused:
-            message = f"{url} does not accept the operator's token: {state.error}: check the grants in its log"
-            yield Problem(reason=Reason.HINT_SERVICE_REFUSED, severity=Severity.BLOCKING, message=message)
-        else:
-            message = f"{url} does not answer: {state.error}: see the logs of Deployment {_deployment(snapshot)}"
-            yield Problem(reason=Reason.HINT_SERVICE_UNREACHABLE, severity=Severity.BLOCKING, message=message)
-        return
-    yield from _acknowledgements(snapshot, state.view)
-    yield from _telemetry(snapshot, state.view)
+    if state.view is not None:
+        yield from _acknowledgements(snapshot, state.view)
+        yield from _telemetry(snapshot, state.view)
+    elif state.refused:
+        message = f"{url} does not accept the operator's token: {state.error}: check the grants in its log"
+        yield Problem(reason=Reason.HINT_SERVICE_REFUSED, severity=Severity.BLOCKING, message=message)
+    else:
+        message = f"{url} does not answer: {state.error}: see the logs of Deployment {_deployment(snapshot)}"
+        yield Problem(reason=Reason.HINT_SERVICE_UNREACHABLE, severity=Severity.BLOCKING, message=message)
 
 
 def _deployment(snapshot: PolicySnapshot) -> str:
@@ -94,7 +89,8 @@ def _deployment(snapshot: PolicySnapshot) -> str:
 def _acknowledgements(snapshot: PolicySnapshot, view: ClusterView) -> Iterator[Problem]:
     generation = snapshot.policy.generation
     served = {replica.name: replica.generation for replica in view.replicas}
-    behind = [name for name in _hintsvc_pods(snapshot) if served.get(name, 0) < generation]
+    serving = ready_pods(snapshot.cluster.pods, component=hintsvc.COMPONENT)
+    behind = [name for name in serving if served.get(name, 0) < generation]
     if behind:
         message = f"generation {generation} is not yet served by {', '.join(behind)}"
         yield Problem(reason=Reason.REPLICAS_NOT_ACKNOWLEDGED, severity=Severity.PROGRESSING, message=message)
@@ -112,9 +108,8 @@ def _telemetry(snapshot: PolicySnapshot, view: ClusterView) -> Iterator[Problem]
     silence_s = max(seconds(snapshot.policy.spec.telemetry.stale_after), _LEAST_SILENCE_S)
     oldest = view.snapshot.at_unix_ms - silence_s * 1000
     heard = {node.agent for node in view.nodes if node.at_unix_ms >= oldest}
-    existing = {agent.key.name for agent in snapshot.agents}
-    named = [ref.name for ref in snapshot.policy.spec.telemetry.agents if ref.name in existing]
-    silent = [name for name in named if name not in heard]
+    named = named_agents(snapshot.policy, snapshot.agents)
+    silent = [agent.key.name for agent in named if agent.key.reported_as not in heard]
     if silent:
         message = (
             f"no telemetry from TelemetryAgent {', '.join(silent)} for {silence_s:g} s:"

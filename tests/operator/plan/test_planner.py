@@ -238,6 +238,20 @@ def test_a_refusal_of_the_api_is_reported_in_its_words() -> None:
     assert "exceeded quota: small" in condition(planned, "Ready")["message"]
 
 
+def test_a_hint_service_that_starts_is_not_called_unreachable() -> None:
+    snapshot = settled_policy(hint_service=HintServiceState(error="no replica is ready"))
+    children = copy.deepcopy(dict(snapshot.cluster.children))
+    children[ObjectRef("Deployment", "demo-hintsvc")]["status"]["availableReplicas"] = 0
+    planned = plan_of(dataclasses.replace(snapshot, cluster=Cluster(children=children)))
+    assert condition(planned, "Ready")["reason"] == Reason.HINT_SERVICE_STARTING
+    assert condition(planned, "Degraded")["status"] == "False"
+
+
+def test_reasons_are_named_as_they_are_written() -> None:
+    for reason in Reason:
+        assert reason.value == "".join(word.capitalize() for word in reason.name.split("_"))
+
+
 def test_an_unreadable_spec_is_reported_and_nothing_is_touched() -> None:
     snapshot = InvalidSnapshot(key=policy().key, uid="uid-demo", generation=3, status={}, error="spec.mode: no such")
     planned = plan_of(snapshot)
@@ -296,7 +310,7 @@ def test_an_agent_delivers_to_the_eight_oldest_policies_and_says_which_are_left_
 
 def test_a_node_read_in_part_is_listed_with_the_reason() -> None:
     lacking = Signal(name="TCPRetransmit", state=SignalState.DEGRADED, reason="NoBPF", message="no CAP_BPF: add it")
-    report = NodeReport(agent="nodes", node="node2", at_unix_ms=NOW_MS, signals=[lacking])
+    report = NodeReport(agent="default/nodes", node="node2", at_unix_ms=NOW_MS, signals=[lacking])
     seen = view().model_copy(update={"nodes": [report]})
     planned = plan_of(settled_agent(hint_services=(HintServiceState(view=seen),)))
     assert planned.status is not None
