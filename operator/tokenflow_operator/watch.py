@@ -49,25 +49,22 @@ async def watch(
     Raises:
         KubeError: watching has failed for good.
     """
-    registry = _registry(queue, login=login)
-
-    async def take_over_signals(**_: Any) -> None:
-        # By default a signal ends kopf at once, and kopf then cancels every task of the loop that is younger
-        # than itself: passes under way among them.
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, on_signal)
-
-    kopf.on.startup(registry=registry)(take_over_signals)
+    loop = asyncio.get_running_loop()
+    older_tasks = asyncio.all_tasks()
+    tasks = await kopf.spawn_tasks(
+        registry=_registry(queue, login=login),
+        settings=_settings(),
+        standalone=True,
+        clusterwide=not namespace,
+        namespaces=[namespace] if namespace else [],
+        stop_flag=stop,
+    )
+    # In place of kopf's own handlers: it would end at once, and cancel every task of the loop that is younger
+    # than itself, parts of the passes under way among them.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
     try:
-        await kopf.operator(
-            registry=registry,
-            settings=_settings(),
-            standalone=True,
-            clusterwide=not namespace,
-            namespaces=[namespace] if namespace else [],
-            stop_flag=stop,
-        )
+        await kopf.run_tasks(tasks, ignored=older_tasks)
     except Exception as error:
         # kopf has retried by now; what it raises is no documented set.
         raise KubeError(f"watching has failed: {error}") from error
