@@ -37,7 +37,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         namespace=arguments.namespace,
         kubeconfig=arguments.kubeconfig or None,
         token_file=arguments.token_file,
-        url_of=names.hint_service_url,
         workers=arguments.workers,
         port=arguments.port,
         metrics_port=arguments.metrics_port,

@@ -5,7 +5,6 @@ import functools
 import logging
 import os
 import socket
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +18,7 @@ from tokenflow_operator.keys import Key
 from tokenflow_operator.kube import Kube
 from tokenflow_operator.kube.login import connect
 from tokenflow_operator.observe import Observer
+from tokenflow_operator.plan import names
 from tokenflow_operator.probes import exporter, probes
 from tokenflow_operator.reconcile import Reconciler
 from tokenflow_operator.recorder import Recorder
@@ -40,7 +40,6 @@ class Options:
         namespace: the only one to look after; all of them for an empty name.
         kubeconfig: file with credentials; without it the pod's service account serves.
         token_file: projected token for the hint services.
-        url_of: base URL of a policy's hint service.
         workers: resources worked on at a time.
         port: of the probes.
         metrics_port: of the metrics.
@@ -49,7 +48,6 @@ class Options:
     namespace: str
     kubeconfig: str | None
     token_file: Path
-    url_of: Callable[[Key], str]
     workers: int
     port: int
     metrics_port: int
@@ -70,7 +68,7 @@ async def run(options: Options, installation: Installation) -> None:
         exporter(port=options.metrics_port),
     ):
         kube = Kube(client)
-        hint_service = HintService(session=session, url_of=options.url_of, token_file=options.token_file)
+        hint_service = HintService(session=session, url_of=names.hint_service_url, token_file=options.token_file)
         reconciler = Reconciler(
             kube=kube,
             observer=Observer(kube=kube, hint_service=hint_service),
@@ -82,7 +80,7 @@ async def run(options: Options, installation: Installation) -> None:
 
 
 async def _run(options: Options, kube: Kube, reconciler: Reconciler, heartbeat: Heartbeat) -> None:
-    queue: WorkQueue[Key] = WorkQueue()
+    queue = WorkQueue[Key]()
     asked_to_end, stop_watching = asyncio.Event(), asyncio.Event()
     login = functools.partial(_login, kubeconfig=options.kubeconfig)
     watching = asyncio.create_task(

@@ -6,8 +6,9 @@ good by the resync.
 """
 
 import asyncio
+import itertools
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
 import kopf
@@ -32,6 +33,7 @@ Login = Callable[..., Awaitable[kopf.ConnectionInfo | None]]
 
 _WATCHED_CHILDREN: Final = (DEPLOYMENT, DAEMON_SET, CONFIG_MAP, SERVICE, POD)
 _FINALIZER: Final = "tokenflow.io/operator"
+_MAX_RETRY_S: Final = 10.0
 
 
 async def watch(
@@ -110,11 +112,19 @@ def _settings() -> kopf.OperatorSettings:
     settings.watching.client_timeout = 310
     settings.networking.connect_timeout = 10
     settings.networking.request_timeout = 30
+    settings.networking.error_backoffs = _Persistence()
     settings.persistence.finalizer = _FINALIZER
     settings.process.ultimate_exiting_timeout = 30
     for kind in _WATCHED_CHILDREN:
         settings.watching.label_selectors[_selector(kind)] = OWNER_LABEL
     return settings
+
+
+class _Persistence:
+    """Seconds between attempts at a request, without end: an API server that is away comes back."""
+
+    def __iter__(self) -> Iterator[float]:
+        return itertools.chain((1.0, 2.0, 4.0, 8.0), itertools.repeat(_MAX_RETRY_S))
 
 
 def _selector(kind: Kind) -> tuple[str, str, str]:

@@ -1,14 +1,16 @@
 """What must change for the cluster to hold what was rendered."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 
+from tokenflow_operator.keys import OWNER_LABEL
 from tokenflow_operator.kube.kinds import CHILDREN
 from tokenflow_operator.kube.objects import Manifest, controller_uid, ref_of
 from tokenflow_operator.plan.drift import holds
 from tokenflow_operator.plan.objects import Owner
 from tokenflow_operator.plan.reasons import Problem, Reason, Severity
-from tokenflow_operator.snapshot import Cluster
+from tokenflow_operator.snapshot import Refusal
 
 _ORDER = {kind.kind: index for index, kind in enumerate(CHILDREN)}
 
@@ -22,32 +24,63 @@ class Changes:
     problems: tuple[Problem, ...]
 
 
-def changes(owner: Owner, rendered: Sequence[Manifest], cluster: Cluster) -> Changes:
-    """Compare what was rendered with what exists. What belongs to others is left alone and reported."""
-    apply, foreign = [], []
-    for manifest in sorted(rendered, key=lambda manifest: _ORDER[manifest["kind"]]):
-        present = cluster.children.get(ref_of(manifest))
-        if present is not None and controller_uid(present) != owner.uid:
-            foreign.append(f"{ref_of(manifest)}")
-        elif present is None or not holds(manifest, present):
-            apply.append(manifest)
-    wanted = {ref_of(manifest) for manifest in rendered}
-    delete = [
-        child for ref, child in cluster.children.items() if ref not in wanted and controller_uid(child) == owner.uid
+class _Possession(Enum):
+    """Whose an object is."""
+
+    OURS = auto()
+    """The resource controls it, or left it behind when it was deleted without its children."""
+    PREVIOUS = auto()
+    """A deleted resource of the same name controls it: Kubernetes is about to delete it."""
+    FOREIGN = auto()
+
+
+def changes(
+    owner: Owner, rendered: Sequence[Manifest], children: Iterable[Manifest], refusals: Sequence[Refusal]
+) -> Changes:
+    """Compare what was rendered with what exists. What belongs to others is left alone and reported.
+
+    Args:
+        owner: whose objects they are.
+        rendered: what should be.
+        children: what carries the owner's label, and what else has a name that it needs.
+        refusals: what the API would not take in this pass.
+    """
+    present = {ref_of(child): child for child in children}
+    possession = {ref: _possession(child, owner) for ref, child in present.items()}
+    wanted = {ref_of(manifest): manifest for manifest in sorted(rendered, key=lambda m: _ORDER[m["kind"]])}
+    apply = [
+        manifest
+        for ref, manifest in wanted.items()
+        if ref not in present or (possession[ref] is _Possession.OURS and not holds(manifest, present[ref]))
     ]
-    return Changes(apply=tuple(apply), delete=tuple(delete), problems=tuple(_problems(foreign, cluster)))
+    delete = [child for ref, child in present.items() if ref not in wanted and possession[ref] is _Possession.OURS]
+    in_the_way = {
+        kind: [str(ref) for ref in wanted if possession.get(ref) is kind]
+        for kind in (_Possession.FOREIGN, _Possession.PREVIOUS)
+    }
+    problems = _problems(in_the_way[_Possession.FOREIGN], in_the_way[_Possession.PREVIOUS], refusals)
+    return Changes(apply=tuple(apply), delete=tuple(delete), problems=tuple(problems))
 
 
-def _problems(foreign: Sequence[str], cluster: Cluster) -> list[Problem]:
-    problems = []
+def _possession(child: Manifest, owner: Owner) -> _Possession:
+    controller = controller_uid(child)
+    labelled = child["metadata"].get("labels", {}).get(OWNER_LABEL) == owner.key.owner_label
+    if controller == owner.uid or (labelled and not controller):
+        return _Possession.OURS
+    return _Possession.PREVIOUS if labelled else _Possession.FOREIGN
+
+
+def _problems(foreign: Sequence[str], previous: Sequence[str], refusals: Sequence[Refusal]) -> Iterator[Problem]:
     if foreign:
         message = (
             f"{', '.join(foreign)} exist already and belong to another: they are left alone:"
             " rename or delete them, or give this resource another name"
         )
-        problems.append(Problem(reason=Reason.CONFLICT, severity=Severity.BLOCKING, message=message))
-    if cluster.refusals:
-        words = "; ".join(f"{refusal.ref}: {refusal.message}" for refusal in cluster.refusals)
+        yield Problem(reason=Reason.CONFLICT, severity=Severity.BLOCKING, message=message)
+    if previous:
+        message = f"{', '.join(previous)} of a deleted resource of this name are still being deleted"
+        yield Problem(reason=Reason.PREVIOUS_BEING_DELETED, severity=Severity.PROGRESSING, message=message)
+    if refusals:
+        words = "; ".join(f"{refusal.ref}: {refusal.message}" for refusal in refusals)
         message = f"the Kubernetes API refused {words}"
-        problems.append(Problem(reason=Reason.APPLY_REFUSED, severity=Severity.BLOCKING, message=message))
-    return problems
+        yield Problem(reason=Reason.APPLY_REFUSED, severity=Severity.BLOCKING, message=message)

@@ -78,7 +78,12 @@ def plan(snapshot: Snapshot, installation: Installation, *, now: datetime) -> Pl
 def _policy(snapshot: PolicySnapshot, installation: Installation) -> _Finding:
     policy = snapshot.policy
     owner = Owner(key=policy.key, uid=policy.uid)
-    needed = changes(owner, render_policy(snapshot, owner, installation), snapshot.cluster)
+    needed = changes(
+        owner,
+        render_policy(snapshot, owner, installation),
+        snapshot.cluster.children.values(),
+        snapshot.cluster.refusals,
+    )
     return _Finding(
         model=PacingPolicyStatus,
         needed=needed,
@@ -92,7 +97,12 @@ def _policy(snapshot: PolicySnapshot, installation: Installation) -> _Finding:
 def _agent(snapshot: AgentSnapshot, installation: Installation) -> _Finding:
     agent = snapshot.agent
     owner = Owner(key=agent.key, uid=agent.uid)
-    needed = changes(owner, render_agent(snapshot, owner, installation), snapshot.cluster)
+    needed = changes(
+        owner,
+        render_agent(snapshot, owner, installation),
+        snapshot.cluster.children.values(),
+        snapshot.cluster.refusals,
+    )
     judgement = agent_judgement(snapshot, needed.problems)
     return _Finding(
         model=TelemetryAgentStatus,

@@ -19,6 +19,7 @@ class Reason(StrEnum):
     NOTHING_WRONG = "NothingWrong"
     """Nothing is degraded."""
 
+    PREVIOUS_BEING_DELETED = "PreviousBeingDeleted"
     REDIS_STARTING = "RedisStarting"
     HINT_SERVICE_STARTING = "HintServiceStarting"
     GATEWAY_STARTING = "GatewayStarting"

@@ -161,6 +161,24 @@ def test_an_object_of_someone_else_is_left_alone_and_reported() -> None:
     assert "Service/demo-gateway" in condition(planned, "Degraded")["message"]
 
 
+def test_the_children_of_a_deleted_namesake_are_waited_out() -> None:
+    snapshot = settled_policy()
+    recreated = dataclasses.replace(policy(), uid="uid-new")
+    planned = plan_of(dataclasses.replace(snapshot, policy=recreated))
+    assert planned.apply == planned.delete == ()
+    assert condition(planned, "Progressing")["reason"] == Reason.PREVIOUS_BEING_DELETED
+    assert condition(planned, "Degraded")["status"] == "False"
+
+
+def test_orphans_of_a_deleted_namesake_are_adopted() -> None:
+    snapshot = settled_policy()
+    children = copy.deepcopy(dict(snapshot.cluster.children))
+    for child in children.values():
+        del child["metadata"]["ownerReferences"]
+    planned = plan_of(dataclasses.replace(snapshot, cluster=Cluster(children=children)))
+    assert {ref_of(manifest) for manifest in planned.apply} == set(children)
+
+
 def test_what_is_no_longer_asked_for_is_deleted() -> None:
     external = _with(example("pacingpolicy.yaml"), "hintService.redis", {"secretRef": {"name": "mine"}})
     spec = PacingPolicySpec.model_validate(external)
