@@ -34,8 +34,11 @@ def load(layout: Layout, nodes: Sequence[Node], images: Sequence[str]) -> None:
         images: archives by path, or names of images that buildah knows.
 
     Raises:
+        ClusterError: there are no nodes.
         CommandError: an image is unknown, or a node refused it.
     """
+    if not nodes:
+        raise ClusterError("this cluster has no nodes to load images into: bring one up with --nodes 1 or more")
     archives = [Path(image) if Path(image).is_file() else _export(layout, image) for image in images]
     with ThreadPoolExecutor(max_workers=len(nodes)) as pool:
         for done in [pool.submit(_import, layout, node, archives) for node in nodes]:

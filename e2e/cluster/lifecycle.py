@@ -1,21 +1,22 @@
 """Brings the whole cluster up and takes it down again."""
 
+import fcntl
 import json
 import os
 import shutil
-import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from e2e.cluster import binaries, control_plane, images, network, node, processes
+from e2e.cluster import binaries, cgroups, control_plane, images, network, node, processes
 from e2e.cluster.errors import ClusterError, PrerequisiteError
 from e2e.cluster.settings import Layout, Node
 from e2e.commands import CommandError, run
 
-POD_LOGS: Final = (Path("/var/log/pods"), Path("/var/log/containers"))
 TRACEFS: Final = Path("/sys/kernel/tracing")
 _READY_TIMEOUT_S: Final = 90.0
+_RECOVERY_TIMEOUT_S: Final = 30.0
 _NODES_FILE: Final = "nodes"
 _OWNED_FILE: Final = "owned"
 
@@ -29,18 +30,75 @@ def up(layout: Layout, *, nodes: int, report: Callable[[str], None]) -> None:
         report: told what happens.
 
     Raises:
-        ClusterError: it did not come up.
+        ClusterError: it did not come up, or one of another size is up.
         CommandError: a program failed.
+    """
+    network.check_packages()
+    binaries.build_all(layout.cache, report=report)
+    with _alone(layout):
+        if not _keep(layout, nodes=nodes, report=report):
+            _clear(layout)
+            _create(layout, nodes=nodes, report=report)
+
+
+def down(layout: Layout) -> None:
+    """Take everything away: processes, and their mounts with them, namespaces, cgroups, files.
+
+    Raises:
+        ClusterError: something would not go.
+        CommandError: a program failed.
+    """
+    with _alone(layout):
+        _clear(layout)
+
+
+@contextmanager
+def _alone(layout: Layout) -> Iterator[None]:
+    """Keep other runs of this tool out, and refuse to touch the cluster of another cache directory.
+
+    Raises:
+        ClusterError: another one is at work, or has a cluster up.
     """
     if os.geteuid() != 0:
         raise PrerequisiteError("network namespaces and cgroups need root: run it with sudo")
-    network.check_packages()
-    binaries.build_all(layout.cache, report=report)
-    if count(layout) == nodes and _well(layout):
-        return
-    down(layout)
+    layout.cache.mkdir(parents=True, exist_ok=True)
+    with (layout.cache / "cluster.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ClusterError(
+                "another run is bringing this cluster up or down: wait for its end, then try again"
+            ) from error
+        if others := processes.others(layout.state):
+            cache = min(others).parent
+            raise ClusterError(
+                f"another cluster is up and this machine holds one: run"
+                f" 'TOKENFLOW_CACHE={cache} python -m e2e.cluster down' first"
+            )
+        yield
+
+
+def _keep(layout: Layout, *, nodes: int, report: Callable[[str], None]) -> bool:
+    """Whether a cluster is up that can stay.
+
+    Raises:
+        ClusterError: it has another number of nodes.
+    """
+    present = count(layout)
+    if present is None or not processes.marked(layout.state):
+        return False
+    if present != nodes:
+        raise ClusterError(f"a cluster of {present} nodes is up: run 'python -m e2e.cluster down' first")
+    try:
+        _wait(layout, nodes=nodes, timeout_s=_RECOVERY_TIMEOUT_S)
+    except ClusterError as error:
+        report(f"starting over: {error}")
+        return False
+    return True
+
+
+def _create(layout: Layout, *, nodes: int, report: Callable[[str], None]) -> None:
     layout.state.mkdir(parents=True)
-    (layout.state / _NODES_FILE).write_text(str(nodes))
     _own_shared(layout)
     members = layout.nodes(nodes)
     report("starting the control plane")
@@ -49,33 +107,20 @@ def up(layout: Layout, *, nodes: int, report: Callable[[str], None]) -> None:
     control_plane.start(layout)
     control_plane.start_dns(layout)
     report(f"starting {nodes} nodes")
-    for member in members:
-        node.start_containerd(member, layout)
+    containerds = [node.start(member, layout) for member in members]
     if members:
         images.load(layout, members, [str(images.pause_archive(layout))])
-    for member in members:
-        node.start_kubelet(member, layout)
-    processes.wait_for(
-        "the nodes",
-        lambda: _well(layout),
-        timeout_s=_READY_TIMEOUT_S,
-        hint=f"read the kubelets' logs in {layout.logs}",
-    )
+    for member, containerd in zip(members, containerds, strict=True):
+        node.join(member, layout, containerd=containerd)
+    _wait(layout, nodes=nodes, timeout_s=_READY_TIMEOUT_S)
+    (layout.state / _NODES_FILE).write_text(str(nodes))
 
 
-def down(layout: Layout) -> None:
-    """Take everything away: processes, mounts, namespaces, cgroups, files.
-
-    Raises:
-        ClusterError: something would not go.
-        CommandError: a program failed.
-    """
+def _clear(layout: Layout) -> None:
     processes.end(lambda: processes.marked(layout.state))
-    processes.end(node.pids_in_cgroups)
-    _unmount(layout.state)
+    processes.end(cgroups.pids)
     network.delete()
-    for directory in node.cgroup_directories():
-        directory.rmdir()
+    cgroups.remove()
     owned = layout.state / _OWNED_FILE
     for path in json.loads(owned.read_text()) if owned.exists() else []:
         _disown(Path(path))
@@ -84,7 +129,7 @@ def down(layout: Layout) -> None:
 
 
 def count(layout: Layout) -> int | None:
-    """Return how many nodes the cluster was brought up with; ``None`` when there is none."""
+    """Return how many nodes the cluster has that came up here; ``None`` when none did."""
     file = layout.state / _NODES_FILE
     return int(file.read_text()) if file.exists() else None
 
@@ -101,7 +146,16 @@ def members(layout: Layout) -> list[Node]:
     return layout.nodes(nodes)
 
 
-def _well(layout: Layout) -> bool:
+def _wait(layout: Layout, *, nodes: int, timeout_s: float) -> None:
+    processes.wait_for(
+        "the cluster",
+        lambda: _well(layout, nodes=nodes),
+        timeout_s=timeout_s,
+        hint=f"read the logs in {layout.logs}",
+    )
+
+
+def _well(layout: Layout, *, nodes: int) -> bool:
     """Whether every node is ready and the default service account is there for pods to use."""
     try:
         answer = control_plane.kubectl(layout, "get", "nodes", "-o", "json", timeout_s=10.0)
@@ -115,14 +169,13 @@ def _well(layout: Layout) -> bool:
         for condition in item["status"].get("conditions", [])
         if condition["type"] == "Ready" and condition["status"] == "True"
     ]
-    return len(ready) == count(layout)
+    return len(ready) == nodes
 
 
 def _own_shared(layout: Layout) -> None:
     """Remember which of the machine's own places are ours to clean, before they are used."""
-    owned = [str(path) for path in POD_LOGS if not path.exists()]
-    mounted = any(line.split()[1] == str(TRACEFS) for line in Path("/proc/mounts").read_text().splitlines())
-    if TRACEFS.is_dir() and not mounted:
+    owned = [place for place in node.OWN_PLACES if not Path(place).exists()]
+    if TRACEFS.is_dir() and not _tracefs_mounted():
         owned.append(str(TRACEFS))
     (layout.state / _OWNED_FILE).write_text(json.dumps(owned))
     if str(TRACEFS) in owned:
@@ -130,16 +183,13 @@ def _own_shared(layout: Layout) -> None:
         run(["mount", "-t", "tracefs", "tracefs", str(TRACEFS)])
 
 
+def _tracefs_mounted() -> bool:
+    return any(line.split()[1] == str(TRACEFS) for line in Path("/proc/mounts").read_text().splitlines())
+
+
 def _disown(path: Path) -> None:
     if path == TRACEFS:
-        subprocess.run(["umount", str(path)], capture_output=True, check=False, timeout=10.0)
+        if _tracefs_mounted():
+            run(["umount", "--lazy", str(path)], timeout_s=10.0)
     elif path.exists():
         shutil.rmtree(path)
-
-
-def _unmount(top: Path) -> None:
-    """Unmount everything below ``top``, the deepest first."""
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    points = [line.split()[4].encode().decode("unicode_escape") for line in lines]
-    for point in sorted((p for p in points if p.startswith(f"{top}/")), key=len, reverse=True):
-        run(["umount", "--lazy", point], timeout_s=10.0)

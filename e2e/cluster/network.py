@@ -5,7 +5,6 @@ reach the API server, the pods and the services without entering a namespace.
 """
 
 import shutil
-import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
@@ -26,12 +25,13 @@ from e2e.commands import run
 NETNS: Final = Path("/var/run/netns")
 _PACKAGES: Final = {
     "ip": "iproute2",
+    "sysctl": "procps",
     "nft": "nftables",
     "iptables": "iptables",
     "conntrack": "conntrack",
     "runc": "runc",
     "buildah": "buildah",
-    "cc": "gcc",
+    "cc": "gcc libc6-dev",
     "/usr/lib/cni/bridge": "containernetworking-plugins",
 }
 
@@ -84,9 +84,10 @@ def create(nodes: Sequence[Node]) -> None:
 
 def delete() -> None:
     """Take away all namespaces of the cluster; the links and routes go with them."""
-    for namespace in _existing():
-        run(["ip", "netns", "delete", namespace])
-    subprocess.run(["ip", "link", "delete", HOST_VETH], capture_output=True, check=False, timeout=10.0)
+    # The kernel frees a namespace some time after its deletion; the name of this link is needed at once.
+    if Path("/sys/class/net", HOST_VETH).exists():
+        _all(["ip", "link", "delete", HOST_VETH])
+    _all(*(["ip", "netns", "delete", namespace] for namespace in _existing()))
 
 
 def _existing() -> Iterable[str]:
@@ -107,15 +108,12 @@ def _namespace(name: str) -> None:
 def _leg(device: str, address: str, *, namespace: str | None) -> None:
     """Give a namespace, or the machine, a leg on the bridge."""
     peer = f"leg{address.rsplit('.', 1)[1]}"
-    home = ["netns", namespace] if namespace else []
+    home = namespace or "1"
     enter = (lambda *command: inside(namespace, *command)) if namespace else (lambda *command: list(command))
     _all(
         inside(CONTROL_NAMESPACE, "ip", "link", "add", peer, "type", "veth", "peer", "name", f"tmp{peer}"),
         inside(CONTROL_NAMESPACE, "ip", "link", "set", peer, "master", BRIDGE, "up"),
-        [
-            *inside(CONTROL_NAMESPACE, "ip", "link", "set", f"tmp{peer}"),
-            *(home or ["netns", "1"]),
-        ],
+        inside(CONTROL_NAMESPACE, "ip", "link", "set", f"tmp{peer}", "netns", home),
         enter("ip", "link", "set", f"tmp{peer}", "name", device),
         enter("ip", "addr", "add", f"{address}/24", "dev", device),
         enter("ip", "link", "set", device, "up"),

@@ -2,22 +2,24 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from e2e.cluster import processes
+from e2e.cluster import cgroups, processes
 from e2e.cluster.network import inside
 from e2e.cluster.settings import CLUSTER_DOMAIN, DNS_SERVICE_ADDRESS, PAUSE_IMAGE, POD_CIDR, Layout, Node
 
-CGROUPS: Final = Path("/sys/fs/cgroup")
-_INHERITED: Final = ("cpuset.cpus", "cpuset.mems")
-
-
-def hierarchies() -> list[Path]:
-    """Return the roots of all cgroup hierarchies: one on a v2 machine, one per controller on others."""
-    if (CGROUPS / "cgroup.controllers").exists():
-        return [CGROUPS]
-    return sorted({entry.resolve() for entry in CGROUPS.iterdir() if entry.is_dir()})
+OWN_PLACES: Final = ("/run/containerd", "/var/lib/cni", "/var/lib/kubelet", "/var/log/containers", "/var/log/pods")
+"""Directories where a node's programs write whatever they are told, so that nodes must not share them."""
+_MAKE_OWN: Final = """
+set -e
+for place in $PLACES; do
+  mkdir -p "$OWN$place" "$place"
+  mount --bind "$OWN$place" "$place"
+done
+exec "$@"
+"""
 
 
 def containerd_config(node: Node) -> str:
@@ -29,6 +31,10 @@ state = "{node.directory}/containerd-state"
 
 [grpc]
   address = "{node.containerd_socket}"
+
+# Its socket has one place on a machine, whichever node it belongs to.
+[plugins."io.containerd.nri.v1.nri"]
+  disable = true
 
 [plugins."{runtime}"]
   # The machine may lack CAP_SYS_RESOURCE, which lower scores need.
@@ -45,6 +51,7 @@ state = "{node.directory}/containerd-state"
 
 [plugins."{runtime}".containerd.runtimes.runc.options]
   SystemdCgroup = false
+  Root = "{node.directory}/runc"
 
 [plugins."io.containerd.cri.v1.images".pinned_images]
   sandbox = "{PAUSE_IMAGE}"
@@ -97,30 +104,50 @@ def kubelet_config(node: Node, *, authority: Path) -> dict[str, object]:
     }
 
 
-def start_containerd(node: Node, layout: Layout) -> None:
-    """Start the node's containerd and wait until it listens.
+def start(node: Node, layout: Layout) -> int:
+    """Start the node's containerd, wait until it listens, and return its process id.
+
+    It gets a mount namespace in which the node has ``OWN_PLACES`` to itself: a kubelet deletes the logs
+    of pods that it does not know, and refuses to start where another one's device-plugin socket is.
+    All mounts of the node go with the last process in that namespace.
 
     Raises:
-        ClusterError: it did not.
+        ClusterError: it does not listen.
     """
     (node.directory / "cni").mkdir(parents=True, exist_ok=True)
     (node.directory / "cni" / "10-tokenflow.conflist").write_text(json.dumps(cni_config(node)))
     config = node.directory / "containerd.toml"
     config.write_text(containerd_config(node))
+    places = [f"PLACES={' '.join(OWN_PLACES)}", f"OWN={node.directory / 'own'}"]
+    pid = _start(
+        node,
+        layout,
+        ["env", *places, "unshare", "--mount", "sh", "-c", _MAKE_OWN, "sh"],
+        "containerd",
+        *("--config", str(config)),
+    )
     log = layout.logs / f"{node.name}-containerd.log"
-    _start(node, layout, "containerd", "--config", str(config))
     processes.wait_for(f"containerd of {node.name}", node.containerd_socket.exists, timeout_s=20.0, hint=f"read {log}")
+    return pid
 
 
-def start_kubelet(node: Node, layout: Layout) -> None:
-    """Start the node's kubelet and kube-proxy; the node registers itself."""
-    make_cgroups(node)
+def join(node: Node, layout: Layout, *, containerd: int) -> None:
+    """Start the node's kubelet and kube-proxy; the node registers itself.
+
+    Args:
+        node: the node.
+        layout: where everything goes.
+        containerd: process id of the node's containerd, whose mounts the kubelet shares.
+    """
+    cgroups.make(node)
     (node.directory / "resolv.conf").write_text("")
     config = node.directory / "kubelet.json"
     config.write_text(json.dumps(kubelet_config(node, authority=layout.pki / "ca.crt")))
+    beside = ["nsenter", f"--mount=/proc/{containerd}/ns/mnt"]
     _start(
         node,
         layout,
+        beside,
         "kubelet",
         *("--config", str(config), "--kubeconfig", str(node.directory / "kubeconfig")),
         *("--root-dir", str(node.directory / "kubelet"), "--cert-dir", str(node.directory / "kubelet-pki")),
@@ -129,6 +156,7 @@ def start_kubelet(node: Node, layout: Layout) -> None:
     _start(
         node,
         layout,
+        beside,
         "kube-proxy",
         *("--kubeconfig", str(layout.pki / "proxy.kubeconfig"), "--hostname-override", node.name),
         *("--proxy-mode=nftables", f"--cluster-cidr={POD_CIDR}", "--conntrack-max-per-core=0"),
@@ -136,41 +164,13 @@ def start_kubelet(node: Node, layout: Layout) -> None:
     )
 
 
-def make_cgroups(node: Node) -> None:
-    """Make the node's top cgroup in every hierarchy; the kubelet makes those below."""
-    for hierarchy in hierarchies():
-        group = hierarchy / node.cgroup
-        group.mkdir(exist_ok=True)
-        for name in _INHERITED:
-            if (hierarchy / name).exists() and (group / name).exists():
-                (group / name).write_text((hierarchy / name).read_text())
-
-
-def cgroup_directories() -> list[Path]:
-    """Return the cgroups of all nodes and what is below, the deepest first."""
-    tops = [
-        top
-        for hierarchy in hierarchies()
-        for top in hierarchy.glob("tf[0-9]*")
-        if top.name.removeprefix("tf").isdigit()
-    ]
-    found = [Path(directory) for top in tops for directory, _, _ in os.walk(top)]
-    return sorted(found, key=lambda path: len(path.parts), reverse=True)
-
-
-def pids_in_cgroups() -> list[int]:
-    """Return the ids of all processes that run in pods of the nodes."""
-    files = [directory / "cgroup.procs" for directory in cgroup_directories()]
-    return sorted({int(line) for file in files if file.exists() for line in file.read_text().split()})
-
-
-def _start(node: Node, layout: Layout, program: str, *arguments: str) -> None:
-    """Start a program as if on a machine called like the node."""
+def _start(node: Node, layout: Layout, enter: Sequence[str], program: str, *arguments: str) -> int:
+    """Start a program as if on a machine called like the node, and return its process id."""
     named = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', node.name]
-    command = inside(node.namespace, *named, str(layout.binaries / program), *arguments)
-    processes.start(
+    command = inside(node.namespace, *named, *enter, str(layout.binaries / program), *arguments)
+    return processes.start(
         command,
         state=layout.state,
         log=layout.logs / f"{node.name}-{program}.log",
         env={"PATH": f"{layout.binaries}:{os.environ['PATH']}"},
-    )
+    ).pid

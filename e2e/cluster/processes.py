@@ -9,15 +9,14 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.settings import MARKER
 
-_TERM_S: Final = 5.0
-_KILL_S: Final = 10.0
+_END_TIMEOUT_S: Final = 15.0
 _POLL_S: Final = 0.05
 
 
@@ -39,25 +38,29 @@ def start(
 
 def marked(state: Path) -> list[int]:
     """Return the ids of all processes of the cluster whose state is in ``state``."""
-    return [pid for pid in _pids() if _carries(pid, f"{MARKER}={state}".encode())]
+    return [pid for pid, directory in _markers() if directory == state]
+
+
+def others(state: Path) -> set[Path]:
+    """Return the state directories of all clusters that run here besides the one in ``state``."""
+    return {directory for _, directory in _markers()} - {state}
 
 
 def end(find: Callable[[], Iterable[int]]) -> None:
-    """End the processes that ``find`` finds, and those that they leave behind: by SIGTERM, then by SIGKILL.
+    """Kill the processes that ``find`` finds, and those that they leave behind.
+
+    Nothing that they hold is kept, so there is nothing that they should finish first.
 
     Raises:
         ClusterError: some would not end.
     """
-    for number, patience in ((signal.SIGTERM, _TERM_S), (signal.SIGKILL, _KILL_S)):
-        deadline = time.monotonic() + patience
-        while pids := list(find()):
-            for pid in pids:
-                _signal(pid, number)
-            if time.monotonic() > deadline:
-                break
-            time.sleep(_POLL_S)
-    if left := list(find()):
-        raise ClusterError(f"processes {left} would not end: look at them with ps, then run down again")
+    deadline = time.monotonic() + _END_TIMEOUT_S
+    while pids := list(find()):
+        if time.monotonic() > deadline:
+            raise ClusterError(f"processes {pids} would not end: look at them with ps, then run down again")
+        for pid in pids:
+            _kill(pid)
+        time.sleep(_POLL_S)
 
 
 def wait_for(what: str, ready: Callable[[], bool], *, timeout_s: float, hint: str) -> None:
@@ -73,22 +76,25 @@ def wait_for(what: str, ready: Callable[[], bool], *, timeout_s: float, hint: st
         time.sleep(_POLL_S)
 
 
-def _pids() -> list[int]:
-    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+def _markers() -> Iterator[tuple[int, Path]]:
+    """Yield the processes of all clusters, each with its cluster's state directory."""
+    prefix = f"{MARKER}=".encode()
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            environment = (entry / "environ").read_bytes()
+        except OSError:
+            # It ended while we looked.
+            continue
+        for variable in environment.split(b"\0"):
+            if variable.startswith(prefix):
+                yield int(entry.name), Path(os.fsdecode(variable.removeprefix(prefix)))
 
 
-def _carries(pid: int, marker: bytes) -> bool:
+def _kill(pid: int) -> None:
     try:
-        environment = Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        # It ended while we looked.
-        return False
-    return marker in environment.split(b"\0")
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    try:
-        os.kill(pid, number)
+        os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         # It ended by itself.
         return
