@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CONVERGED_S = 30.0
 AT_REST_S = 15.0
+ABSENT = ("--ignore-not-found", "-o", "name")
 
 pytestmark = pytest.mark.cluster
 
@@ -62,22 +62,24 @@ class Operator:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> None:
-    if not os.environ.get("KUBECONFIG") or shutil.which("kubectl") is None:
-        pytest.skip("no cluster: KUBECONFIG is not set or kubectl is not installed")
-    if subprocess.run(["kubectl", "--request-timeout=5s", "version"], capture_output=True, check=False).returncode:
-        pytest.skip("no cluster: KUBECONFIG names one that does not answer")
-    for crd in sorted((ROOT / "crds").glob("*.yaml")):
-        if not kubectl("get", "-f", str(crd), "--ignore-not-found"):
-            kubectl("apply", "--server-side", "-f", str(crd))
+def crds(request: pytest.FixtureRequest) -> Iterator[None]:
+    request.getfixturevalue("cluster")
+    if kubectl("get", "deployments", "-A", "-l", "app.kubernetes.io/name=tokenflow-operator", "-o", "name"):
+        pytest.skip("another operator looks after this cluster: uninstall it first")
+    missing = [str(crd) for crd in (ROOT / "crds").glob("*.yaml") if not kubectl("get", "-f", str(crd), *ABSENT)]
+    for crd in missing:
+        kubectl("apply", "--server-side", "-f", crd)
     kubectl(
         "wait", "--for=condition=Established", "crd/pacingpolicies.tokenflow.io", "crd/telemetryagents.tokenflow.io"
     )
+    yield
+    for crd in missing:
+        kubectl("delete", "-f", crd)
 
 
 @pytest.fixture
 def namespace(request: pytest.FixtureRequest) -> Iterator[str]:
-    request.getfixturevalue("cluster")
+    request.getfixturevalue("crds")
     name = f"operator-test-{os.getpid()}-{time.monotonic_ns() % 10**6}"
     kubectl("create", "namespace", name)
     yield name
