@@ -58,7 +58,7 @@ def plan(snapshot: Snapshot, installation: Installation, *, now: datetime) -> Pl
     """
     match snapshot:
         case PolicySnapshot():
-            finding = _policy(snapshot, installation)
+            finding = _policy(snapshot, installation, now=now)
         case AgentSnapshot():
             finding = _agent(snapshot, installation)
         case InvalidSnapshot():
@@ -75,7 +75,7 @@ def plan(snapshot: Snapshot, installation: Installation, *, now: datetime) -> Pl
     )
 
 
-def _policy(snapshot: PolicySnapshot, installation: Installation) -> _Finding:
+def _policy(snapshot: PolicySnapshot, installation: Installation, *, now: datetime) -> _Finding:
     policy = snapshot.policy
     owner = Owner(key=policy.key, uid=policy.uid)
     needed = changes(
@@ -87,7 +87,7 @@ def _policy(snapshot: PolicySnapshot, installation: Installation) -> _Finding:
     return _Finding(
         model=PacingPolicyStatus,
         needed=needed,
-        judgement=policy_judgement(snapshot, needed.problems),
+        judgement=policy_judgement(snapshot, needed.problems, now=now),
         numbers=policy_numbers(snapshot),
         observed=policy.status,
         written_at=policy.status_written_at,

@@ -1,5 +1,6 @@
 """What a PacingPolicy asks for, and how it fares."""
 
+from datetime import datetime
 from typing import Any
 
 from tokenflow_api.runtime import RUNTIME_KEY
@@ -31,13 +32,13 @@ def render_policy(snapshot: PolicySnapshot, owner: Owner, installation: Installa
     )
 
 
-def policy_judgement(snapshot: PolicySnapshot, obstacles: tuple[Problem, ...]) -> Judgement:
-    """Judge a policy, given what stands in the way of its objects."""
+def policy_judgement(snapshot: PolicySnapshot, obstacles: tuple[Problem, ...], *, now: datetime) -> Judgement:
+    """Judge a policy at the time of day ``now``, given what stands in the way of its objects."""
     policy = snapshot.policy
     replicas = policy.spec.hint_service.replicas
     return Judgement(
         generation=policy.generation,
-        problems=(*obstacles, *policy_problems(snapshot)),
+        problems=(*obstacles, *policy_problems(snapshot, now=now)),
         well=Reason.SERVING,
         summary=f"all {replicas} hint service replicas serve generation {policy.generation}",
     )

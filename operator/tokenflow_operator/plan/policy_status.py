@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Final
 
 from tokenflow_api.hints import ALL_PATHS, ClusterView, Hint
@@ -15,19 +16,21 @@ from tokenflow_operator.plan.reasons import Problem, Reason, Severity
 from tokenflow_operator.plan.runtime import named_agents
 from tokenflow_operator.snapshot import PolicySnapshot
 
+_ROUTED_S: Final = 15.0
+"""Seconds within which the nodes have learned where a Service's new pods are."""
 _LEAST_SILENCE_S: Final = 10.0
 """An agent's own restart must not read as lost telemetry."""
 
 
-def policy_problems(snapshot: PolicySnapshot) -> Iterator[Problem]:
-    """Yield what is not as the policy asks for, causes before their effects."""
+def policy_problems(snapshot: PolicySnapshot, *, now: datetime) -> Iterator[Problem]:
+    """Yield what is not as the policy asks for, causes before their effects. ``now`` is the time of day."""
     yield from _missing_agents(snapshot)
     yield from pod_problems(snapshot.cluster.pods, namespace=snapshot.policy.key.namespace)
     starting = list(_starting(snapshot))
     yield from starting
     starts = any(problem.reason is Reason.HINT_SERVICE_STARTING for problem in starting)
     if snapshot.hint_service.view is not None or not starts:
-        yield from _hint_service(snapshot)
+        yield from _hint_service(snapshot, now=now)
 
 
 def _missing_agents(snapshot: PolicySnapshot) -> Iterator[Problem]:
@@ -69,7 +72,7 @@ def ready_replicas(deployment: Manifest | None) -> int:
     return max(0, min(updated, available - surplus))
 
 
-def _hint_service(snapshot: PolicySnapshot) -> Iterator[Problem]:
+def _hint_service(snapshot: PolicySnapshot, *, now: datetime) -> Iterator[Problem]:
     state, url = snapshot.hint_service, names.hint_service_url(snapshot.policy.key)
     if state.view is not None:
         yield from _acknowledgements(snapshot, state.view)
@@ -77,9 +80,20 @@ def _hint_service(snapshot: PolicySnapshot) -> Iterator[Problem]:
     elif state.refused:
         message = f"{url} does not accept the operator's token: {state.error}: check the grants in its log"
         yield Problem(reason=Reason.HINT_SERVICE_REFUSED, severity=Severity.BLOCKING, message=message)
+    elif _available_for_s(snapshot, now=now) < _ROUTED_S:
+        message = f"Deployment {_deployment(snapshot)} is ready, and {url} does not answer yet"
+        yield Problem(reason=Reason.HINT_SERVICE_STARTING, severity=Severity.PROGRESSING, message=message)
     else:
         message = f"{url} does not answer: {state.error}: see the logs of Deployment {_deployment(snapshot)}"
         yield Problem(reason=Reason.HINT_SERVICE_UNREACHABLE, severity=Severity.BLOCKING, message=message)
+
+
+def _available_for_s(snapshot: PolicySnapshot, *, now: datetime) -> float:
+    deployment = snapshot.cluster.children.get(ObjectRef(DEPLOYMENT.kind, _deployment(snapshot)), {})
+    for condition in deployment.get("status", {}).get("conditions", []):
+        if condition["type"] == "Available" and condition["status"] == "True":
+            return (now - datetime.fromisoformat(condition["lastTransitionTime"])).total_seconds()
+    return float("inf")
 
 
 def _deployment(snapshot: PolicySnapshot) -> str:

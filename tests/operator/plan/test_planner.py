@@ -265,6 +265,20 @@ def test_a_hint_service_that_starts_is_not_called_unreachable() -> None:
     assert condition(planned, "Degraded")["status"] == "False"
 
 
+@pytest.mark.parametrize(
+    ("age_s", "reason"), [(5, Reason.HINT_SERVICE_STARTING), (60, Reason.HINT_SERVICE_UNREACHABLE)]
+)
+def test_a_service_that_just_became_available_has_time_to_be_routed_to(age_s: int, reason: Reason) -> None:
+    snapshot = settled_policy(hint_service=HintServiceState(error="connection refused"))
+    children = copy.deepcopy(dict(snapshot.cluster.children))
+    children[ObjectRef("Deployment", "demo-hintsvc")]["status"]["conditions"] = [
+        {"type": "Available", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    ]
+    changed = dataclasses.replace(snapshot, cluster=dataclasses.replace(snapshot.cluster, children=children))
+    planned = plan_of(changed, now=NOW + timedelta(seconds=age_s))
+    assert condition(planned, "Ready")["reason"] == reason
+
+
 def test_reasons_are_named_as_they_are_written() -> None:
     for reason in Reason:
         assert reason.value == "".join(word.capitalize() for word in reason.name.split("_"))
