@@ -1,0 +1,64 @@
+"""What tests of several parts share: a Kubernetes cluster."""
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from e2e.cluster import binaries, lifecycle, network
+from e2e.cluster.errors import PrerequisiteError
+from e2e.cluster.settings import Layout, cache
+from e2e.commands import run
+
+_UP_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """A cluster that answers; ``KUBECONFIG`` and ``PATH`` reach it too while tests run."""
+
+    kubeconfig: Path
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run kubectl and return what it printed; a refusal raises CommandError with its words."""
+        return run(["kubectl", "--kubeconfig", str(self.kubeconfig), "--request-timeout=20s", *arguments], stdin=stdin)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """The cluster of ``KUBECONFIG_UNDER_TEST``, else one on this machine.
+
+    One that is up before the tests stays up, and so does ours with ``TOKENFLOW_KEEP_CLUSTER=1``.
+    """
+    with pytest.MonkeyPatch.context() as environment:
+        if given := os.environ.get("KUBECONFIG_UNDER_TEST"):
+            environment.setenv("KUBECONFIG", given)
+            yield Cluster(kubeconfig=Path(given))
+            return
+        layout = Layout(cache=cache())
+        keep = lifecycle.count(layout) is not None or os.environ.get("TOKENFLOW_KEEP_CLUSTER") == "1"
+        if os.geteuid() != 0:
+            pytest.skip("no cluster: it needs root to make network namespaces and cgroups")
+        try:
+            network.check_packages()
+            binaries.build_all(layout.cache, report=print)
+        except PrerequisiteError as error:
+            pytest.skip(f"no cluster: {error}")
+        # In a process of its own, whose children outlive it, as they do for its users.
+        tool = (sys.executable, "-m", "e2e.cluster")
+        run([*tool, "up"], timeout_s=_UP_TIMEOUT_S)
+        environment.setenv("KUBECONFIG", str(layout.kubeconfig))
+        environment.setenv("PATH", f"{layout.binaries}{os.pathsep}{os.environ['PATH']}")
+        yield Cluster(kubeconfig=layout.kubeconfig)
+        if not keep:
+            run([*tool, "down"], timeout_s=_UP_TIMEOUT_S)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the limit of a cluster test begin after its fixtures: the first build of Kubernetes takes long."""
+    for item in items:
+        if item.get_closest_marker("cluster") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(600, func_only=True))
