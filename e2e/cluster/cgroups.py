@@ -15,8 +15,9 @@ _REMOVAL_TIMEOUT_S: Final = 10.0
 
 def make(node: Node) -> None:
     """Make the node's top cgroup in every hierarchy; the kubelet makes those below."""
+    if _unified():
+        _offer_controllers()
     for hierarchy in _hierarchies():
-        _offer_controllers(hierarchy)
         group = hierarchy / node.cgroup
         group.mkdir(exist_ok=True)
         for name in _INHERITED:
@@ -44,20 +45,21 @@ def remove() -> None:
     )
 
 
+def _unified() -> bool:
+    """Whether this is a v2 machine; on others the v1 hierarchies have what the kubelet demands."""
+    return (ROOT / "cgroup.controllers").exists()
+
+
 def _hierarchies() -> list[Path]:
     """Return the roots of all hierarchies: one on a v2 machine, one per controller on others."""
-    if (ROOT / "cgroup.controllers").exists():
-        return [ROOT]
-    return sorted({entry.resolve() for entry in ROOT.iterdir() if entry.is_dir()})
+    return [ROOT] if _unified() else sorted({entry.resolve() for entry in ROOT.iterdir() if entry.is_dir()})
 
 
-def _offer_controllers(hierarchy: Path) -> None:
-    """Let the cgroups below have what the kubelet demands; a v1 hierarchy has nothing to offer."""
-    offered = hierarchy / "cgroup.controllers"
-    available = offered.read_text().split() if offered.exists() else []
+def _offer_controllers() -> None:
+    """Let the cgroups of a v2 machine have what the kubelet demands."""
+    available = (ROOT / "cgroup.controllers").read_text().split()
     wanted = [f"+{controller}" for controller in _KUBELET_CONTROLLERS if controller in available]
-    if wanted:
-        (hierarchy / "cgroup.subtree_control").write_text(" ".join(wanted))
+    (ROOT / "cgroup.subtree_control").write_text(" ".join(wanted))
 
 
 def _directories() -> list[Path]:

@@ -175,7 +175,7 @@ def _well(layout: Layout, *, nodes: int) -> bool:
 def _own_shared(layout: Layout) -> None:
     """Remember which of the machine's own places are ours to clean, before they are used."""
     owned = [place for place in node.OWN_PLACES if not Path(place).exists()]
-    if TRACEFS.is_dir() and not _tracefs_mounted():
+    if TRACEFS.is_dir() and not TRACEFS.is_mount():
         owned.append(str(TRACEFS))
     (layout.state / _OWNED_FILE).write_text(json.dumps(owned))
     if str(TRACEFS) in owned:
@@ -183,13 +183,9 @@ def _own_shared(layout: Layout) -> None:
         run(["mount", "-t", "tracefs", "tracefs", str(TRACEFS)])
 
 
-def _tracefs_mounted() -> bool:
-    return any(line.split()[1] == str(TRACEFS) for line in Path("/proc/mounts").read_text().splitlines())
-
-
 def _disown(path: Path) -> None:
     if path == TRACEFS:
-        if _tracefs_mounted():
+        if TRACEFS.is_mount():
             run(["umount", "--lazy", str(path)], timeout_s=10.0)
     elif path.exists():
         shutil.rmtree(path)
