@@ -81,7 +81,13 @@ def _export(layout: Layout, image: str) -> Path:
 
 
 def _import(layout: Layout, node: Node, archives: Sequence[Path]) -> None:
+    """Import what the node does not have yet."""
     for archive in archives:
+        status = archive.stat()
+        identity = f"{archive} {status.st_size} {status.st_mtime_ns}"
+        known = node.directory / "loaded" / archive.name
+        if known.exists() and known.read_text() == identity:
+            continue
         run(
             [
                 *(str(layout.binaries / "ctr"), "-a", str(node.containerd_socket), "-n", "k8s.io"),
@@ -89,3 +95,5 @@ def _import(layout: Layout, node: Node, archives: Sequence[Path]) -> None:
             ],
             timeout_s=_IMPORT_TIMEOUT_S,
         )
+        known.parent.mkdir(exist_ok=True)
+        known.write_text(identity)

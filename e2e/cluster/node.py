@@ -173,4 +173,4 @@ def _start(node: Node, layout: Layout, enter: Sequence[str], program: str, *argu
         state=layout.state,
         log=layout.logs / f"{node.name}-{program}.log",
         env={"PATH": f"{layout.binaries}:{os.environ['PATH']}"},
-    ).pid
+    )

@@ -7,7 +7,6 @@ given to somebody else does not carry it.
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,20 +19,27 @@ _END_TIMEOUT_S: Final = 15.0
 _POLL_S: Final = 0.05
 
 
-def start(
-    command: Sequence[str], *, state: Path, log: Path, env: Mapping[str, str] | None = None
-) -> subprocess.Popen[bytes]:
-    """Start a process of the cluster in a session of its own; its output goes to ``log``."""
+def start(command: Sequence[str], *, state: Path, log: Path, env: Mapping[str, str] | None = None) -> int:
+    """Start a process of the cluster, which outlives this one, and return its id.
+
+    Args:
+        command: program and arguments.
+        state: the cluster's state directory.
+        log: file that its output is added to.
+        env: variables added to this process's own.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        return subprocess.Popen(
-            command,
-            env={**os.environ, **(env or {}), MARKER: str(state)},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    return os.posix_spawnp(
+        command[0],
+        list(command),
+        {**os.environ, **(env or {}), MARKER: str(state)},
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
 
 
 def marked(state: Path) -> list[int]:

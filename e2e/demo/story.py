@@ -17,7 +17,7 @@ INFLATED: Final = 2.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HintSample:
-    """A hint as the reader got it, at ``at`` seconds of its clock."""
+    """The hint for the reader's path, at ``at`` seconds of the reader's clock."""
 
     at: float
     tokens_per_second: float
@@ -30,24 +30,39 @@ class HintSample:
 
 @dataclass(kw_only=True, slots=True)
 class Story:
-    """All that the reader printed, in order."""
+    """All that the reader printed, and the hints for its path.
 
+    Attributes:
+        path: the reader's path, as hints name it; empty until it has said so.
+        offset: the reader's clock less this process's.
+        phases: when each phase began, by the reader's clock.
+        hints: the hints, in order.
+        arrivals: what the reader got, in order.
+        errors: what went wrong.
+    """
+
+    path: str = ""
+    offset: float = 0.0
     phases: dict[str, float] = field(default_factory=dict)
     hints: list[HintSample] = field(default_factory=list)
     arrivals: list[Arrival] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
-    def add(self, line: str) -> None:
-        """Take in one line of the reader."""
+    def add(self, line: str, *, now: float) -> None:
+        """Take in one line of the reader, read at ``now`` by this process's clock."""
         match json.loads(line):
+            case {"at": float(at), "path": str(path)}:
+                self.path, self.offset = path, at - now
             case {"at": float(at), "phase": str(name)}:
                 self.phases[name] = at
-            case {"at": float(at), "hint": dict(hint)}:
-                self.hints.append(_hint(at, hint))
             case {"at": float(at), "tokens": int(tokens), "stream": int(stream), "bytes": int(size)}:
                 self.arrivals.append(Arrival(at=at, stream=stream, tokens=tokens, size=size))
-            case {"error": str(words)} | {"hint_error": str(words)}:
+            case {"error": str(words)}:
                 self.errors.append(words)
+
+    def add_hint(self, reply: str, *, now: float) -> None:
+        """Take in the answer to a hint read, got at ``now`` by this process's clock."""
+        self.hints.append(_hint(now + self.offset, json.loads(reply)["hint"]))
 
     def window(self, start: str, end: str) -> tuple[float, float]:
         """Return the time between two phases; the last sample where the second did not come."""

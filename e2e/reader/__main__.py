@@ -1,7 +1,7 @@
 """Reads streams through a link that is degraded half-way, and prints what it sees as JSON lines.
 
 Runs in a pod with NET_ADMIN, since it shapes the link of its own network namespace. Lines are
-``{"phase": …}``, ``{"hint": …}`` (four times a second) and ``{"tokens": …}`` (per event).
+``{"path": …}`` (the path as hints name it, first of all), ``{"phase": …}`` and ``{"tokens": …}`` (per event).
 """
 
 import argparse
@@ -18,7 +18,6 @@ import httpx
 from e2e.link import Link
 from e2e.link.apply import LinkError, apply
 
-_HINT_PERIOD_S = 0.25
 _EVENT = "data: "
 
 
@@ -37,7 +36,6 @@ class Scenario:
 
     Attributes:
         gateway: base URL of the gateway.
-        hints: base URL of the hint service.
         tenant: tenant to read as.
         upstream: name of the upstream, the first half of the path that hints are asked for.
         model: model to ask for.
@@ -47,7 +45,6 @@ class Scenario:
     """
 
     gateway: str
-    hints: str
     tenant: str
     upstream: str
     model: str
@@ -62,11 +59,11 @@ def emit(**fields: object) -> None:
 
 
 async def run(scenario: Scenario) -> None:
-    """Play the scenario once; streams and hints are read throughout."""
+    """Play the scenario once; streams are read throughout."""
+    emit(path=f"{scenario.upstream}/{_own_class(scenario.gateway)}")
     timeout = httpx.Timeout(10.0, read=120.0)
     async with httpx.AsyncClient(timeout=timeout, limits=httpx.Limits(max_connections=None)) as client:
         readers = [asyncio.create_task(_read(client, scenario, number)) for number in range(scenario.streams)]
-        watcher = asyncio.create_task(_watch_hints(client, scenario))
         try:
             for phase in scenario.phases:
                 apply(phase.link, device=scenario.device)
@@ -75,9 +72,9 @@ async def run(scenario: Scenario) -> None:
             emit(phase="end")
         finally:
             apply(None, device=scenario.device)
-            for task in (*readers, watcher):
+            for task in readers:
                 task.cancel()
-            await asyncio.gather(*readers, watcher, return_exceptions=True)
+            await asyncio.gather(*readers, return_exceptions=True)
 
 
 async def _read(client: httpx.AsyncClient, scenario: Scenario, number: int) -> None:
@@ -118,20 +115,6 @@ def _content(event: str) -> str:
     return "".join(choice.get("delta", {}).get("content") or "" for choice in json.loads(data)["choices"])
 
 
-async def _watch_hints(client: httpx.AsyncClient, scenario: Scenario) -> None:
-    """Ask for the hint of the reader's own path."""
-    url = f"{scenario.hints}/v1/hints/{scenario.tenant}"
-    path = f"{scenario.upstream}/{_own_class(scenario.gateway)}"
-    while True:
-        try:
-            response = await client.get(url, params={"path": path}, timeout=2.0)
-            response.raise_for_status()
-            emit(hint=response.json()["hint"])
-        except httpx.HTTPError as error:
-            emit(hint_error=f"{type(error).__name__}: {error}")
-        await asyncio.sleep(_HINT_PERIOD_S)
-
-
 def _own_class(gateway: str) -> str:
     """Return the /24 that this reader's address is in, as the agents see it."""
     url = httpx.URL(gateway)
@@ -145,23 +128,21 @@ def main() -> int:
     """Run the command line; 1 when the link cannot be shaped."""
     parser = argparse.ArgumentParser(prog="e2e.reader", description=__doc__)
     parser.add_argument("--gateway", required=True, help="base URL of the gateway")
-    parser.add_argument("--hints", required=True, help="base URL of the hint service")
     parser.add_argument("--tenant", default="gold")
     parser.add_argument("--upstream", default="llama")
     parser.add_argument("--model", default="llama-3")
     parser.add_argument("--streams", type=int, default=3)
     parser.add_argument("--device", default="eth0")
     parser.add_argument("--clear-seconds", type=float, default=12.0)
-    parser.add_argument("--degraded-seconds", type=float, default=20.0)
+    parser.add_argument("--degraded-seconds", type=float, default=25.0)
     parser.add_argument("--recovery-seconds", type=float, default=20.0)
-    parser.add_argument("--rate-kbit", type=int, default=64)
-    parser.add_argument("--queue-kib", type=int, default=64)
+    parser.add_argument("--rate-kbit", type=int, default=96)
+    parser.add_argument("--queue-kib", type=int, default=24)
     parser.add_argument("--loss-percent", type=int, default=3)
     arguments = parser.parse_args()
     degraded = Link(rate_kbit=arguments.rate_kbit, queue_kib=arguments.queue_kib, loss_percent=arguments.loss_percent)
     scenario = Scenario(
         gateway=arguments.gateway,
-        hints=arguments.hints,
         tenant=arguments.tenant,
         upstream=arguments.upstream,
         model=arguments.model,
