@@ -83,13 +83,18 @@ def wait_for(what: str, ready: Callable[[], bool], *, timeout_s: float, hint: st
 
 
 def _markers() -> Iterator[tuple[int, Path]]:
-    """Yield the processes of all clusters, each with its cluster's state directory."""
+    """Yield the processes of all clusters, each with its cluster's state directory.
+
+    A cluster in a container has a machine to itself, in whose ways we are not.
+    """
     prefix = f"{MARKER}=".encode()
+    here = Path("/proc/self/ns/pid").readlink()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
-            environment = (entry / "environ").read_bytes()
+            elsewhere = (entry / "ns" / "pid").readlink() != here
+            environment = b"" if elsewhere else (entry / "environ").read_bytes()
         except OSError:
             # It ended while we looked.
             continue

@@ -1,3 +1,4 @@
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,40 +14,40 @@ SLEEP = ["sleep", "600"]
 
 
 @contextmanager
-def cluster_process(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
-    process = processes.start(SLEEP, state=directory, log=directory / "log")
+def cluster_process(directory: Path) -> Iterator[int]:
+    pid = processes.start(SLEEP, state=directory, log=directory / "log")
     try:
-        yield process
+        yield pid
     finally:
-        process.kill()
-        process.wait(timeout=10)
+        processes.end(lambda: processes.marked(directory))
 
 
 def test_a_process_is_known_by_the_cluster_that_started_it(tmp_path: Path) -> None:
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     with cluster_process(ours) as first, cluster_process(theirs) as second:
-        assert processes.marked(ours) == [first.pid]
-        assert processes.marked(theirs) == [second.pid]
+        assert processes.marked(ours) == [first]
+        assert processes.marked(theirs) == [second]
         assert theirs in processes.others(ours)
         assert ours not in processes.others(ours)
 
 
 def test_children_carry_the_mark_of_their_parent(tmp_path: Path) -> None:
-    process = processes.start(["sh", "-c", "sleep 600 & echo $!; wait"], state=tmp_path, log=tmp_path / "log")
+    pid = processes.start(["sh", "-c", "sleep 600 & echo $!; wait"], state=tmp_path, log=tmp_path / "log")
     processes.wait_for("the child", lambda: bool((tmp_path / "log").read_text()), timeout_s=10, hint="")
-    assert set(processes.marked(tmp_path)) == {process.pid, int((tmp_path / "log").read_text())}
+    assert set(processes.marked(tmp_path)) == {pid, int((tmp_path / "log").read_text())}
     processes.end(lambda: processes.marked(tmp_path))
-    process.wait(timeout=10)
     assert processes.marked(tmp_path) == []
 
 
 def test_only_our_own_processes_are_ended(tmp_path: Path) -> None:
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
-    with cluster_process(ours) as first, cluster_process(theirs) as second, subprocess.Popen(SLEEP) as third:
+    with cluster_process(ours), cluster_process(theirs) as second, subprocess.Popen(SLEEP) as third:
         processes.end(lambda: processes.marked(ours))
-        assert first.wait(timeout=10) == -9
-        assert second.poll() is third.poll() is None
+        assert processes.marked(ours) == []
+        assert processes.marked(theirs) == [second]
+        alive = third.poll() is None
         third.kill()
+    assert alive
 
 
 def test_a_mark_must_name_the_whole_directory(tmp_path: Path) -> None:
@@ -56,8 +57,8 @@ def test_a_mark_must_name_the_whole_directory(tmp_path: Path) -> None:
 
 def test_output_goes_to_the_log(tmp_path: Path) -> None:
     log = tmp_path / "logs" / "it.log"
-    process = processes.start(["sh", "-c", f"echo out; echo err >&2; echo ${MARKER}"], state=tmp_path, log=log)
-    assert process.wait(timeout=10) == 0
+    pid = processes.start(["sh", "-c", f"echo out; echo err >&2; echo ${MARKER}"], state=tmp_path, log=log)
+    assert os.waitpid(pid, 0)[1] == 0
     assert log.read_text() == f"out\nerr\n{tmp_path}\n"
 
 
