@@ -1,0 +1,116 @@
+"""Real programs for the tests of this folder: a Redis, and replicas of the hint service."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tokenflow_api.pacing_policy import PacingPolicySpec
+from tokenflow_api.runtime import RuntimeConfig
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+@dataclass
+class RedisServer:
+    """A Redis that can be stopped and started again at the same address."""
+
+    port: int
+    directory: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        command = ["redis-server", "--port", str(self.port), "--save", "", "--dir", str(self.directory)]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            with socket.socket() as sock:
+                if sock.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+        pytest.fail("redis-server did not start in 10 s")
+
+    def stop(self) -> None:
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+
+
+def runtime(*, generation: int = 1, **spec: object) -> RuntimeConfig:
+    base: dict[str, object] = {
+        "tenants": [{"name": "gold"}],
+        "gateway": {"upstreams": [{"name": "llama", "url": "http://llama"}]},
+    }
+    return RuntimeConfig(
+        namespace="default",
+        name="demo",
+        uid="policy-1",
+        generation=generation,
+        spec=PacingPolicySpec.model_validate(base | spec),
+    )
+
+
+@dataclass
+class ReplicaProcess:
+    """A replica as a process of its own."""
+
+    url: str
+    process: asyncio.subprocess.Process
+
+    async def get(self, path: str) -> tuple[int, dict[str, Any]]:
+        async with aiohttp.ClientSession() as session, session.get(self.url + path) as answer:
+            return answer.status, await answer.json(content_type=None)
+
+    async def becomes(self, path: str, holds: Callable[[dict[str, Any]], bool], *, timeout_s: float) -> float:
+        """Ask again and again until the answer holds; return the seconds that it took."""
+        started = time.monotonic()
+        answer: object = None
+        while time.monotonic() - started < timeout_s:
+            try:
+                _, answer = await self.get(path)
+            except aiohttp.ClientError as error:
+                answer = error
+            if isinstance(answer, dict) and holds(answer):
+                return time.monotonic() - started
+            await asyncio.sleep(0.05)
+        pytest.fail(f"{path} did not become as wanted in {timeout_s} s: {answer}")
+
+
+@asynccontextmanager
+async def replicas(number: int, *, redis: RedisServer, file: Path) -> AsyncIterator[list[ReplicaProcess]]:
+    """Run that many replicas; those that still live are ended."""
+    running = []
+    for index in range(number):
+        port = free_port()
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tokenflow_hintsvc", "--runtime-file", str(file), "--redis-url", redis.url),
+            *("--replica", f"replica-{index}", "--port", str(port), "--metrics-port", str(free_port())),
+            *("--tenants-dir", str(file.parent / "tenants"), "--log-level", "Error"),
+        )
+        running.append(ReplicaProcess(f"http://127.0.0.1:{port}", process))
+    try:
+        for replica in running:
+            await replica.becomes("/readyz", lambda answer: bool(answer["ready"]), timeout_s=20)
+        yield running
+    finally:
+        for replica in running:
+            if replica.process.returncode is None:
+                replica.process.kill()
+            await replica.process.wait()

@@ -1,0 +1,75 @@
+"""Replicas as processes of their own, with a real Redis."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.hintsvc.support import RedisServer, replicas, runtime
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture
+def runtime_file(tmp_path: Path) -> Path:
+    file = tmp_path / "runtime.json"
+    file.write_text(runtime().model_dump_json())
+    return file
+
+
+async def test_every_replica_serves_the_leaders_hint(redis_server: RedisServer, runtime_file: Path) -> None:
+    async with replicas(2, redis=redis_server, file=runtime_file) as running:
+        for replica in running:
+            status, answer = await replica.get("/v1/hints/gold")
+            assert status == 200
+            # No telemetry yet: the policy's fallback, never zero.
+            assert answer["hint"]["tokens_per_second"] == 20.0
+            assert answer["hint"]["source"] == "Fallback"
+
+
+async def test_another_replica_leads_when_the_leader_dies(redis_server: RedisServer, runtime_file: Path) -> None:
+    async with replicas(2, redis=redis_server, file=runtime_file) as running:
+        states = [(await replica.get("/readyz"))[1]["leading"] for replica in running]
+        assert sorted(states) == [False, True]
+        leader, follower = (running[states.index(True)], running[states.index(False)])
+        leader.process.kill()
+        await leader.process.wait()
+        assert (await follower.get("/v1/hints/gold"))[0] == 200
+        took = await follower.becomes("/readyz", lambda answer: bool(answer["leading"]), timeout_s=10)
+        assert took < 5.0
+        await follower.becomes("/readyz", lambda answer: answer["snapshot"]["ageSeconds"] < 1.0, timeout_s=5)
+
+
+async def test_a_leader_that_leaves_hands_over_at_once(redis_server: RedisServer, runtime_file: Path) -> None:
+    async with replicas(2, redis=redis_server, file=runtime_file) as running:
+        states = [(await replica.get("/readyz"))[1]["leading"] for replica in running]
+        leader, follower = (running[states.index(True)], running[states.index(False)])
+        leader.process.send_signal(signal.SIGTERM)
+        assert await follower.becomes("/readyz", lambda answer: bool(answer["leading"]), timeout_s=10) < 2.0
+        assert await leader.process.wait() == 0
+
+
+async def test_hints_are_served_without_redis_and_recover_with_it(
+    redis_server: RedisServer, runtime_file: Path
+) -> None:
+    async with replicas(1, redis=redis_server, file=runtime_file) as (replica,):
+        redis_server.stop()
+        await replica.becomes("/readyz", lambda answer: answer["snapshot"]["ageSeconds"] > 2.0, timeout_s=10)
+        status, answer = await replica.get("/v1/hints/gold")
+        assert status == 200
+        assert answer["hint"]["tokens_per_second"] > 0
+        assert answer["hint"]["source"] == "Fallback"
+        redis_server.start()
+        await replica.becomes("/readyz", lambda answer: answer["snapshot"]["ageSeconds"] < 1.0, timeout_s=15)
+
+
+async def test_strangers_are_told_what_to_do(redis_server: RedisServer, runtime_file: Path) -> None:
+    async with replicas(1, redis=redis_server, file=runtime_file) as (replica,):
+        for path, status, code in (
+            ("/v1/hints/nobody", 403, "TenantNotReadable"),
+            ("/v1/cluster", 403, "NotAllowed"),
+            ("/v1/config", 403, "NotAllowed"),
+        ):
+            answered, problem = await replica.get(path)
+            assert (answered, problem["code"]) == (status, code)
+            assert problem["remedy"]
