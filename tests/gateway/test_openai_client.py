@@ -1,0 +1,271 @@
+"""The real openai client against the gateway, over real TCP, with a made-up model behind it."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import openai
+import pytest
+from aiohttp import web
+
+from e2e.upstream import application as upstream_application
+from e2e.upstream import words
+from tokenflow_api.hints import Hint, PathState, Snapshot, Source
+from tokenflow_api.pacing_policy import Mode, PacingPolicySpec
+from tokenflow_api.runtime import RuntimeConfig
+from tokenflow_client import HintFollower
+from tokenflow_gateway.app import Proxy, application
+from tokenflow_gateway.configuration import Configuration
+from tokenflow_gateway.upstreams import UpstreamClient
+
+
+def hint(rate: float, *, batch: int = 1, delay_ms: int = 0) -> Hint:
+    return Hint(
+        tenant="gold",
+        tokens_per_second=rate,
+        batch_size=batch,
+        batch_delay_ms=delay_ms,
+        health=1.0,
+        state=PathState.CLEAR,
+        source=Source.LIVE,
+        mode=Mode.ENFORCE,
+    )
+
+
+async def eventually(holds: Callable[[], bool], *, timeout_s: float = 5.0) -> None:
+    """Wait until something outside of this loop's control holds."""
+    async with asyncio.timeout(timeout_s):
+        while not holds():  # noqa: ASYNC110 - what is waited for happens in other programs
+            await asyncio.sleep(0.01)
+
+
+class HintService:
+    """Streams what it is told to, as the hint service does."""
+
+    def __init__(self) -> None:
+        self._version = 0
+        self._events: asyncio.Queue[str] = asyncio.Queue()
+
+    def say(self, told: Hint) -> None:
+        self._version += 1
+        snapshot = Snapshot(
+            term=1, version=self._version, generation=1, at_unix_ms=0, ttl_ms=60_000, health=1.0, hints=[told]
+        )
+        self._events.put_nowait(f"event: snapshot\ndata: {snapshot.model_dump_json()}\n\n")
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        while True:
+            await response.write((await self._events.get()).encode())
+
+
+@dataclass
+class Setup:
+    """A gateway with a made-up model behind it."""
+
+    url: str
+    hints: HintService
+    proxy: Proxy
+    client: openai.AsyncOpenAI
+
+    async def told(self, said: Hint) -> None:
+        """Say a hint and wait until the gateway goes by it."""
+        self.hints.say(said)
+        await eventually(lambda: bool(self.proxy.follower.snapshot and self.proxy.follower.snapshot.hints == [said]))
+
+
+@asynccontextmanager
+async def served(app: web.Application) -> AsyncIterator[str]:
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.2)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def running(tmp_path: Path, *, upstream: str | None = None, **spec: object) -> AsyncIterator[Setup]:
+    async with AsyncExitStack() as stack:
+        hints = HintService()
+        hint_app = web.Application()
+        hint_app.router.add_get("/v1/hints/stream", hints.stream)
+        hint_url = await stack.enter_async_context(served(hint_app))
+        if upstream is None:
+            upstream = await stack.enter_async_context(served(upstream_application(tokens_per_second=1000)))
+        base: dict[str, object] = {
+            "tenants": [{"name": "gold", "maxConcurrentStreams": 2}],
+            "gateway": {
+                "upstreams": [{"name": "llama", "url": upstream, "models": ["llama-3"]}],
+                "maxRequestSize": "64Ki",
+            },
+        }
+        config = RuntimeConfig(
+            namespace="default",
+            name="demo",
+            uid="u",
+            generation=1,
+            spec=PacingPolicySpec.model_validate(base | spec),
+        )
+        configuration = Configuration(tmp_path / "runtime.json")
+        configuration.offer(config, source="test")
+        follower = HintFollower(hint_url)
+        following = asyncio.create_task(follower.run())
+        proxy = Proxy(
+            configuration=configuration,
+            follower=follower,
+            upstreams=await stack.enter_async_context(UpstreamClient()),
+            tenants_directory=tmp_path,
+            pod_namespace="default",
+            pod_name="gateway-0",
+            port=8000,
+            draining=asyncio.Event(),
+        )
+        url = await stack.enter_async_context(served(application(proxy)))
+        try:
+            async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0) as client:
+                yield Setup(url, hints, proxy, client)
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+
+@dataclass
+class Reading:
+    """What a stream brought."""
+
+    text: str
+    events: int
+    seconds: float
+
+
+async def read(client: openai.AsyncOpenAI, tokens: int) -> Reading:
+    started = time.monotonic()
+    text, events = "", 0
+    stream = await client.chat.completions.create(
+        model="llama-3", messages=[{"role": "user", "content": "hi"}], stream=True, max_tokens=tokens
+    )
+    async for chunk in stream:
+        if chunk.choices and chunk.choices[0].delta.content:
+            text += chunk.choices[0].delta.content
+            events += 1
+    return Reading(text, events, time.monotonic() - started)
+
+
+async def test_the_text_is_the_same_paced_and_in_batches(tmp_path: Path) -> None:
+    async with running(tmp_path) as setup:
+        await setup.told(hint(400.0, batch=8, delay_ms=50))
+        reading = await read(setup.client, 80)
+    assert reading.text == "".join(words(80))
+    assert reading.events < 80 / 4
+
+
+async def test_a_stream_keeps_to_the_hinted_rate(tmp_path: Path) -> None:
+    async with running(tmp_path) as setup:
+        await setup.told(hint(50.0))
+        reading = await read(setup.client, 50)
+    assert reading.seconds > 0.8
+    assert reading.text == "".join(words(50))
+
+
+async def test_a_running_stream_follows_a_new_hint(tmp_path: Path) -> None:
+    async with running(tmp_path) as setup:
+        await setup.told(hint(10.0))
+        reading = asyncio.create_task(read(setup.client, 200))
+        await asyncio.sleep(0.5)
+        await setup.told(hint(2000.0))
+        assert (await reading).seconds < 5.0
+
+
+async def test_shadow_changes_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path, mode="Shadow") as setup:
+        await setup.told(hint(1.0))
+        reading = await read(setup.client, 100)
+    assert reading.seconds < 3.0
+    assert reading.events == 100
+
+
+async def test_usage_and_plain_answers_pass(tmp_path: Path) -> None:
+    async with running(tmp_path) as setup:
+        await setup.told(hint(500.0))
+        client = setup.client
+        answer = await client.chat.completions.create(model="llama-3", messages=[], max_tokens=3)
+        assert answer.choices[0].message.content == "".join(words(3))
+        stream = await client.chat.completions.create(
+            model="llama-3", messages=[], stream=True, max_tokens=4, stream_options={"include_usage": True}
+        )
+        usages = [chunk.usage async for chunk in stream if chunk.usage]
+        assert [usage.completion_tokens for usage in usages] == [4]
+        assert [model.id for model in (await client.models.list()).data] == ["llama-3"]
+
+
+async def test_a_reader_that_leaves_frees_its_stream(tmp_path: Path) -> None:
+    async with running(tmp_path) as setup:
+        await setup.told(hint(5.0))
+        stream = await setup.client.chat.completions.create(model="llama-3", messages=[], stream=True, max_tokens=1000)
+        await anext(aiter(stream))
+        assert len(setup.proxy.streams) == 1
+        await stream.close()
+        await eventually(lambda: not setup.proxy.streams)
+
+
+async def test_more_streams_than_allowed_are_turned_away(tmp_path: Path) -> None:
+    async with running(tmp_path) as setup:
+        await setup.told(hint(5.0))
+        ask = {"model": "llama-3", "messages": [], "stream": True, "max_tokens": 1000}
+        open_ones = [await setup.client.chat.completions.create(**ask) for _ in range(2)]  # type: ignore[call-overload]
+        with pytest.raises(openai.RateLimitError) as turned_away:
+            await setup.client.chat.completions.create(**ask)  # type: ignore[call-overload]
+        assert turned_away.value.response.headers["Retry-After"] == "1"
+        for stream in open_ones:
+            await stream.close()
+
+
+async def test_an_unknown_model_names_the_known_ones(tmp_path: Path) -> None:
+    async with running(tmp_path) as setup:
+        with pytest.raises(openai.NotFoundError, match="llama-3"):
+            await setup.client.chat.completions.create(model="gpt", messages=[], stream=True)
+
+
+async def test_a_missing_upstream_says_what_to_check(tmp_path: Path) -> None:
+    async with running(tmp_path, upstream="http://127.0.0.1:9") as setup:
+        with pytest.raises(openai.APIStatusError, match=r"spec\.gateway\.upstreams") as failed:
+            await setup.client.chat.completions.create(model="llama-3", messages=[], stream=True)
+        assert failed.value.status_code == 502
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [(b"{", 400, "invalid_request"), (b"[]", 400, "invalid_request"), (b"x" * 70_000, 413, "request_too_large")],
+)
+async def test_bad_bodies_are_refused_in_openais_form(tmp_path: Path, body: bytes, status: int, code: str) -> None:
+    async with (
+        running(tmp_path) as setup,
+        aiohttp.ClientSession() as session,
+        session.post(f"{setup.url}/v1/chat/completions", data=body) as answer,
+    ):
+        assert answer.status == status
+        assert json.loads(await answer.text())["error"]["code"] == code
+
+
+async def test_the_sockets_of_a_stream_are_reported(tmp_path: Path) -> None:
+    async with running(tmp_path) as setup:
+        await setup.told(hint(20.0))
+        stream = await setup.client.chat.completions.create(model="llama-3", messages=[], stream=True, max_tokens=1000)
+        chunks = aiter(stream)
+        for _ in range(10):
+            await anext(chunks)
+        rows = setup.proxy.observe(1)
+        assert (rows.tenant, rows.upstream, rows.destination_class) == (["gold"], ["llama"], ["127.0.0.0/24"])
+        assert rows.active_streams == [1]
+        assert 5 <= rows.delivered_tokens[0] <= 15
+        assert rows.srtt_us[0] > 0
+        await stream.close()
