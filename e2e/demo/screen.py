@@ -16,6 +16,7 @@ from e2e.demo.story import Claim, HintSample, Story
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _WIDTH: Final = 60
+_LOG_WIDTH: Final = 120
 _PLAIN_PERIOD_S: Final = 2.0
 
 
@@ -30,7 +31,7 @@ def sparkline(values: list[float], *, top: float) -> str:
 class Screen:
     """Where the demo writes."""
 
-    console: Console = field(default_factory=Console)
+    console: Console = field(default_factory=lambda: Console(width=None if sys.stdout.isatty() else _LOG_WIDTH))
 
     def step(self, text: str) -> None:
         """Say what happens next."""
@@ -38,7 +39,7 @@ class Screen:
 
     def text(self, text: str) -> None:
         """Show the words of another program as they are."""
-        self.console.print(Text(text))
+        self.console.print(Text(text), soft_wrap=True)
 
     @contextmanager
     def watching(self, title: str, story: Story) -> Iterator["Watch"]:

@@ -1,0 +1,169 @@
+"""The whole system on a real cluster: the demo's story, then edits and deaths under load."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from e2e.commands import CommandError
+from e2e.demo.__main__ import NAMESPACE, SYSTEM_NAMESPACE
+from tests.conftest import Cluster
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500, func_only=True)]
+
+HINTS = f"/api/v1/namespaces/{NAMESPACE}/services/demo-hintsvc:8080/proxy/v1/hints/gold"
+RECOVERY_S = 30.0
+
+
+@dataclass
+class System:
+    """The demo's installation."""
+
+    cluster: Cluster
+
+    def get(self, what: str, *arguments: str) -> Any:
+        return json.loads(self.cluster.kubectl("-n", NAMESPACE, "get", what, "-o", "json", *arguments))
+
+    def pods(self, component: str) -> dict[str, str]:
+        items = self.get("pods", "-l", f"app.kubernetes.io/component={component}")["items"]
+        return {item["metadata"]["name"]: item["metadata"]["uid"] for item in items}
+
+    def policy(self) -> Any:
+        return self.get("pacingpolicy/demo")
+
+    def patch(self, spec: dict[str, object]) -> int:
+        """Change the policy and return its new generation."""
+        answer = self.cluster.kubectl(
+            *("-n", NAMESPACE, "patch", "pacingpolicy", "demo", "--type", "merge", "-o", "json"),
+            *("-p", json.dumps({"spec": spec})),
+        )
+        generation: int = json.loads(answer)["metadata"]["generation"]
+        return generation
+
+    def hint(self) -> Any:
+        return json.loads(self.cluster.kubectl("get", "--raw", HINTS))
+
+    def served_generations(self) -> list[int]:
+        """Return the generation that each replica answers with."""
+        answers = [
+            self.cluster.kubectl("get", "--raw", f"/api/v1/namespaces/{NAMESPACE}/pods/{name}:8080/proxy/v1/hints/gold")
+            for name in self.pods("hintsvc")
+        ]
+        return [json.loads(answer)["generation"] for answer in answers]
+
+    def kill(self, pod: str, *, namespace: str = NAMESPACE) -> None:
+        self.cluster.kubectl("-n", namespace, "delete", "pod", pod, "--grace-period=0", "--force")
+
+
+def within(timeout_s: float, holds: Callable[[], bool]) -> float:
+    """Wait until it holds, and return the seconds that it took."""
+    started = time.monotonic()
+    words = ""
+    while time.monotonic() - started < timeout_s:
+        try:
+            if holds():
+                return time.monotonic() - started
+        except (CommandError, KeyError) as error:
+            words = str(error)
+        time.sleep(0.1)
+    pytest.fail(f"it did not hold within {timeout_s} s; {words}")
+
+
+@pytest.fixture(scope="module")
+def demo(cluster: Cluster) -> tuple[System, subprocess.CompletedProcess[str]]:
+    command = [sys.executable, "-m", "e2e.demo", "--cluster", "bare"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1400)
+    return System(cluster), done
+
+
+@pytest.fixture
+def system(demo: tuple[System, subprocess.CompletedProcess[str]]) -> System:
+    installed, _ = demo
+    within(RECOVERY_S, lambda: ready(installed))
+    return installed
+
+
+def ready(system: System) -> bool:
+    policy = system.policy()
+    conditions = {entry["type"]: entry["status"] for entry in policy["status"]["conditions"]}
+    current = policy["status"]["observedGeneration"] == policy["metadata"]["generation"]
+    return conditions["Ready"] == "True" and current and len(policy["status"]["replicas"]) == 3
+
+
+def test_live_ebpf_paces_a_real_stream(demo: tuple[System, subprocess.CompletedProcess[str]]) -> None:
+    _, done = demo
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert "FAILED" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"thresholds": {"retransmitPercent": 3}},
+        {"tenants": [{"name": "gold", "tokensPerMinute": 2400}, {"name": "free", "tokensPerMinute": 1200}]},
+    ],
+)
+def test_an_edit_reaches_every_replica_without_a_restart(system: System, change: dict[str, object]) -> None:
+    before = {**system.pods("hintsvc"), **system.pods("gateway")}
+    generation = system.patch(change)
+    took = within(10.0, lambda: set(system.served_generations()) == {generation})
+    assert took < 2.0
+    within(5.0, lambda: [one["generation"] for one in system.policy()["status"]["replicas"]] == [generation] * 3)
+    assert {**system.pods("hintsvc"), **system.pods("gateway")} == before
+
+
+def test_a_tenants_quota_bounds_its_hint(system: System) -> None:
+    system.patch({"tenants": [{"name": "gold", "tokensPerMinute": 600}, {"name": "free"}]})
+    within(5.0, lambda: system.hint()["hint"]["tokens_per_second"] == 10.0)
+    system.patch({"tenants": [{"name": "gold", "tokensPerMinute": 200000}, {"name": "free"}]})
+    within(5.0, lambda: system.hint()["hint"]["tokens_per_second"] == 80.0)
+
+
+def test_the_leader_may_die(system: System) -> None:
+    leader = next(one["name"] for one in system.policy()["status"]["replicas"] if one["leader"])
+    system.kill(leader)
+    within(5.0, lambda: system.hint()["hint"]["tokens_per_second"] > 0)
+    within(RECOVERY_S, lambda: leader not in system.pods("hintsvc") and ready(system))
+    within(RECOVERY_S, lambda: system.hint()["hint"]["source"] == "Live")
+
+
+def test_redis_may_die(system: System) -> None:
+    (pod,) = system.pods("redis")
+    system.kill(pod)
+    for _ in range(10):
+        assert system.hint()["hint"]["tokens_per_second"] > 0
+    within(RECOVERY_S, lambda: ready(system) and system.hint()["hint"]["source"] == "Live")
+
+
+def test_an_agent_may_die(system: System) -> None:
+    pod = next(iter(system.pods("agent")))
+    system.kill(pod)
+    assert system.hint()["hint"]["tokens_per_second"] > 0
+
+    def measured() -> bool:
+        status = system.get("telemetryagent/nodes")["status"]
+        return pod not in system.pods("agent") and status["ready"] == 3 and status["degraded"] == 0
+
+    within(RECOVERY_S, measured)
+
+
+def test_the_operator_may_die(system: System) -> None:
+    pods = json.loads(system.cluster.kubectl("-n", SYSTEM_NAMESPACE, "get", "pods", "-o", "json"))["items"]
+    for pod in pods:
+        system.kill(pod["metadata"]["name"], namespace=SYSTEM_NAMESPACE)
+    generation = system.patch({"thresholds": {"healthPercent": 31}})
+    assert system.hint()["hint"]["tokens_per_second"] > 0
+    within(RECOVERY_S, lambda: set(system.served_generations()) == {generation} and ready(system))
+
+
+def test_describe_says_what_is_going_on(system: System) -> None:
+    words = system.cluster.kubectl("-n", NAMESPACE, "describe", "pacingpolicy", "demo")
+    for expected in ("Health Percent", "Tokens Per Second", "Generation", "Serving"):
+        assert expected in words
+    words = system.cluster.kubectl("-n", NAMESPACE, "describe", "telemetryagent", "nodes")
+    assert "TCPRoundTripTime/BCCRawTracepoint" in words
