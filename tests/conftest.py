@@ -64,3 +64,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("cluster") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(600, func_only=True))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail where everything can run and something did not: a skip would hide it."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if "CI" in os.environ and reporter and reporter.stats.get("skipped"):
+        reporter.write_line("tests were skipped, and with CI set none may be", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

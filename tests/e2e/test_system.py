@@ -4,13 +4,13 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from e2e.commands import CommandError
+from e2e.commands import CommandError, run
 from e2e.demo.__main__ import NAMESPACE, SYSTEM_NAMESPACE
 from tests.conftest import Cluster
 
@@ -75,10 +75,13 @@ def within(timeout_s: float, holds: Callable[[], bool]) -> float:
 
 
 @pytest.fixture(scope="module")
-def demo(cluster: Cluster) -> tuple[System, subprocess.CompletedProcess[str]]:
+def demo(cluster: Cluster) -> Iterator[tuple[System, subprocess.CompletedProcess[str]]]:
+    """The demo, run once; what it installed goes with the tests of this module."""
     command = [sys.executable, "-m", "e2e.demo", "--cluster", "bare"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1400)
-    return System(cluster), done
+    yield System(cluster), done
+    run(["helm", "uninstall", "tokenflow", "--namespace", SYSTEM_NAMESPACE, "--wait"])
+    cluster.kubectl("delete", "namespace", NAMESPACE, SYSTEM_NAMESPACE, "--wait=false")
 
 
 @pytest.fixture
