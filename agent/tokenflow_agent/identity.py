@@ -15,6 +15,9 @@ from typing import Final
 TOMBSTONE_S: Final = 60.0
 """How long the name of a pod that ended is kept, for the last windows of its sockets."""
 
+LOOK_AGAIN_S: Final = 2.0
+"""Least time between two looks at the node for cgroups that were nobody's before."""
+
 _POD: Final = re.compile(
     r"pod([0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12}|[0-9a-f]{32})(?:\.slice)?(?:/|$)"
 )
@@ -22,11 +25,11 @@ _POD: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod of this node; the names are empty where the node keeps no log directory for it."""
+    """A pod of this node."""
 
     uid: str
-    namespace: str = ""
-    name: str = ""
+    namespace: str
+    name: str
 
 
 def pod_uid(cgroup_path: str) -> str | None:
@@ -41,6 +44,9 @@ def pod_uid(cgroup_path: str) -> str | None:
 class Pods:
     """Names the pods of cgroup ids; looks at the node again when it meets an unknown one.
 
+    A pod without a log directory has no name yet, and counts as unknown: it is looked for again after
+    ``LOOK_AGAIN_S``.
+
     Args:
         cgroup_root: the host's /sys/fs/cgroup.
         log_root: the host's /var/log/pods.
@@ -54,36 +60,29 @@ class Pods:
         self._clock = clock
         self._pods: dict[int, Pod] = {}
         self._gone: dict[int, float] = {}
-        self._foreign: set[int] = set()
+        self._unnamed: set[int] = set()
+        self._looked = float("-inf")
 
     def resolve(self, cgroups: set[int]) -> dict[int, Pod]:
         """Return the pods of those cgroup ids that belong to pods."""
-        unknown = cgroups - self._pods.keys() - self._foreign
-        nameless = any(not self._pods[cgroup].name for cgroup in cgroups & self._pods.keys())
-        if unknown or nameless:
-            self._refresh()
-            self._foreign |= unknown - self._pods.keys()
+        unknown = cgroups - self._pods.keys()
+        if unknown - self._unnamed or (unknown and self._clock() - self._looked >= LOOK_AGAIN_S):
+            self._look()
+            self._unnamed = unknown - self._pods.keys()
         return {cgroup: self._pods[cgroup] for cgroup in cgroups if cgroup in self._pods}
 
-    def _refresh(self) -> None:
+    def _look(self) -> None:
+        self._looked = self._clock()
         names = dict(self._named())
-        found: dict[int, Pod] = {}
-        for inode, path in _directories(self._cgroups):
-            uid = pod_uid(path)
-            if uid:
-                namespace, name = names.get(uid, ("", ""))
-                found[inode] = Pod(uid, namespace, name)
-        now = self._clock()
-        for cgroup in self._pods.keys() - found.keys():
-            self._gone.setdefault(cgroup, now)
-        self._gone = {cgroup: since for cgroup, since in self._gone.items() if cgroup not in found}
-        over = {cgroup for cgroup, since in self._gone.items() if now - since > TOMBSTONE_S}
-        for cgroup in over:
-            del self._gone[cgroup]
-        kept = {cgroup: pod for cgroup, pod in self._pods.items() if cgroup not in over}
-        self._pods = {**kept, **found}
-        # A cgroup that was nobody's may be somebody's now: ids are not used again soon, but pods start late.
-        self._foreign &= {inode for inode, _ in _directories(self._cgroups)}
+        found = {
+            inode: Pod(uid, *names[uid])
+            for inode, path in _directories(self._cgroups)
+            if (uid := pod_uid(path)) and uid in names
+        }
+        gone = self._pods.keys() - found.keys()
+        self._gone = {cgroup: self._gone.get(cgroup, self._looked) for cgroup in gone}
+        over = {cgroup for cgroup, since in self._gone.items() if self._looked - since > TOMBSTONE_S}
+        self._pods = {cgroup: pod for cgroup, pod in (self._pods | found).items() if cgroup not in over}
 
     def _named(self) -> Iterator[tuple[str, tuple[str, str]]]:
         if not self._logs.is_dir():

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tokenflow_agent.identity import TOMBSTONE_S, Pod, Pods, pod_uid
+from tokenflow_agent.identity import LOOK_AGAIN_S, TOMBSTONE_S, Pod, Pods, pod_uid
 
 UID = "0f9c3a52-1b2c-4d5e-8f90-a1b2c3d4e5f6"
 
@@ -80,8 +80,10 @@ def test_a_pod_keeps_its_name_for_its_last_windows(node: Path) -> None:
 def test_a_name_that_comes_late_is_found(node: Path) -> None:
     log = node / "logs" / f"shop_web-0_{UID}"
     log.rmdir()
-    known = pods(node, Clock())
+    clock = Clock()
+    known = pods(node, clock)
     inode = container(node).stat().st_ino
-    assert known.resolve({inode})[inode].name == ""
+    assert known.resolve({inode}) == {}
     log.mkdir()
+    clock.now = LOOK_AGAIN_S
     assert known.resolve({inode})[inode].name == "web-0"
