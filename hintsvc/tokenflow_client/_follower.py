@@ -91,10 +91,17 @@ class HintFollower:
                     raise HintsUnavailableError(f"{self._url} answered {response.status_code}: {words}")
                 self.connected = True
                 async for event in events(response.aiter_lines()):
-                    self._take(event)
+                    self._accept(event)
                     backoff.succeeded()
-        except (httpx.HTTPError, ValidationError) as error:
+        except httpx.HTTPError as error:
             raise HintsUnavailableError(f"{self._url}: {type(error).__name__}: {error}") from error
+
+    def _accept(self, event: Event) -> None:
+        try:
+            self._take(event)
+        except ValidationError as error:
+            # One document that this release cannot read must not take the others with it.
+            _log.warning("an event was refused", extra={"event": event.name, "reason": str(error)})
 
     def _take(self, event: Event) -> None:
         match event.name:

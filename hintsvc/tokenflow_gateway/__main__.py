@@ -29,8 +29,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tenants-dir", type=Path, default=env("TOKENFLOW_TENANTS_DIR", "/etc/tokenflow/tenants"))
     parser.add_argument("--namespace", default=env("TOKENFLOW_NAMESPACE", env("POD_NAMESPACE", "default")))
     parser.add_argument("--pod-name", default=env("POD_NAME", socket.gethostname()))
-    parser.add_argument("--port", type=int, default=int(env("TOKENFLOW_PORT", "8000")))
-    parser.add_argument("--metrics-port", type=int, default=int(env("TOKENFLOW_METRICS_PORT", "9090")))
+    parser.add_argument("--port", type=int, default=env("TOKENFLOW_PORT", "8000"))
+    parser.add_argument("--metrics-port", type=int, default=env("TOKENFLOW_METRICS_PORT", "9090"))
     parser.add_argument("--log-level", choices=["Debug", "Info", "Warning", "Error"], default="Info")
     return parser
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from tokenflow_api.hints import Hint
 from tokenflow_api.pacing_policy import Mode, Tenant, Upstream
 from tokenflow_api.quantities import amount, seconds
 from tokenflow_api.runtime import RuntimeConfig
-from tokenflow_api.telemetry import StreamWindows
+from tokenflow_api.telemetry import OTHER_CLASS, StreamWindows
 from tokenflow_client import HintFollower
 from tokenflow_gateway import metrics
 from tokenflow_gateway.configuration import Configuration
@@ -27,7 +28,10 @@ from tokenflow_gateway.errors import (
     GatewayError,
     InvalidRequestError,
     NotReadyError,
+    SlowRequestError,
     TooLargeError,
+    UnknownRouteError,
+    UpstreamError,
     UpstreamTimeoutError,
 )
 from tokenflow_gateway.pacer import UNPACED, Pace
@@ -38,8 +42,8 @@ from tokenflow_gateway.upstreams import UpstreamClient, choose
 
 _log = logging.getLogger(__name__)
 
-MOST_BODY: Final = 64 << 20
-"""Hard bound on a body; the policy's own is below."""
+BODY_S: Final = 30.0
+"""Time that a reader has to send its request."""
 
 UNSENT_BYTES: Final = 16 << 10
 """Data that the kernel may hold unsent per stream: the rest stays here, where it can still be merged."""
@@ -100,9 +104,11 @@ class Proxy:
             observation = stream.observe(buffered=transport.get_write_buffer_size())
             if observation:
                 observed.append((stream.route, observation))
-        rates: dict[str, float] = {}
+        config = self.configuration.current
+        rates = {tenant.name: 0.0 for tenant in config.spec.tenants} if config else {}
         for route, observation in observed:
             rates[route.tenant] = rates.get(route.tenant, 0.0) + observation.tokens
+        metrics.RATE.clear()
         for tenant, rate in rates.items():
             metrics.RATE.labels(tenant).set(rate)
         metrics.HINT_AGE.set(self.follower.age_s or 0.0)
@@ -120,7 +126,7 @@ PROXY: Final = web.AppKey("proxy", Proxy)
 
 def application(proxy: Proxy) -> web.Application:
     """Return the application that serves ``proxy``."""
-    app = web.Application(middlewares=[_answer_errors], client_max_size=MOST_BODY)
+    app = web.Application(middlewares=[_answer_errors])
     app[PROXY] = proxy
     app.add_routes(
         [
@@ -148,6 +154,10 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
         metrics.REQUESTS.labels("~denied", error.status).inc()
         headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s is not None else {}
         return web.Response(status=error.status, text=error.body(), content_type="application/json", headers=headers)
+    except (web.HTTPNotFound, web.HTTPMethodNotAllowed) as error:
+        metrics.REQUESTS.labels("~denied", error.status).inc()
+        told = UnknownRouteError(f"{request.method} {request.path} is not served: see GET /v1/models for what is")
+        return web.Response(status=error.status, text=told.body(), content_type="application/json")
 
 
 async def post_chat(request: web.Request) -> web.StreamResponse:
@@ -158,22 +168,29 @@ async def post_chat(request: web.Request) -> web.StreamResponse:
     body = await _body(request, most=int(amount(config.spec.gateway.max_request_size)))
     document = _document(body)
     upstream = choose(config.spec.gateway.upstreams, document["model"])
-    if document.get("stream") is not True:
-        return await _pass_through(request, proxy, upstream, body=body)
-    with proxy.open_streams.one_more(tenant):
-        return await _stream(request, proxy, tenant, upstream, body=body)
+    response: web.StreamResponse
+    if document.get("stream") is True:
+        with proxy.open_streams.one_more(tenant):
+            response = await _stream(request, proxy, tenant, upstream, body=body)
+    else:
+        response = await _pass_through(request, proxy, upstream, body=body)
+    metrics.REQUESTS.labels(tenant.name, response.status).inc()
+    return response
 
 
 async def _body(request: web.Request, *, most: int) -> bytes:
-    if (request.content_length or 0) > most:
-        raise TooLargeError(f"the body may have at most {most} bytes (spec.gateway.maxRequestSize)")
+    body = bytearray()
+    size = request.content_length or 0
     try:
-        body = await request.read()
-    except web.HTTPRequestEntityTooLarge as error:
-        raise TooLargeError(f"the body may have at most {most} bytes (spec.gateway.maxRequestSize)") from error
-    if len(body) > most:
+        async with asyncio.timeout(BODY_S):
+            while size <= most and (part := await request.content.readany()):
+                body += part
+                size = len(body)
+    except TimeoutError as error:
+        raise SlowRequestError(f"the body did not arrive within {BODY_S:.0f} s: send it again") from error
+    if size > most:
         raise TooLargeError(f"the body may have at most {most} bytes (spec.gateway.maxRequestSize)")
-    return body
+    return bytes(body)
 
 
 def _document(body: bytes) -> dict[str, Any]:
@@ -186,10 +203,16 @@ def _document(body: bytes) -> dict[str, Any]:
     return document
 
 
-async def _pass_through(request: web.Request, proxy: Proxy, upstream: Upstream, *, body: bytes) -> web.Response:
+async def _pass_through(request: web.Request, proxy: Proxy, upstream: Upstream, *, body: bytes | None) -> web.Response:
     timeouts = proxy.config().spec.gateway.timeouts
     async with proxy.upstreams.request(
-        upstream, request.method, request.path, body=body, headers=dict(request.headers), timeouts=timeouts
+        upstream,
+        request.path,
+        body=body,
+        headers=request.headers,
+        timeouts=timeouts,
+        # An answer in one piece comes after its last token.
+        silence_s=seconds(timeouts.total),
     ) as answer:
         return web.Response(status=answer.status, body=await answer.read(), headers=_content_headers(answer))
 
@@ -205,7 +228,12 @@ async def _stream(
     timeouts = proxy.config().spec.gateway.timeouts
     started = time.monotonic()
     async with proxy.upstreams.request(
-        upstream, request.method, request.path, body=body, headers=dict(request.headers), timeouts=timeouts
+        upstream,
+        request.path,
+        body=body,
+        headers=request.headers,
+        timeouts=timeouts,
+        silence_s=max(seconds(timeouts.first_token), seconds(timeouts.between_tokens)),
     ) as answer:
         if answer.content_type != "text/event-stream":
             return web.Response(status=answer.status, body=await answer.read(), headers=_content_headers(answer))
@@ -220,19 +248,18 @@ async def _stream(
             await carry(
                 answer.content,
                 Sink(
-                    write=response.write,
+                    write=lambda data: _write(request, response, data),
                     sent=_Progress(stream, started=started),
                     pace=lambda: proxy.pace(route),
                 ),
                 first_token_s=seconds(timeouts.first_token),
                 between_tokens_s=seconds(timeouts.between_tokens),
             )
-            metrics.REQUESTS.labels(tenant.name, answer.status).inc()
         except (ConnectionResetError, asyncio.CancelledError):
             metrics.CANCELLED.labels(tenant.name).inc()
             raise
         except (TimeoutError, aiohttp.ClientError, ValueError) as error:
-            await _break_off(response, upstream, error)
+            await _write(request, response, _last_words(upstream, error))
         finally:
             proxy.streams.pop(stream, None)
             metrics.STREAMS.labels(tenant.name).dec()
@@ -245,7 +272,7 @@ def _destination(request: web.Request) -> str:
         return destination_class(request.remote or "")
     except ValueError:
         # A UNIX socket has no address.
-        return "~other"
+        return OTHER_CLASS
 
 
 def _stream_headers(pace: Pace, hint: Hint | None) -> Mapping[str, str]:
@@ -265,7 +292,7 @@ def _open(request: web.Request, proxy: Proxy, route: Route) -> tuple[Stream, asy
     if not isinstance(transport, asyncio.Transport):
         raise ConnectionResetError("the reader left")
     sock = transport.get_extra_info("socket")
-    sock.setsockopt(6, _TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+    sock.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, UNSENT_BYTES)
     # Writing then waits until the kernel has taken all: what it has not taken can still be merged.
     transport.set_write_buffer_limits(high=0)
     stream = Stream(route, sock)
@@ -294,14 +321,27 @@ class _Progress:
         self._tokens.inc(tokens)
 
 
-async def _break_off(response: web.StreamResponse, upstream: Upstream, error: Exception) -> None:
-    """End a stream that has begun: the reader gets the error as its last event."""
+async def _write(request: web.Request, response: web.StreamResponse, data: bytes) -> None:
+    """Write, and wait until the kernel has taken it.
+
+    Raises:
+        ConnectionResetError: the reader left; never aiohttp's own kind, which upstreams raise as well.
+    """
+    try:
+        await response.write(data)
+        # aiohttp itself waits once in 64 KiB only, which is a minute of a slow stream.
+        await request.writer.drain()
+    except ConnectionResetError as error:
+        raise ConnectionResetError("the reader left") from error
+
+
+def _last_words(upstream: Upstream, error: Exception) -> bytes:
+    """Return the last event of a stream that broke off: what went wrong."""
     metrics.UPSTREAM_ERRORS.labels(upstream.name, "broken_stream").inc()
     _log.warning("a stream broke off", extra={"upstream": upstream.name, "reason": type(error).__name__})
-    told = UpstreamTimeoutError(
-        f"upstream {upstream.name!r} broke off in mid-stream ({type(error).__name__}): send the request again"
-    )
-    await response.write(b"data: " + told.body().encode() + b"\n\n")
+    kind = UpstreamTimeoutError if isinstance(error, TimeoutError) else UpstreamError
+    told = kind(f"upstream {upstream.name!r} broke off in mid-stream ({type(error).__name__}): send the request again")
+    return b"data: " + told.body().encode() + b"\n\n"
 
 
 async def get_models(request: web.Request) -> web.Response:
@@ -313,7 +353,7 @@ async def get_models(request: web.Request) -> web.Response:
     if named:
         models = [{"id": model, "object": "model", "created": 0, "owned_by": owner} for model, owner in named.items()]
         return web.json_response({"object": "list", "data": models})
-    return await _pass_through(request, proxy, config.spec.gateway.upstreams[0], body=b"")
+    return await _pass_through(request, proxy, config.spec.gateway.upstreams[0], body=None)
 
 
 async def get_healthz(_: web.Request) -> web.Response:

@@ -1,7 +1,7 @@
 """Splits an upstream's bytes into events, and merges consecutive deltas into one."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,9 +11,15 @@ _DATA: Final = b"data:"
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """An event that is passed on as it came."""
+    """An event that is passed on as it came.
+
+    Attributes:
+        event: the event.
+        tokens: 1 when it carries a part of the answer, such as a piece of a tool call; else 0.
+    """
 
     event: bytes
+    tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +37,15 @@ class Delta:
     content: str
 
     @property
+    def tokens(self) -> int:
+        """Tokens in it: engines send one per chunk."""
+        return 1
+
+    @property
     def like(self) -> tuple[object, ...]:
         """What two deltas must share to be merged."""
-        choice = self.chunk["choices"][0]
         others = {key: value for key, value in self.chunk.items() if key not in ("choices", "created")}
-        return json.dumps(others, sort_keys=True), choice.get("index")
+        return others, self.chunk["choices"][0].get("index")
 
 
 Item = Raw | Delta
@@ -53,7 +63,8 @@ class Splitter:
         Raises:
             ValueError: an event is above the bound.
         """
-        self._held += data.replace(b"\r\n", b"\n")
+        # Joined first: the network may have cut between the two bytes of a line's end.
+        self._held = (self._held + data).replace(b"\r\n", b"\n")
         *events, self._held = self._held.split(b"\n\n")
         if len(self._held) > MAX_EVENT_BYTES:
             raise ValueError(f"an event is above {MAX_EVENT_BYTES} bytes")
@@ -73,15 +84,27 @@ def parse(event: bytes) -> Item:
         return Raw(event)
     try:
         chunk = json.loads(event[len(_DATA) :])
-    except ValueError:
+    except (ValueError, RecursionError):
         # [DONE], or an engine's own words: not ours to judge.
         return Raw(event)
     match chunk:
-        case {"choices": [{"delta": {"content": str(content), **others}, **choice}]} if content and not others:
-            plain = choice.get("finish_reason") is None and choice.get("logprobs") is None
-            if plain and chunk.get("usage") is None:
+        case {"choices": [{"delta": {"content": str(content), **others}, **choice}]} if content:
+            choice.pop("index", None)
+            # Some engines write the fields that they do not use as null, others leave them out.
+            if _empty(others) and _empty(choice) and chunk.get("usage") is None:
                 return Delta(event, chunk, content)
-    return Raw(event)
+    return Raw(event, tokens=_tokens(chunk))
+
+
+def _empty(fields: Mapping[Any, object]) -> bool:
+    return all(value is None for value in fields.values())
+
+
+def _tokens(chunk: object) -> int:
+    match chunk:
+        case {"choices": [{"delta": dict(delta)}, *_]}:
+            return int(any(value for key, value in delta.items() if key != "role"))
+    return 0
 
 
 def merge(items: Sequence[Item]) -> bytes:
@@ -107,7 +130,15 @@ def _joined(run: Sequence[Delta]) -> bytes:
     if len(run) == 1:
         return run[0].event
     first = run[0].chunk
+    choice = first["choices"][0]
     content = "".join(delta.content for delta in run)
-    choice = {**first["choices"][0], "delta": {"content": content}}
-    document = {**first, "choices": [choice]}
-    return b"data: " + json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode() + b"\n\n"
+    document = {**first, "choices": [{**choice, "delta": {**choice["delta"], "content": content}}]}
+    return b"data: " + _encoded(document) + b"\n\n"
+
+
+def _encoded(document: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        # Halves of a surrogate pair, which some engines send apart, can only be written escaped.
+        return json.dumps(document, separators=(",", ":")).encode()

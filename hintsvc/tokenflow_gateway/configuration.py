@@ -27,30 +27,35 @@ class Configuration:
         self.current: RuntimeConfig | None = None
         self.source = ""
         self.error = ""
+        self._text = ""
 
     def offer(self, config: RuntimeConfig, *, source: str) -> None:
         """Serve ``config`` from now on, unless a newer generation of the same policy is served."""
         known = self.current
         if known and known.uid == config.uid and config.generation <= known.generation:
             return
-        self.current, self.source, self.error = config, source, ""
+        self.current, self.source = config, source
         metrics.GENERATION.set(config.generation)
         _log.info("runtime config in force", extra={"generation": config.generation, "source": source})
 
     def read(self) -> None:
-        """Offer the mounted copy; a bad one is refused, its reason kept in ``error``."""
+        """Offer the mounted copy if it changed; a bad one is refused, its reason kept in ``error``."""
         try:
-            config = RuntimeConfig.model_validate_json(self._file.read_text())
+            text = self._file.read_text()
+            if text == self._text:
+                return
+            config = RuntimeConfig.model_validate_json(text)
         except (OSError, ValidationError) as error:
             if self.error != str(error):
                 metrics.CONFIG_REJECTED.inc()
                 _log.warning("mounted runtime config refused", extra={"path": str(self._file), "reason": str(error)})
             self.error = str(error)
             return
+        self._text, self.error = text, ""
         self.offer(config, source="file")
 
     async def reread(self) -> None:
         """Offer the mounted copy again and again, for ever."""
         while True:
             await asyncio.sleep(REREAD_S)
-            await asyncio.to_thread(self.read)
+            self.read()

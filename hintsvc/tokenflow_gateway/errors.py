@@ -45,6 +45,22 @@ class TooLargeError(GatewayError):
     code = "request_too_large"
 
 
+class SlowRequestError(GatewayError):
+    """The body did not arrive in time."""
+
+    status = 408
+    kind = "invalid_request_error"
+    code = "request_timeout"
+
+
+class UnknownRouteError(GatewayError):
+    """Nothing is served there."""
+
+    status = 404
+    kind = "invalid_request_error"
+    code = "unknown_url"
+
+
 class UnauthorizedError(GatewayError):
     """The caller is no tenant that we know."""
 

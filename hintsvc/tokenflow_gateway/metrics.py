@@ -26,7 +26,10 @@ UPSTREAM_ERRORS = Counter(
     "tokenflow_gateway_upstream_errors", "Failures of upstreams.", ["upstream", "code"], registry=REGISTRY
 )
 REPORTS = Counter(
-    "tokenflow_gateway_reports", "Telemetry batches by outcome: sent, failed, dropped.", ["outcome"], registry=REGISTRY
+    "tokenflow_gateway_reports",
+    "Telemetry batches by outcome: sent, refused, failed, dropped.",
+    ["outcome"],
+    registry=REGISTRY,
 )
 HINT_AGE = Gauge("tokenflow_gateway_hint_age_seconds", "Age of the newest snapshot.", registry=REGISTRY)
 GENERATION = Gauge("tokenflow_config_generation", "Generation of the policy that is served.", registry=REGISTRY)

@@ -8,7 +8,7 @@ from typing import Final
 
 import aiohttp
 
-from tokenflow_gateway.chunks import Delta, Item, Splitter, merge
+from tokenflow_gateway.chunks import Item, Raw, Splitter, merge
 from tokenflow_gateway.pacer import Pace, Pacer
 
 QUEUE_ITEMS: Final = 256
@@ -62,19 +62,31 @@ async def carry(source: aiohttp.StreamReader, sink: Sink, *, first_token_s: floa
 async def _pump(
     source: aiohttp.StreamReader, queue: asyncio.Queue[Item | None], *, first_s: float, between_s: float
 ) -> None:
+    """Read to the end and mark it; a pump that is called off marks nothing, for nobody would make room for it."""
+    try:
+        await _read(source, queue, first_s=first_s, between_s=between_s)
+    except Exception:
+        await queue.put(None)
+        raise
+    await queue.put(None)
+
+
+async def _read(
+    source: aiohttp.StreamReader, queue: asyncio.Queue[Item | None], *, first_s: float, between_s: float
+) -> None:
     splitter = Splitter()
     patience = first_s
-    try:
-        while True:
-            async with asyncio.timeout(patience):
-                data = await source.readany()
-            if not data:
-                break
-            for item in splitter.feed(data):
-                await queue.put(item)
-            patience = between_s
-    finally:
-        await queue.put(None)
+    while True:
+        async with asyncio.timeout(patience):
+            data = await source.readany()
+        if not data:
+            break
+        for item in splitter.feed(data):
+            await queue.put(item)
+        patience = between_s
+    rest = splitter.rest()
+    if rest:
+        await queue.put(Raw(rest))
 
 
 async def _drain(queue: asyncio.Queue[Item | None], sink: Sink, pump: asyncio.Task[None]) -> None:
@@ -91,13 +103,13 @@ async def _drain(queue: asyncio.Queue[Item | None], sink: Sink, pump: asyncio.Ta
             return
         pace = sink.pace()
         batch: list[Item | None] = [item]
-        if not (first and isinstance(item, Delta)):
+        if not first:
             await _fill(batch, queue, pace, pump)
         await asyncio.sleep(pacer.due(time.monotonic()))
         _take_waiting(batch, queue, pace)
         ended = batch[-1] is None
         items = [one for one in batch if one is not None]
-        tokens = sum(isinstance(one, Delta) for one in items)
+        tokens = sum(one.tokens for one in items)
         await sink.write(merge(items))
         pacer.sent(tokens, at=time.monotonic(), tokens_per_second=pace.tokens_per_second)
         sink.sent(tokens)

@@ -22,6 +22,8 @@ WINDOW_S: Final = 1.0
 MAX_WAITING: Final = 60
 """Batches kept while the hint service is away; beyond that the oldest are dropped, and counted."""
 _TIMEOUT_S: Final = 2.0
+_HOPELESS: Final = (400, 413, 422)
+"""Answers that the same batch would get again: it must not hold up those behind it."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -85,20 +87,24 @@ class StreamReporter:
             while self._waiting:
                 batch = self._waiting[0]
                 try:
-                    await self._post(session, batch)
+                    outcome = await self._post(session, batch)
                 except (aiohttp.ClientError, TimeoutError) as error:
                     metrics.REPORTS.labels("failed").inc()
                     _log.warning("windows wait: the hint service is out of reach", extra={"reason": str(error)})
                     await asyncio.sleep(backoff.failed())
                     continue
                 backoff.succeeded()
-                metrics.REPORTS.labels("sent").inc()
+                metrics.REPORTS.labels(outcome).inc()
                 if self._waiting and self._waiting[0] is batch:
                     self._waiting.popleft()
 
-    async def _post(self, session: aiohttp.ClientSession, batch: TelemetryBatch) -> None:
+    async def _post(self, session: aiohttp.ClientSession, batch: TelemetryBatch) -> str:
         headers = {"Authorization": f"Bearer {self.token()}", "Content-Type": CONTENT_TYPE}
         async with session.post(f"{self.url}/v1/telemetry", data=encode(batch), headers=headers) as answer:
-            if answer.status >= 400:  # noqa: PLR2004 - HTTP's errors
-                words = (await answer.text())[:300]
+            words = (await answer.text())[:300]
+            if answer.status in _HOPELESS:
+                _log.error("the hint service refused windows", extra={"status": answer.status, "reason": words})
+                return "refused"
+            if not answer.ok:
                 raise aiohttp.ClientError(f"{answer.status}: {words}")
+            return "sent"

@@ -2,11 +2,15 @@
 
 import socket
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
 
-from tokenflow_api.telemetry import StreamWindows
+from tokenflow_api.telemetry import OTHER_CLASS, StreamWindows
 from tokenflow_gateway import tcp_info
+
+MAX_ROUTES: Final = 512
+"""Routes reported by their own; of the others those of a tenant and upstream are put together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,7 @@ def windows(
     routes: dict[Route, list[Observation]] = defaultdict(list)
     for route, observation in observed:
         routes[route].append(observation)
-    rows = sorted(routes.items(), key=lambda row: (row[0].tenant, row[0].path))
+    rows = sorted(_bounded(routes).items(), key=lambda row: (row[0].tenant, row[0].path))
     number = len(rows)
     return StreamWindows(
         start_unix_ms=[start_unix_ms] * number,
@@ -119,3 +123,12 @@ def windows(
         min_rtt_us=[min(one.min_rtt_us for one in seen) for _, seen in rows],
         retransmits=[sum(one.retransmits for one in seen) for _, seen in rows],
     )
+
+
+def _bounded(routes: Mapping[Route, list[Observation]]) -> Mapping[Route, list[Observation]]:
+    busiest_first = sorted(routes, key=lambda route: len(routes[route]), reverse=True)
+    bounded: dict[Route, list[Observation]] = defaultdict(list)
+    for rank, route in enumerate(busiest_first):
+        named = route if rank < MAX_ROUTES else replace(route, destination_class=OTHER_CLASS)
+        bounded[named] += routes[route]
+    return bounded

@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Self
 
@@ -48,7 +48,10 @@ class UpstreamClient:
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(limit=_LIMIT, keepalive_timeout=30.0)
-        self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False)
+        # Cookies of one tenant's answers must not reach an upstream with another's request.
+        self._session = aiohttp.ClientSession(
+            connector=connector, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -57,9 +60,24 @@ class UpstreamClient:
 
     @asynccontextmanager
     async def request(
-        self, upstream: Upstream, method: str, path: str, *, body: bytes, headers: dict[str, str], timeouts: Timeouts
+        self,
+        upstream: Upstream,
+        path: str,
+        *,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        timeouts: Timeouts,
+        silence_s: float,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a request and yield its answer once the headers are there.
+
+        Args:
+            upstream: where to.
+            path: of the URL, below the upstream's own.
+            body: to POST; ``None`` is a GET.
+            headers: of the reader's request, in any case; those that matter are forwarded.
+            timeouts: of the policy.
+            silence_s: longest wait for the next bytes.
 
         Raises:
             UpstreamError: the upstream is out of reach, or broke off.
@@ -69,22 +87,32 @@ class UpstreamClient:
             raise RuntimeError("the client is not open")
         limits = aiohttp.ClientTimeout(
             total=seconds(timeouts.total),
-            sock_connect=seconds(timeouts.connect),
-            sock_read=max(seconds(timeouts.first_token), seconds(timeouts.between_tokens)),
+            connect=seconds(timeouts.connect),
+            sock_read=silence_s,
         )
-        forwarded: dict[str, str] = {name: headers[name] for name in _FORWARDED if name in headers}
+        # Events are cut out of the answer, so it must not come compressed.
+        forwarded = {"Accept-Encoding": "identity"} | {name: headers[name] for name in _FORWARDED if name in headers}
+        method = "GET" if body is None else "POST"
         url = URL(upstream.url.rstrip("/") + path)
         try:
-            async with self._session.request(method, url, data=body, headers=forwarded, timeout=limits) as answer:
+            async with self._session.request(
+                method, url, data=body, headers=forwarded, timeout=limits, allow_redirects=False
+            ) as answer:
                 yield answer
+        except aiohttp.ConnectionTimeoutError as error:
+            raise _unreachable(upstream, error) from error
         except TimeoutError as error:
             metrics.UPSTREAM_ERRORS.labels(upstream.name, UpstreamTimeoutError.code).inc()
             raise UpstreamTimeoutError(
                 f"upstream {upstream.name!r} did not answer in time: is it overloaded? See spec.gateway.timeouts"
             ) from error
         except aiohttp.ClientError as error:
-            metrics.UPSTREAM_ERRORS.labels(upstream.name, UpstreamError.code).inc()
-            raise UpstreamError(
-                f"upstream {upstream.name!r} at {upstream.url} is out of reach ({type(error).__name__}):"
-                " check spec.gateway.upstreams[].url and that its pods are ready"
-            ) from error
+            raise _unreachable(upstream, error) from error
+
+
+def _unreachable(upstream: Upstream, error: aiohttp.ClientError) -> UpstreamError:
+    metrics.UPSTREAM_ERRORS.labels(upstream.name, UpstreamError.code).inc()
+    return UpstreamError(
+        f"upstream {upstream.name!r} at {upstream.url} is out of reach ({type(error).__name__}):"
+        " check spec.gateway.upstreams[].url and that its pods are ready"
+    )

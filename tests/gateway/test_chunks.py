@@ -32,9 +32,9 @@ def test_merging_keeps_the_text_of_every_choice(pieces: list[tuple[str, int]]) -
     assert contents(merge(list(Splitter().feed(stream)))) == contents(stream)
 
 
-@given(pieces=texts, cuts=st.lists(st.integers(0, 4000), max_size=10))
-def test_cuts_of_the_network_do_not_matter(pieces: list[tuple[str, int]], cuts: list[int]) -> None:
-    stream = b"".join(delta(text, index=index) for text, index in pieces)
+@given(pieces=texts, cuts=st.lists(st.integers(0, 4000), max_size=10), end=st.sampled_from([b"\n", b"\r\n"]))
+def test_cuts_of_the_network_do_not_matter(pieces: list[tuple[str, int]], cuts: list[int], end: bytes) -> None:
+    stream = b"".join(delta(text, index=index) for text, index in pieces).replace(b"\n", end)
     edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     splitter = Splitter()
     items = [item for low, high in pairwise(edges) for item in splitter.feed(stream[low:high])]
@@ -54,9 +54,8 @@ def test_neighbours_become_one_event() -> None:
         b"data: [DONE]\n\n",
         b": keep-alive\n\n",
         b"event: error\ndata: {}\n\n",
-        b'data: {"choices": [{"index": 0, "delta": {"tool_calls": []}, "finish_reason": null}]}\n\n',
-        b'data: {"choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": "stop"}]}\n\n',
-        b'data: {"choices": [{"index": 0, "delta": {"content": "x", "role": "assistant"}}]}\n\n',
+        b'data: {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": null}]}\n\n',
+        b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}\n\n',
         b'data: {"choices": [], "usage": {"total_tokens": 3}}\n\n',
         b"data: not json\n\n",
     ],
@@ -64,6 +63,38 @@ def test_neighbours_become_one_event() -> None:
 def test_what_is_more_than_text_is_passed_on_as_it_came(event: bytes) -> None:
     assert parse(event) == Raw(event)
     assert merge([parse(event)]) == event
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"index": 0, "delta": {"tool_calls": [{"index": 0}]}, "finish_reason": None},
+        {"index": 0, "delta": {"content": "x"}, "finish_reason": "stop"},
+        {"index": 0, "delta": {"content": "x", "role": "assistant"}},
+        {"index": 0, "delta": {"reasoning_content": "x"}},
+        {"index": 0, "delta": {"content": "x"}, "logprobs": {"content": []}},
+        {"index": 0, "delta": {"content": "x"}, "token_ids": [7]},
+    ],
+)
+def test_parts_of_an_answer_that_cannot_be_merged_count_as_a_token(choice: dict[str, object]) -> None:
+    event = b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n"
+    assert parse(event) == Raw(event, tokens=1)
+    assert merge([parse(event)] * 2) == event * 2
+
+
+def test_fields_written_as_null_do_not_hinder_merging() -> None:
+    def of(text: str) -> bytes:
+        written = {"role": None, "content": text, "reasoning_content": None, "tool_calls": None}
+        choice = {"index": 0, "delta": written, "finish_reason": None, "token_ids": None}
+        return b"data: " + json.dumps({"id": "c", "choices": [choice], "usage": None}).encode() + b"\n\n"
+
+    merged = merge([parse(of("a")), parse(of("b"))])
+    assert json.loads(merged.removeprefix(b"data: ")) == json.loads(of("ab").removeprefix(b"data: "))
+
+
+def test_a_character_sent_in_two_halves_becomes_whole() -> None:
+    merged = merge([parse(delta("\ud83d")), parse(delta("\ude00"))])
+    assert json.loads(merged.removeprefix(b"data: "))["choices"][0]["delta"]["content"] == "\U0001f600"
 
 
 def test_order_is_kept_around_what_cannot_be_merged() -> None:
