@@ -246,7 +246,7 @@ async def _stream(
         metrics.STREAMS.labels(tenant.name).inc()
         try:
             await carry(
-                answer.content,
+                answer.content.readany,
                 Sink(
                     write=lambda data: _write(request, response, data),
                     sent=_Progress(stream, started=started),

@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-import aiohttp
-
 from tokenflow_gateway.chunks import Item, Raw, Splitter, merge
 from tokenflow_gateway.pacer import Pace, Pacer
 
@@ -16,6 +14,9 @@ QUEUE_ITEMS: Final = 256
 
 HEARTBEAT_S: Final = 15.0
 HEARTBEAT: Final = b": keep-alive\n\n"
+
+Read = Callable[[], Awaitable[bytes]]
+"""Returns the bytes that came since the last call, none at the end; waits while there are none yet."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,11 +34,11 @@ class Sink:
     pace: Callable[[], Pace]
 
 
-async def carry(source: aiohttp.StreamReader, sink: Sink, *, first_token_s: float, between_tokens_s: float) -> None:
+async def carry(read: Read, sink: Sink, *, first_token_s: float, between_tokens_s: float) -> None:
     """Carry a stream to its end.
 
     Args:
-        source: body of the upstream's answer.
+        read: reads on in the upstream's answer.
         sink: the reader.
         first_token_s: longest wait for the first event.
         between_tokens_s: longest wait for each further one.
@@ -50,7 +51,7 @@ async def carry(source: aiohttp.StreamReader, sink: Sink, *, first_token_s: floa
     """
     # None marks the end.
     queue: asyncio.Queue[Item | None] = asyncio.Queue(QUEUE_ITEMS)
-    pump = asyncio.create_task(_pump(source, queue, first_s=first_token_s, between_s=between_tokens_s))
+    pump = asyncio.create_task(_pump(read, queue, first_s=first_token_s, between_s=between_tokens_s))
     try:
         await _drain(queue, sink, pump)
         await pump
@@ -59,26 +60,22 @@ async def carry(source: aiohttp.StreamReader, sink: Sink, *, first_token_s: floa
         await asyncio.gather(pump, return_exceptions=True)
 
 
-async def _pump(
-    source: aiohttp.StreamReader, queue: asyncio.Queue[Item | None], *, first_s: float, between_s: float
-) -> None:
+async def _pump(read: Read, queue: asyncio.Queue[Item | None], *, first_s: float, between_s: float) -> None:
     """Read to the end and mark it; a pump that is called off marks nothing, for nobody would make room for it."""
     try:
-        await _read(source, queue, first_s=first_s, between_s=between_s)
+        await _split(read, queue, first_s=first_s, between_s=between_s)
     except Exception:
         await queue.put(None)
         raise
     await queue.put(None)
 
 
-async def _read(
-    source: aiohttp.StreamReader, queue: asyncio.Queue[Item | None], *, first_s: float, between_s: float
-) -> None:
+async def _split(read: Read, queue: asyncio.Queue[Item | None], *, first_s: float, between_s: float) -> None:
     splitter = Splitter()
     patience = first_s
     while True:
         async with asyncio.timeout(patience):
-            data = await source.readany()
+            data = await read()
         if not data:
             break
         for item in splitter.feed(data):

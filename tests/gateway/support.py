@@ -1,0 +1,133 @@
+"""A gateway on real TCP, with a made-up hint service and a made-up model."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import openai
+from aiohttp import web
+
+from e2e.upstream import application as upstream_application
+from tokenflow_api.hints import Hint, PathState, Snapshot, Source
+from tokenflow_api.pacing_policy import Mode, PacingPolicySpec
+from tokenflow_api.runtime import RuntimeConfig
+from tokenflow_client import HintFollower
+from tokenflow_gateway.app import Proxy, application
+from tokenflow_gateway.configuration import Configuration
+from tokenflow_gateway.upstreams import UpstreamClient
+
+
+def hint(rate: float, *, batch: int = 1, delay_ms: int = 0) -> Hint:
+    return Hint(
+        tenant="gold",
+        tokens_per_second=rate,
+        batch_size=batch,
+        batch_delay_ms=delay_ms,
+        health=1.0,
+        state=PathState.CLEAR,
+        source=Source.LIVE,
+        mode=Mode.ENFORCE,
+    )
+
+
+async def eventually(holds: Callable[[], bool], *, timeout_s: float = 5.0) -> None:
+    """Wait until something outside of this loop's control holds."""
+    async with asyncio.timeout(timeout_s):
+        while not holds():  # noqa: ASYNC110 - what is waited for happens in other programs
+            await asyncio.sleep(0.01)
+
+
+class HintService:
+    """Streams what it is told to, as the hint service does."""
+
+    def __init__(self) -> None:
+        self._version = 0
+        self._events: asyncio.Queue[str] = asyncio.Queue()
+
+    def say(self, told: Hint) -> None:
+        self._version += 1
+        snapshot = Snapshot(
+            term=1, version=self._version, generation=1, at_unix_ms=0, ttl_ms=60_000, health=1.0, hints=[told]
+        )
+        self._events.put_nowait(f"event: snapshot\ndata: {snapshot.model_dump_json()}\n\n")
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        while True:
+            await response.write((await self._events.get()).encode())
+
+
+@dataclass
+class Setup:
+    """A gateway with a made-up model behind it."""
+
+    url: str
+    hints: HintService
+    proxy: Proxy
+    client: openai.AsyncOpenAI
+
+    async def told(self, said: Hint) -> None:
+        """Say a hint and wait until the gateway goes by it."""
+        self.hints.say(said)
+        await eventually(lambda: bool(self.proxy.follower.snapshot and self.proxy.follower.snapshot.hints == [said]))
+
+
+@asynccontextmanager
+async def served(app: web.Application) -> AsyncIterator[str]:
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.2)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def running(tmp_path: Path, *, upstream: str | None = None, **spec: object) -> AsyncIterator[Setup]:
+    async with AsyncExitStack() as stack:
+        hints = HintService()
+        hint_app = web.Application()
+        hint_app.router.add_get("/v1/hints/stream", hints.stream)
+        hint_url = await stack.enter_async_context(served(hint_app))
+        if upstream is None:
+            upstream = await stack.enter_async_context(served(upstream_application(tokens_per_second=1000)))
+        base: dict[str, object] = {
+            "tenants": [{"name": "gold", "maxConcurrentStreams": 2}],
+            "gateway": {
+                "upstreams": [{"name": "llama", "url": upstream, "models": ["llama-3"]}],
+                "maxRequestSize": "64Ki",
+            },
+        }
+        config = RuntimeConfig(
+            namespace="default",
+            name="demo",
+            uid="u",
+            generation=1,
+            spec=PacingPolicySpec.model_validate(base | spec),
+        )
+        configuration = Configuration(tmp_path / "runtime.json")
+        configuration.offer(config, source="test")
+        follower = HintFollower(hint_url)
+        following = asyncio.create_task(follower.run())
+        proxy = Proxy(
+            configuration=configuration,
+            follower=follower,
+            upstreams=await stack.enter_async_context(UpstreamClient()),
+            tenants_directory=tmp_path,
+            pod_namespace="default",
+            pod_name="gateway-0",
+            port=8000,
+            draining=asyncio.Event(),
+        )
+        url = await stack.enter_async_context(served(application(proxy)))
+        try:
+            async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0) as client:
+                yield Setup(url, hints, proxy, client)
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
