@@ -108,9 +108,8 @@ async def test_a_stream_that_is_called_off_while_its_queue_is_full_ends(reader: 
         while body.unread > QUEUE_ITEMS - 2:  # noqa: ASYNC110 - the upstream is not told that it is read
             await asyncio.sleep(0)
     carrying.cancel()
-    async with asyncio.timeout(5):
-        with pytest.raises(asyncio.CancelledError):
-            await carrying
+    ended, _ = await asyncio.wait([carrying], timeout=5)
+    assert ended
 
 
 async def test_what_came_before_a_failure_still_arrives(reader: Reader) -> None:
