@@ -18,7 +18,8 @@ def tenant_of_key(secret: str, tenants: Iterable[Tenant], *, directory: Path) ->
         tenants: tenants of the policy.
         directory: holds a directory per tenant, the tenant's Secret mounted in it: each file is a key.
     """
-    offered = hashlib.sha256(secret.encode()).digest()
+    # HTTP servers hand on bytes that are no UTF-8 as lone surrogates.
+    offered = hashlib.sha256(secret.encode(errors="surrogateescape")).digest()
     found = ""
     for tenant in tenants:
         if tenant.api_keys_secret_ref is None:
