@@ -1,0 +1,169 @@
+"""What matters between the gateway and its neighbours, where the openai client does not look."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from tests.gateway.support import eventually, hint, running, served
+from tokenflow_gateway import metrics
+
+ASK = {"model": "llama-3", "messages": [], "stream": True}
+TOKEN = b'data: {"id": "c", "choices": [{"index": 0, "delta": {"content": "a"}}]}\n\n'
+
+
+class Engine:
+    """An upstream that behaves as a test wants it to."""
+
+    def __init__(self, *, tokens: int = 10_000, breaks: bool = False, compresses: bool = False) -> None:
+        self._tokens = tokens
+        self._breaks = breaks
+        self._compresses = compresses
+        self.asked: web.Request | None = None
+        self.left = asyncio.Event()
+        self.sent = 0
+
+    def app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", self._chat)
+        return app
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        self.asked = request
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        response.set_cookie("session", "of another tenant")
+        if self._compresses:
+            response.enable_compression()
+        await response.prepare(request)
+        try:
+            for _ in range(self._tokens):
+                await response.write(TOKEN)
+                self.sent += 1
+                await asyncio.sleep(0)
+        except (ConnectionResetError, asyncio.CancelledError):
+            self.left.set()
+            raise
+        if self._breaks and request.transport:
+            request.transport.abort()
+        return response
+
+
+async def ask(url: str, **headers: str) -> tuple[int, bytes]:
+    async with (
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
+        session.post(f"{url}/v1/chat/completions", json=ASK, headers=headers) as answer,
+    ):
+        return answer.status, await answer.read()
+
+
+async def test_an_upstream_is_told_when_a_reader_leaves_with_tokens_waiting(tmp_path: Path) -> None:
+    engine = Engine()
+    async with served(engine.app()) as upstream, running(tmp_path, upstream=upstream) as setup:
+        await setup.told(hint(5.0))
+        async with aiohttp.ClientSession() as session:
+            answer = await session.post(f"{setup.url}/v1/chat/completions", json=ASK)
+            await answer.content.readany()
+            # More than the gateway's queue and buffers hold between them would never come to be sent.
+            await eventually(lambda: engine.sent > 1000)
+            answer.close()
+        await eventually(lambda: not setup.proxy.streams)
+        async with asyncio.timeout(5):
+            await engine.left.wait()
+
+
+async def test_a_reader_that_leaves_is_not_counted_as_a_failure_of_the_upstream(tmp_path: Path) -> None:
+    def failures() -> float:
+        samples = [sample for family in metrics.UPSTREAM_ERRORS.collect() for sample in family.samples]
+        return sum(sample.value for sample in samples if sample.name.endswith("_total"))
+
+    engine = Engine()
+    async with served(engine.app()) as upstream, running(tmp_path, upstream=upstream) as setup:
+        await setup.told(hint(500.0))
+        before = failures()
+        async with aiohttp.ClientSession() as session:
+            answer = await session.post(f"{setup.url}/v1/chat/completions", json=ASK)
+            await answer.content.readany()
+            answer.close()
+        await eventually(lambda: not setup.proxy.streams)
+        assert failures() == before
+
+
+async def test_headers_are_forwarded_in_any_case_and_credentials_and_cookies_never(tmp_path: Path) -> None:
+    engine = Engine(tokens=1)
+    async with served(engine.app()) as upstream, running(tmp_path, upstream=upstream) as setup:
+        await setup.told(hint(100.0))
+        for _ in range(2):
+            headers = {"content-type": "application/json", "authorization": "Bearer sk", "accept-encoding": "gzip"}
+            await ask(setup.url, **headers)
+            assert engine.asked
+            assert engine.asked.content_type == "application/json"
+            assert "Authorization" not in engine.asked.headers
+            assert "Cookie" not in engine.asked.headers
+
+
+async def test_an_engine_that_likes_to_compress_is_asked_not_to(tmp_path: Path) -> None:
+    engine = Engine(tokens=3, compresses=True)
+    async with served(engine.app()) as upstream, running(tmp_path, upstream=upstream) as setup:
+        await setup.told(hint(100.0))
+        assert (await ask(setup.url))[1].count(b'"content"') == 3
+
+
+async def test_a_broken_stream_ends_with_the_reason(tmp_path: Path) -> None:
+    engine = Engine(tokens=2, breaks=True)
+    async with served(engine.app()) as upstream, running(tmp_path, upstream=upstream) as setup:
+        await setup.told(hint(100.0))
+        _, body = await ask(setup.url)
+    *tokens, last = body.removesuffix(b"\n\n").split(b"\n\n")
+    assert len(tokens) == 2
+    error = json.loads(last.removeprefix(b"data: "))["error"]
+    assert error["code"] == "upstream_unreachable"
+    assert "llama" in error["message"]
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/v1/nothing", 404), ("PUT", "/v1/models", 405)])
+async def test_unknown_routes_are_answered_in_openais_form(tmp_path: Path, method: str, path: str, status: int) -> None:
+    async with (
+        running(tmp_path) as setup,
+        aiohttp.ClientSession() as session,
+        session.request(method, f"{setup.url}{path}") as answer,
+    ):
+        assert answer.status == status
+        assert (await answer.json())["error"]["code"] == "unknown_url"
+
+
+async def test_a_body_without_a_length_is_bounded_too(tmp_path: Path) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b" " * 4096
+
+    async with running(tmp_path) as setup, aiohttp.ClientSession() as session:
+        answer = await session.post(f"{setup.url}/v1/chat/completions", data=endless())
+        assert answer.status == 413
+        answer.close()
+
+
+@pytest.mark.parametrize("credentials", [b"Bearer \xff\xfe", b"Basic eDp5", b""])
+async def test_strange_credentials_are_refused_where_a_key_is_needed(tmp_path: Path, credentials: bytes) -> None:
+    (tmp_path / "gold").mkdir()
+    (tmp_path / "gold" / "key").write_text("sk-gold")
+    tenants = [{"name": "gold", "apiKeysSecretRef": {"name": "keys"}}]
+    async with running(tmp_path, tenants=tenants) as setup:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(setup.url.rsplit(":", 1)[1]))
+        writer.write(b"GET /v1/models HTTP/1.1\r\nHost: x\r\nAuthorization: " + credentials + b"\r\n\r\n")
+        async with asyncio.timeout(5):
+            assert b" 401 " in await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_the_rate_of_a_tenant_falls_to_zero_with_its_last_stream(tmp_path: Path) -> None:
+    engine = Engine(tokens=5)
+    async with served(engine.app()) as upstream, running(tmp_path, upstream=upstream) as setup:
+        await setup.told(hint(100.0))
+        await ask(setup.url)
+        setup.proxy.observe(0)
+        assert metrics.REGISTRY.get_sample_value("llm_client_token_rate", {"tenant": "gold"}) == 0.0
