@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 
 from tokenflow_agent import metrics
 from tokenflow_agent.errors import DeliveryError
+from tokenflow_api.backoff import Backoff
 from tokenflow_api.codec import CONTENT_TYPE, encode
 from tokenflow_api.telemetry import BatchReply, TelemetryBatch
 
@@ -20,13 +20,6 @@ _log = logging.getLogger(__name__)
 MAX_WAITING: Final = 300
 """Batches kept while the hint service is away; beyond it the oldest are dropped, and counted."""
 _TIMEOUT_S: Final = 2.0
-_FIRST_PAUSE_S: Final = 0.25
-_MOST_PAUSE_S: Final = 10.0
-
-
-def pause_s(failures: int, *, uniform: Callable[[float, float], float] = random.uniform) -> float:
-    """Return the seconds to wait after that many failures in a row: exponential, with full jitter."""
-    return uniform(0.0, min(_MOST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(failures, 30)))
 
 
 class Delivery:
@@ -71,7 +64,8 @@ class Delivery:
 
     async def run(self) -> None:
         """Send what comes, for ever."""
-        failures = 0
+        backoff = Backoff()
+        failing = False
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S)) as session:
             while True:
                 await self._arrived.wait()
@@ -82,12 +76,13 @@ class Delivery:
                         reply = await self._post(session, batch)
                     except DeliveryError as error:
                         metrics.BATCHES.labels(self.policy, "failed").inc()
-                        if not failures:
+                        if not failing:
                             _log.warning("delivery failed", extra={"policy": self.policy, "reason": str(error)})
-                        await asyncio.sleep(pause_s(failures))
-                        failures += 1
+                        failing = True
+                        await asyncio.sleep(backoff.failed())
                         continue
-                    failures = 0
+                    failing = False
+                    backoff.succeeded()
                     metrics.BATCHES.labels(self.policy, "sent").inc()
                     if self._waiting and self._waiting[0] is batch:
                         self._waiting.popleft()

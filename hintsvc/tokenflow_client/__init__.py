@@ -1,7 +1,6 @@
 """The client SDK: follows the hints of a policy."""
 
-from tokenflow_client._backoff import Backoff
 from tokenflow_client._errors import HintsUnavailableError, TokenFlowError
 from tokenflow_client._follower import HintFollower
 
-__all__ = ["Backoff", "HintFollower", "HintsUnavailableError", "TokenFlowError"]
+__all__ = ["HintFollower", "HintsUnavailableError", "TokenFlowError"]

@@ -9,10 +9,10 @@ from typing import Final
 import httpx
 from pydantic import ValidationError
 
+from tokenflow_api.backoff import Backoff
 from tokenflow_api.drift import drifted
 from tokenflow_api.hints import ALL_PATHS, Hint, Snapshot
 from tokenflow_api.runtime import RuntimeConfig
-from tokenflow_client._backoff import Backoff
 from tokenflow_client._errors import HintsUnavailableError
 from tokenflow_client._events import Event, events
 

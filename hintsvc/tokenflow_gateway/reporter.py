@@ -11,9 +11,9 @@ from typing import Final
 
 import aiohttp
 
+from tokenflow_api.backoff import Backoff
 from tokenflow_api.codec import CONTENT_TYPE, encode
 from tokenflow_api.telemetry import Reporter, StreamWindows, TelemetryBatch
-from tokenflow_client import Backoff
 from tokenflow_gateway import metrics
 
 _log = logging.getLogger(__name__)

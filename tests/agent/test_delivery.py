@@ -3,10 +3,8 @@
 import asyncio
 
 from aiohttp import web
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tokenflow_agent.delivery import MAX_WAITING, Delivery, pause_s
+from tokenflow_agent.delivery import MAX_WAITING, Delivery
 from tokenflow_api.codec import decode
 from tokenflow_api.telemetry import BatchReply, Reporter, TelemetryBatch
 
@@ -71,9 +69,3 @@ async def test_beyond_the_bound_the_oldest_go() -> None:
     ingest = Ingest()
     await delivered(ingest, list(range(1, MAX_WAITING + 11)))
     assert ingest.got == list(range(11, MAX_WAITING + 11))
-
-
-@given(failures=st.integers(0, 1000), share=st.floats(0.0, 1.0))
-def test_pauses_are_bounded(failures: int, share: float) -> None:
-    pause = pause_s(failures, uniform=lambda low, high: low + share * (high - low))
-    assert 0.0 <= pause <= min(10.0, 0.25 * 2.0 ** min(failures, 30))

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenflow_client import Backoff
+from tokenflow_api.backoff import Backoff
 
 
 @given(failures=st.integers(1, 100), share=st.floats(0.0, 1.0))
