@@ -67,6 +67,7 @@ class Proxy:
     draining: asyncio.Event
     open_streams: OpenStreams = field(default_factory=OpenStreams)
     streams: dict[Stream, asyncio.Transport] = field(default_factory=dict)
+    in_flight: int = 0
 
     def config(self) -> RuntimeConfig:
         """Return the config in force.
@@ -168,14 +169,22 @@ async def post_chat(request: web.Request) -> web.StreamResponse:
     body = await _body(request, most=int(amount(config.spec.gateway.max_request_size)))
     document = _document(body)
     upstream = choose(config.spec.gateway.upstreams, document["model"])
-    response: web.StreamResponse
-    if document.get("stream") is True:
-        with proxy.open_streams.one_more(tenant):
-            response = await _stream(request, proxy, tenant, upstream, body=body)
-    else:
-        response = await _pass_through(request, proxy, upstream, body=body)
+    proxy.in_flight += 1
+    try:
+        response = await _complete(request, proxy, tenant, upstream, body=body, streamed=document.get("stream") is True)
+    finally:
+        proxy.in_flight -= 1
     metrics.REQUESTS.labels(tenant.name, response.status).inc()
     return response
+
+
+async def _complete(
+    request: web.Request, proxy: Proxy, tenant: Tenant, upstream: Upstream, *, body: bytes, streamed: bool
+) -> web.StreamResponse:
+    if not streamed:
+        return await _pass_through(request, proxy, upstream, body=body)
+    with proxy.open_streams.one_more(tenant):
+        return await _stream(request, proxy, tenant, upstream, body=body)
 
 
 async def _body(request: web.Request, *, most: int) -> bytes:

@@ -19,8 +19,8 @@ _log = logging.getLogger(__name__)
 
 ANNOUNCE_S: Final = 1.0
 """Time that a leaving gateway still takes requests, so that load balancers notice."""
-DRAIN_S: Final = 60.0
-"""Time that running streams have to end."""
+DRAIN_S: Final = 50.0
+"""Time that running requests have to end; the kubelet kills after 60 s."""
 _POLL_S: Final = 0.1
 
 
@@ -109,14 +109,14 @@ async def serve(settings: Settings) -> None:
 
 async def _drain(proxy: Proxy) -> None:
     proxy.draining.set()
-    _log.info("draining", extra={"streams": len(proxy.streams)})
+    _log.info("draining", extra={"requests": proxy.in_flight})
     await asyncio.sleep(ANNOUNCE_S)
     try:
         async with asyncio.timeout(DRAIN_S):
-            while proxy.streams:  # noqa: ASYNC110 - streams end one by one, without an event for the last
+            while proxy.in_flight:  # noqa: ASYNC110 - requests end one by one, without an event for the last
                 await asyncio.sleep(_POLL_S)
     except TimeoutError:
-        _log.warning("streams are cut off", extra={"streams": len(proxy.streams)})
+        _log.warning("requests are cut off", extra={"requests": proxy.in_flight})
 
 
 async def _listen(app: web.Application, host: str, port: int) -> web.AppRunner:
