@@ -13,10 +13,13 @@ from pydantic import ValidationError
 
 from tokenflow_api._base import WireModel
 from tokenflow_api.errors import CodecError
+from tokenflow_api.telemetry import MAX_ROWS
 
 CONTENT_TYPE: Final = "application/vnd.tokenflow.telemetry+msgpack"
 MAX_ENCODED_BYTES: Final = 1 << 20
-MAX_DOCUMENT_BYTES: Final = 8 << 20
+MAX_DOCUMENT_BYTES: Final = 4 << 20
+
+_MAX_FIELDS: Final = 64
 
 WireModelT = TypeVar("WireModelT", bound=WireModel)
 
@@ -50,7 +53,7 @@ def _decompress(data: bytes) -> bytes:
 
 def _unpack(packed: bytes) -> Any:
     try:
-        return msgpack.unpackb(packed)
+        return msgpack.unpackb(packed, max_array_len=MAX_ROWS, max_map_len=_MAX_FIELDS)
     except (ValueError, msgpack.UnpackException) as error:
         raise CodecError(f"the body is not msgpack: {error}") from error
 

@@ -110,6 +110,13 @@ RESOURCES: Final = (
 )
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes everything out: kubectl users expect no anchors."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - the library's signature
+        return True
+
+
 class _Generator(GenerateJsonSchema):
     """Adds each model's rules to its schema."""
 
@@ -210,11 +217,18 @@ def definition(resource: Resource) -> Schema:
         SchemaGenerationError: its model says something that a CRD cannot.
     """
     schema = structural(resource.model)
-    name_rule = {
-        "rule": f"self.metadata.name.size() <= {MAX_RESOURCE_NAME}",
-        "message": f"metadata.name must have at most {MAX_RESOURCE_NAME} characters, because the names of what it"
-        " makes are longer: choose a shorter one",
-    }
+    name_rules = [
+        {
+            "rule": f"self.metadata.name.size() <= {MAX_RESOURCE_NAME}",
+            "message": f"metadata.name must have at most {MAX_RESOURCE_NAME} characters, because the names of what it"
+            " makes are longer: choose a shorter one",
+        },
+        {
+            "rule": "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+            "message": "metadata.name must be lower-case letters, digits and -, and start with a letter, because"
+            " Services are named after it: write my-name rather than my.name",
+        },
+    ]
     schema["properties"] = {
         "apiVersion": {"type": "string"},
         "kind": {"type": "string"},
@@ -222,7 +236,7 @@ def definition(resource: Resource) -> Schema:
         "spec": schema["properties"]["spec"],
         "status": {key: value for key, value in schema["properties"]["status"].items() if key != "default"},
     }
-    schema["x-kubernetes-validations"] = [name_rule]
+    schema["x-kubernetes-validations"] = name_rules
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -259,7 +273,7 @@ def files() -> dict[Path, str]:
         SchemaGenerationError: a model says something that a CRD cannot.
     """
     contents = {
-        resource.plural: HEADER + yaml.safe_dump(definition(resource), sort_keys=False, width=110)
+        resource.plural: HEADER + yaml.dump(definition(resource), Dumper=_Dumper, sort_keys=False, width=110)
         for resource in RESOURCES
     }
     return {directory / f"{name}.yaml": content for directory in DIRECTORIES for name, content in contents.items()}

@@ -267,7 +267,8 @@ class Redis(ApiModel):
         Rule(
             cel="has(self.embedded) != has(self.secretRef)",
             check=lambda self: (self.embedded is None) != (self.secret_ref is None),
-            message="exactly one of embedded and secretRef must be set: write embedded: {} or name a Secret",
+            message="exactly one of embedded and secretRef must be set: write embedded: {} or name a Secret, and"
+            " to move to a Redis of your own write embedded: null beside secretRef",
         ),
     )
 
@@ -418,7 +419,8 @@ class PacingPolicySpec(ApiModel):
 
     mode: Mode = Field(
         default=Mode.ENFORCE,
-        description="Enforce paces streams; Shadow computes and reports, and changes nothing; Off does neither.",
+        description='Enforce paces streams; Shadow computes and reports, and changes nothing; "Off" does neither'
+        " (in quotes: YAML reads a bare Off as false).",
     )
     failure_mode: FailureMode = Field(
         default=FailureMode.LOCAL,

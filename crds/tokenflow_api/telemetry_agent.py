@@ -91,7 +91,8 @@ class Gpu(ApiModel):
 
     mode: GpuMode = Field(
         default=GpuMode.AUTO,
-        description="Auto reads GPUs where there are some; Required calls a node without one degraded; Off reads none.",
+        description='Auto reads GPUs where there are some; Required calls a node without one degraded; "Off" (in'
+        " quotes) reads none.",
     )
     interval: Duration = Field(default="2s", description="Time between two readings, 1s to 60s.")
 

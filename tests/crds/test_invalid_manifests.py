@@ -27,6 +27,9 @@ AGENT: dict[str, Any] = {
 # What is changed, the field that the message must name, and the words that say what to do.
 BAD_POLICIES: list[tuple[str, object, str, str]] = [
     ("metadata.name", "x" * 51, "metadata.name", "choose a shorter one"),
+    ("metadata.name", "prod.v2", "metadata.name", "write my-name rather than my.name"),
+    ("metadata.name", "1st", "metadata.name", "start with a letter"),
+    ("spec.mode", False, "spec.mode", "string"),
     ("spec.mode", "Enforced", "spec.mode", "Enforce"),
     ("spec.failureMode", "open", "spec.failureMode", "Local"),
     ("spec.tenants", [], "spec.tenants", "at least 1"),
@@ -110,6 +113,7 @@ BAD_POLICIES: list[tuple[str, object, str, str]] = [
     ),
 ]
 BAD_AGENTS: list[tuple[str, object, str, str]] = [
+    ("metadata.name", "nodes.v2", "metadata.name", "write my-name rather than my.name"),
     ("spec.interval", "500ms", "spec.interval", "such as 1s"),
     ("spec.security", "Root", "spec.security", "Capabilities"),
     ("spec.ebpf", {"probes": []}, "spec.ebpf.probes", "at least 1"),
