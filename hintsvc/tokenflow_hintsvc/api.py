@@ -162,6 +162,8 @@ async def post_telemetry(request: web.Request) -> web.Response:
             remedy=f"send msgpack compressed by zstd ({CONTENT_TYPE}), of a schema this version knows",
             field="body",
         ) from error
+    # Only gateways may speak for streams: an agent's token is on every node.
+    await service.require(request, Role.GATEWAY if batch.reporter is Reporter.GATEWAY else Role.AGENT)
     reporter = f"{batch.reporter}:{batch.agent}:{batch.node}"
     try:
         fresh = await service.store.ingest(
@@ -235,7 +237,6 @@ async def get_hint(request: web.Request) -> web.Response:
 async def get_stream(request: web.Request) -> web.StreamResponse:
     """Stream each snapshot, and to gateways the config too."""
     service = request.app[SERVICE]
-    config = service.config()
     caller = await service.caller(request)
     subscription = service.view.subscribe()
     if subscription is None:
@@ -246,7 +247,8 @@ async def get_stream(request: web.Request) -> web.StreamResponse:
     try:
         await response.prepare(request)
         if Role.GATEWAY in caller.roles:
-            subscription.offer_config(config)
+            # Read anew: a generation may have come while the response was prepared.
+            subscription.offer_config(service.config())
         while not service.draining.is_set():
             await response.write(await _next_events(subscription, caller, service))
     except ConnectionResetError:

@@ -103,7 +103,7 @@ def step(control: PathControl, sample: PathSample, bounds: Limits) -> PathContro
     """Take in one window; a window that was taken in before changes nothing."""
     if sample.at_ms <= control.at_ms:
         return control
-    baselines = _slide(control.baselines, sample)
+    baselines = _slide(control, sample)
     base_us = min(baselines.values(), default=None)
     queue_s = None
     inflated = None
@@ -149,10 +149,14 @@ def batch_size(rate: float, *, congested: bool, bounds: Limits) -> int:
     return int(_clip(math.ceil(rate * delay), 1, bounds.batch_size))
 
 
-def _slide(baselines: Mapping[int, float], sample: PathSample) -> Mapping[int, float]:
-    kept = {at: rtt for at, rtt in baselines.items() if at > sample.at_ms - BASELINE_MS}
+def _slide(control: PathControl, sample: PathSample) -> Mapping[int, float]:
+    """Return the minima still in the window; while congested none expires, or the queue would become the baseline."""
+    congested = control.state is PathState.CONGESTED
+    kept = {at: rtt for at, rtt in control.baselines.items() if congested or at > sample.at_ms - BASELINE_MS}
+    if congested and kept:
+        kept = {sample.at_ms: min(kept.values())}
     if sample.rtt_min_us is not None:
-        kept[sample.at_ms] = sample.rtt_min_us
+        kept[sample.at_ms] = min(sample.rtt_min_us, kept.get(sample.at_ms, sample.rtt_min_us))
     return kept
 
 

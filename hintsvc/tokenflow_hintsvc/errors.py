@@ -9,6 +9,10 @@ class StoreError(HintServiceError):
     """Redis is out of reach or refused."""
 
 
+class TermOverError(HintServiceError):
+    """A newer leader has taken over."""
+
+
 class ConfigError(HintServiceError):
     """A runtime config is not one."""
 

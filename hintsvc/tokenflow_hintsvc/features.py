@@ -148,6 +148,9 @@ def _sample(key: PathKey, path: _Path, kernel: dict[_Socket, _Tcp]) -> PathSampl
         tcp.retransmits += part.retransmits
         if part.rtt_min_us is not None:
             tcp.rtt_min_us = part.rtt_min_us if tcp.rtt_min_us is None else min(tcp.rtt_min_us, part.rtt_min_us)
+    if path.own and path.own.rtt_min_us is not None:
+        # The kernel keeps a connection's own minimum for minutes: a new leader learns the path's from it.
+        tcp.rtt_min_us = path.own.rtt_min_us if tcp.rtt_min_us is None else min(tcp.rtt_min_us, path.own.rtt_min_us)
     segments = tcp.segments + tcp.retransmits
     return PathSample(
         key=key,

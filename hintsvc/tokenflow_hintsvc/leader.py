@@ -14,7 +14,7 @@ from tokenflow_hintsvc import metrics
 from tokenflow_hintsvc.configuration import Configuration
 from tokenflow_hintsvc.control import limits
 from tokenflow_hintsvc.decide import Decision, follow, snapshot
-from tokenflow_hintsvc.errors import StoreError
+from tokenflow_hintsvc.errors import StoreError, TermOverError
 from tokenflow_hintsvc.features import join
 from tokenflow_hintsvc.store import LOCK_TTL_MS, Store
 
@@ -53,6 +53,8 @@ class Leader:
                 term = await self._store.acquire(self._name)
                 if term is not None:
                     await self._lead(term)
+            except TermOverError as error:
+                _log.warning("fenced out", extra={"reason": str(error)})
             except StoreError as error:
                 metrics.STORE_ERRORS.labels("leader").inc()
                 _log.warning("the leader's lock is out of reach", extra={"reason": str(error)})
@@ -86,7 +88,12 @@ class Leader:
             config = self._configuration.current
             if config is not None:
                 version += 1
-                decision = await self._round(decision, config, term=term, version=version)
+                try:
+                    decision = await self._round(decision, config, term=term, version=version)
+                except StoreError as error:
+                    # What is known of the paths outlives a short outage; the lock decides how long.
+                    metrics.STORE_ERRORS.labels("round").inc()
+                    _log.warning("a round failed", extra={"reason": str(error)})
             if self._clock() - renewed > SAFE_S:
                 return
             await asyncio.sleep(PERIOD_S)
@@ -105,7 +112,7 @@ class Leader:
             informed=bool(batches),
         )
         if not await self._store.publish(computed):
-            raise StoreError(f"term {term} is over: a newer leader has taken over")
+            raise TermOverError(f"term {term} is over: a newer leader has taken over")
         return followed
 
 

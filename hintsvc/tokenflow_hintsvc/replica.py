@@ -115,8 +115,8 @@ async def _serve_policy(
             _log.info("draining")
             for task in working:
                 task.cancel()
-        await leader.resign()
         draining.set()
+        await leader.resign()
         await asyncio.sleep(ANNOUNCE_S)
         await _withdraw(store, settings.name)
     finally:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Any, Final, Protocol, cast
 
+from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -15,8 +16,12 @@ from tokenflow_api.hints import NodeReport, Replica, Snapshot
 from tokenflow_hintsvc.errors import StoreError
 
 TIMEOUT_S: Final = 1.0
+MAX_CONNECTIONS: Final = 256
+"""Beyond it a call fails at once: a burst of telemetry must not make the leader wait."""
 LOCK_TTL_MS: Final = 3000
 REPLICA_TTL_MS: Final = 10_000
+NODE_TTL_MS: Final = 180_000
+"""Longer than the longest window of an agent: a node that is gone leaves the status after it."""
 SNAPSHOT_TTL_MS: Final = 60_000
 TERM_TTL_MS: Final = 86_400_000
 SEEN_TTL_MS: Final = 3_600_000
@@ -85,7 +90,7 @@ class Store:
             socket_timeout=TIMEOUT_S,
             socket_connect_timeout=TIMEOUT_S,
             health_check_interval=5,
-            max_connections=32,
+            max_connections=MAX_CONNECTIONS,
         )
         self._prefix = f"tf:{{{policy_uid}}}"
         self._ingest = cast("_Script", self._redis.register_script(_INGEST))
@@ -122,17 +127,13 @@ class Store:
     async def report_node(self, report: NodeReport) -> None:
         """Keep what an agent says of its node's signals."""
         async with _mapped():
-            key = f"{self._prefix}:nodes"
-            pipe = self._redis.pipeline(transaction=False)
-            pipe.hset(key, f"{report.agent}@{report.node}", report.model_dump_json())
-            pipe.pexpire(key, SEEN_TTL_MS)
-            await pipe.execute()
+            key = f"{self._prefix}:node:{report.agent}@{report.node}"
+            await self._redis.set(key, report.model_dump_json(), px=NODE_TTL_MS)
 
     async def nodes(self) -> list[NodeReport]:
-        """Return the last report of every node."""
+        """Return the last report of every node that still reports."""
         async with _mapped():
-            reports = await cast("Awaitable[dict[bytes, bytes]]", self._redis.hgetall(f"{self._prefix}:nodes"))
-        return [NodeReport.model_validate_json(value) for _, value in sorted(reports.items())]
+            return [NodeReport.model_validate_json(value) for value in await self._all("node")]
 
     async def acquire(self, holder: str) -> int | None:
         """Try to become leader; return the new term, or ``None`` when there is a leader.
@@ -192,9 +193,12 @@ class Store:
     async def replicas(self) -> list[Replica]:
         """Return the replicas that live, with the generation that each serves."""
         async with _mapped():
-            keys = [key async for key in self._redis.scan_iter(match=f"{self._prefix}:replica:*", count=1000)]
-            values = await self._redis.mget(sorted(keys)) if keys else []
-        return [Replica.model_validate_json(value) for value in values if value is not None]
+            return [Replica.model_validate_json(value) for value in await self._all("replica")]
+
+    async def _all(self, kind: str) -> list[bytes]:
+        keys = [key async for key in self._redis.scan_iter(match=f"{self._prefix}:{kind}:*", count=1000)]
+        values = await self._redis.mget(sorted(keys)) if keys else []
+        return [value for value in cast("list[bytes | None]", values) if value is not None]
 
     @property
     def _channel(self) -> str:
@@ -211,3 +215,5 @@ async def _mapped() -> AsyncIterator[None]:
         yield
     except (RedisError, OSError, TimeoutError) as error:
         raise StoreError(f"Redis: {type(error).__name__}: {error}") from error
+    except ValidationError as error:
+        raise StoreError(f"Redis holds a document of another version: {error.error_count()} fields differ") from error

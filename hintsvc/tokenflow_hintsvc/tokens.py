@@ -89,6 +89,9 @@ class TokenVerifier:
             raise TokenError(f"the token is refused: {error}") from error
 
     async def _key(self, identifier: str) -> jwt.PyJWK:
+        if identifier in self._keys:
+            # Known keys must not wait while somebody else's unknown one is looked for.
+            return self._keys[identifier]
         async with self._lock:
             stale = self._fetched is None or self._clock() - self._fetched > _REFRESH_S
             if identifier not in self._keys and stale:

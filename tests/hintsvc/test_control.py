@@ -109,7 +109,7 @@ class FluidLink:
 @given(capacity=st.floats(15.0, 50.0))
 def test_the_queue_of_a_thin_link_settles(capacity: float) -> None:
     link, control, queues = FluidLink(capacity=1000.0), PathControl(), []
-    for second in range(1, 120):
+    for second in range(1, 600):
         if second == 10:
             link.capacity = capacity
         delivered, rtt = link.second(min(60.0, rate(control)))
