@@ -114,6 +114,7 @@ class Agent:
     async def _measure(self, tasks: asyncio.TaskGroup, stop: asyncio.Event) -> None:
         due = time.monotonic()
         while not stop.is_set():
+            self._beat = time.monotonic()
             self._configuration.reread()
             self._follow_addresses(tasks)
             await self._follow_probes()
@@ -168,16 +169,22 @@ class Agent:
     def _export(self, harvest: Harvest, outside: list[Reading], rows: TcpWindows) -> None:
         metrics.EVENTS.inc(harvest.events)
         metrics.EVENTS_LOST.labels("MapFull").inc(harvest.lost)
+        in_pods = sum(reading.segments for reading in harvest.readings) - sum(reading.segments for reading in outside)
+        metrics.EVENTS_LOST.labels("RowsFull").inc(max(0, in_pods - sum(rows.segments)))
         metrics.MAP_USAGE.set(harvest.map_usage_percent)
         metrics.UNKNOWN_SEGMENTS.inc(sum(reading.segments for reading in outside))
+        seen: dict[tuple[str, str, str], tuple[int, int]] = {}
         for row in range(len(rows)):
             labels = (rows.pod_namespace[row], rows.pod_name[row], str(rows.service_port[row]))
             if labels not in self._series and len(self._series) >= metrics.MAX_SERIES:
                 labels = (OTHER_CLASS, OTHER_CLASS, OTHER_CLASS)
             self._series.add(labels)
             metrics.RETRANSMITS.labels(*labels).inc(rows.retransmits[row])
-            if rows.segments[row]:
-                metrics.RTT.labels(*labels).set(rows.rtt_sum_us[row] / rows.segments[row])
+            total, segments = seen.get(labels, (0, 0))
+            seen[labels] = (total + rows.rtt_sum_us[row], segments + rows.segments[row])
+        for labels, (total, segments) in seen.items():
+            if segments:
+                metrics.RTT.labels(*labels).set(total / segments)
 
     def _follow_addresses(self, tasks: asyncio.TaskGroup) -> None:
         """Deliver to the addresses of the config in force, and to no others."""
@@ -234,6 +241,8 @@ class Agent:
 
     def _signals(self) -> list[Signal]:
         signals = [self._signal(name) for name in self._configuration.current.spec.ebpf.probes]
+        # A signal that changed its backend or reason is another series: the old one must go.
+        metrics.SIGNAL_ACTIVE.clear()
         for one in (*signals, self._gpu.signal):
             active = 1 if one.state is SignalState.ACTIVE else 0
             metrics.SIGNAL_ACTIVE.labels(one.name, one.backend, one.reason).set(active)

@@ -10,7 +10,7 @@ import aiohttp
 from pydantic import ValidationError
 
 from tokenflow_agent import metrics
-from tokenflow_agent.errors import DeliveryError
+from tokenflow_agent.errors import DeliveryError, RefusedError
 from tokenflow_api.backoff import Backoff
 from tokenflow_api.codec import CONTENT_TYPE, encode
 from tokenflow_api.telemetry import BatchReply, TelemetryBatch
@@ -20,6 +20,8 @@ _log = logging.getLogger(__name__)
 MAX_WAITING: Final = 300
 """Batches kept while the hint service is away; beyond it the oldest are dropped, and counted."""
 _TIMEOUT_S: Final = 2.0
+_REFUSED: Final = (400, 413, 422)
+"""Answers that sending again would not change."""
 
 
 class Delivery:
@@ -74,6 +76,11 @@ class Delivery:
                     batch = self._waiting[0]
                     try:
                         reply = await self._post(session, batch)
+                    except RefusedError as error:
+                        metrics.BATCHES.labels(self.policy, "refused").inc()
+                        _log.error("a batch was refused", extra={"policy": self.policy, "reason": str(error)})
+                        self._forget(batch)
+                        continue
                     except DeliveryError as error:
                         metrics.BATCHES.labels(self.policy, "failed").inc()
                         if not failing:
@@ -84,17 +91,23 @@ class Delivery:
                     failing = False
                     backoff.succeeded()
                     metrics.BATCHES.labels(self.policy, "sent").inc()
-                    if self._waiting and self._waiting[0] is batch:
-                        self._waiting.popleft()
+                    self._forget(batch)
                     self._on_reply(reply)
                 self._empty.set()
+
+    def _forget(self, batch: TelemetryBatch) -> None:
+        """Take the batch out, unless it has made room for newer ones meanwhile."""
+        if self._waiting and self._waiting[0] is batch:
+            self._waiting.popleft()
 
     async def _post(self, session: aiohttp.ClientSession, batch: TelemetryBatch) -> BatchReply:
         url = f"{self.url}/v1/telemetry"
         try:
             headers = {"Authorization": f"Bearer {self._token()}", "Content-Type": CONTENT_TYPE}
             async with session.post(url, data=encode(batch), headers=headers) as answer:
-                words = await answer.text()
+                words = await answer.text(errors="replace")
+                if answer.status in _REFUSED:
+                    raise RefusedError(f"{url} answered {answer.status}: {words[:300]}")
                 if not answer.ok:
                     raise DeliveryError(f"{url} answered {answer.status}: {words[:300]}")
                 return BatchReply.model_validate_json(words)

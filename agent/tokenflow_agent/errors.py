@@ -24,3 +24,7 @@ class ProbeError(AgentError):
 
 class DeliveryError(AgentError):
     """A hint service did not take a batch."""
+
+
+class RefusedError(AgentError):
+    """A hint service will never take this batch."""

@@ -11,8 +11,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from tokenflow_agent import metrics
 from tokenflow_api.telemetry import Signal
 
-HEARTBEAT_S: Final = 30.0
-"""Age of the last window beyond which the main loop counts as stuck."""
+HEARTBEAT_S: Final = 120.0
+"""Age of the last turn of the main loop beyond which it counts as stuck: the longest window, and a compile."""
 
 
 def application(

@@ -24,7 +24,10 @@ SIGNAL_ACTIVE = Gauge(
     "tokenflow_agent_signal_active", "1 where a signal is read.", ["signal", "backend", "reason"], registry=REGISTRY
 )
 BATCHES = Counter(
-    "tokenflow_agent_batches", "Batches by outcome: sent, failed, dropped.", ["policy", "outcome"], registry=REGISTRY
+    "tokenflow_agent_batches",
+    "Batches by outcome: sent, failed, refused, dropped.",
+    ["policy", "outcome"],
+    registry=REGISTRY,
 )
 GPU_UTILIZATION = Gauge("gpu_utilization_percent", "GPU use.", ["uuid"], registry=REGISTRY)
 GPU_MEMORY = Gauge("gpu_memory_used_bytes", "GPU memory in use.", ["uuid"], registry=REGISTRY)

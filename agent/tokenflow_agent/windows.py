@@ -8,7 +8,7 @@ from typing import Final
 
 from tokenflow_agent.identity import Pod
 from tokenflow_api.destinations import destination_class
-from tokenflow_api.telemetry import OTHER_CLASS, Direction, TcpWindows
+from tokenflow_api.telemetry import MAX_ROWS, OTHER_CLASS, Direction, TcpWindows
 
 MAX_CLASSES: Final = 512
 """Destination classes named per node and window, the busiest first; the rest count as one."""
@@ -60,7 +60,10 @@ class _Row:
 
 
 def table(readings: Iterable[tuple[Pod, Reading]], *, start_unix_ms: int) -> TcpWindows:
-    """Return the readings of one window as a table, one row per pod, direction, port and class."""
+    """Return the readings of one window as a table, one row per pod, direction, port and class.
+
+    At most ``MAX_ROWS`` rows, the busiest: a pod that scans ports must not crowd out the rest.
+    """
     read = list(readings)
     volume: dict[str, int] = defaultdict(int)
     for _, reading in read:
@@ -71,7 +74,8 @@ def table(readings: Iterable[tuple[Pod, Reading]], *, start_unix_ms: int) -> Tcp
         name = _class(reading)
         kept = name if name in named else OTHER_CLASS
         rows[pod, reading.direction, reading.service_port, kept].add(reading)
-    ordered = sorted(rows.items(), key=lambda item: (item[0][0].uid, item[0][1], item[0][2], item[0][3]))
+    busiest = sorted(rows.items(), key=lambda item: -item[1].segments - item[1].retransmits)[:MAX_ROWS]
+    ordered = sorted(busiest, key=lambda item: (item[0][0].uid, item[0][1], item[0][2], item[0][3]))
     return TcpWindows(
         start_unix_ms=[start_unix_ms] * len(ordered),
         pod_namespace=[key[0].namespace for key, _ in ordered],

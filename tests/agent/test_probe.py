@@ -22,9 +22,18 @@ def needs_bpf() -> None:
         pytest.skip(f"this kernel has no {btf.VMLINUX}")
 
 
+def low_port() -> int:
+    """Return a free port below those that clients get: the lower port counts as the service's."""
+    for port in range(10_000, 20_000):
+        with socket.socket() as sock:
+            if sock.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+    pytest.fail("no free port")
+
+
 def exchange(rounds: int) -> int:
     """Send that many requests over loopback and return the server's port."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with socket.create_server(("127.0.0.1", low_port())) as server:
         port: int = server.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)) as client:
             accepted, _ = server.accept()

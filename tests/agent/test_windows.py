@@ -1,3 +1,4 @@
+from dataclasses import replace
 from ipaddress import IPv6Address
 
 from hypothesis import given
@@ -5,7 +6,7 @@ from hypothesis import strategies as st
 
 from tokenflow_agent.identity import Pod
 from tokenflow_agent.windows import MAX_CLASSES, Reading, table
-from tokenflow_api.telemetry import OTHER_CLASS, Direction
+from tokenflow_api.telemetry import MAX_ROWS, OTHER_CLASS, Direction
 
 POD = Pod("u", "shop", "web-0")
 
@@ -50,3 +51,12 @@ def test_ipv6_counts_by_its_48() -> None:
     seen = reading()
     six = Reading(**{name: getattr(seen, name) for name in Reading.__slots__} | {"remote": remote})  # type: ignore[arg-type]
     assert table([(POD, six)], start_unix_ms=5).destination_class == ["2001:db8:7::/48"]
+
+
+def test_a_port_scan_does_not_crowd_out_the_rest() -> None:
+    scan = [replace(reading(segments=0), service_port=port) for port in range(1, MAX_ROWS + 10)]
+    rows = table(
+        [*((POD, one) for one in scan), (POD, replace(reading(segments=50), service_port=8000))], start_unix_ms=5
+    )
+    assert len(rows) == MAX_ROWS
+    assert 50 in rows.segments

@@ -124,12 +124,15 @@ async def attach(probes: Sequence[str] = PROBES) -> TcpProbe:
     """
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tokenflow_agent.ebpf.compile", str(theirs.fileno()), *probes),
-            pass_fds=[theirs.fileno()],
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        try:
+            child = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "tokenflow_agent.ebpf.compile", str(theirs.fileno()), *probes),
+                pass_fds=[theirs.fileno()],
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+            )
+        except OSError as error:
+            raise ProbeError("CompilerFailed", f"the compiling process cannot be started: {error}") from error
         theirs.close()
         try:
             async with asyncio.timeout(_COMPILE_S):

@@ -91,6 +91,7 @@ RAW_TRACEPOINT_PROBE(tcp_probe) {
   u32 srtt = 0;
   READ(srtt, sk + OFF_SRTT);
   srtt >>= 3;  // the kernel keeps it shifted by 3
+  if (!srtt) return 0;  // not measured yet: a zero would become the path's minimum
   lock_xadd(&value->segments, 1);
   lock_xadd(&value->rtt_sum_us, srtt);
   if (srtt < value->rtt_min_us) value->rtt_min_us = srtt;
