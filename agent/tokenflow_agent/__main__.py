@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
         default=env("TOKENFLOW_POD_LOGS", "/host/var/log/pods"),
         help="the host's /var/log/pods",
     )
-    parser.add_argument("--port", type=int, default=int(env("TOKENFLOW_PORT", "9435")), help="of metrics and probes")
+    parser.add_argument("--port", type=int, default=env("TOKENFLOW_PORT", "9435"), help="of metrics and probes")
     parser.add_argument("--log-level", choices=["Debug", "Info", "Warning", "Error"], default="Info")
     return parser
 

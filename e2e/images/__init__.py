@@ -87,6 +87,8 @@ class _Docker:
 
     def save(self, image: Image, directory: Path) -> Path:
         archive = directory / f"{image.name.rsplit('/', 1)[1]}.tar"
+        # What buildah remembers of an archive of this name is true no more.
+        archive.with_suffix(".id").unlink(missing_ok=True)
         run(["docker", "save", "-o", str(archive), image.reference], timeout_s=_BUILD_TIMEOUT_S)
         return archive
 

@@ -11,8 +11,10 @@ def main() -> int:
     """Run the command line: 0, 1 when a build failed, 2 for a wrong command line."""
     parser = argparse.ArgumentParser(prog="python -m e2e.images", description=__doc__)
     known = {image.name.rsplit("/", 1)[1]: image for image in IMAGES}
-    parser.add_argument("name", nargs="*", choices=[[], *known], default=[], help="which to build; all by default")
+    parser.add_argument("name", nargs="*", help=f"which to build, all by default: {', '.join(known)}")
     arguments = parser.parse_args()
+    if unknown := set(arguments.name) - known.keys():
+        parser.error(f"no image is called {', '.join(sorted(unknown))}: write {', '.join(known)}")
     try:
         archives = build([known[name] for name in arguments.name or known])
     except CommandError as error:

@@ -36,8 +36,8 @@ def _parser() -> argparse.ArgumentParser:
         help="a directory of API keys per tenant",
     )
     parser.add_argument("--replica", default=env("TOKENFLOW_REPLICA", env("POD_NAME", socket.gethostname())))
-    parser.add_argument("--port", type=int, default=int(env("TOKENFLOW_PORT", "8080")))
-    parser.add_argument("--metrics-port", type=int, default=int(env("TOKENFLOW_METRICS_PORT", "9090")))
+    parser.add_argument("--port", type=int, default=env("TOKENFLOW_PORT", "8080"))
+    parser.add_argument("--metrics-port", type=int, default=env("TOKENFLOW_METRICS_PORT", "9090"))
     parser.add_argument("--log-level", choices=["Debug", "Info", "Warning", "Error"], default="Info")
     return parser
 

@@ -80,9 +80,9 @@ def _parser() -> argparse.ArgumentParser:
         default=env("TOKENFLOW_KUBECONFIG", ""),
         help="credentials for work from outside the cluster (default: the pod's service account)",
     )
-    add("--workers", type=int, default=int(env("TOKENFLOW_WORKERS", "4")), help="resources worked on at a time")
-    add("--port", type=int, default=int(env("TOKENFLOW_PORT", "8080")), help="port of the probes")
-    add("--metrics-port", type=int, default=int(env("TOKENFLOW_METRICS_PORT", "9090")), help="port of the metrics")
+    add("--workers", type=int, default=env("TOKENFLOW_WORKERS", "4"), help="resources worked on at a time")
+    add("--port", type=int, default=env("TOKENFLOW_PORT", "8080"), help="port of the probes")
+    add("--metrics-port", type=int, default=env("TOKENFLOW_METRICS_PORT", "9090"), help="port of the metrics")
     add(
         "--log-level",
         choices=["Debug", "Info", "Warning", "Error"],

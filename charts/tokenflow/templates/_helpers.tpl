@@ -9,6 +9,7 @@
 {{- define "tokenflow.selector" -}}
 app.kubernetes.io/name: tokenflow-operator
 app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: operator
 {{- end -}}
 
 {{- define "tokenflow.labels" -}}
