@@ -20,6 +20,7 @@ from tokenflow_agent.exporter import application
 from tokenflow_agent.identity import Pods
 from tokenflow_agent.settings import Configuration
 from tokenflow_agent.windows import Reading, table
+from tokenflow_api.projected_tokens import read_token
 from tokenflow_api.quantities import seconds
 from tokenflow_api.telemetry import (
     OTHER_CLASS,
@@ -62,14 +63,6 @@ class Settings:
     pod_logs: Path
     host: str = "0.0.0.0"  # noqa: S104 - it serves the pod's network
     port: int = 9435
-
-    def token(self) -> str:
-        """Return the projected token, read anew each time because the kubelet renews it; empty without one."""
-        try:
-            return self.token_file.read_text().strip()
-        except OSError as error:
-            _log.warning("no token for the hint services", extra={"path": str(self.token_file), "reason": str(error)})
-            return ""
 
 
 class Agent:
@@ -193,7 +186,12 @@ class Agent:
             _, task = self._deliveries.pop(url)
             task.cancel()
         for url in wanted.keys() - self._deliveries.keys():
-            delivery = Delivery(policy=wanted[url], url=url, token=self._settings.token, on_reply=self._take_reply)
+            delivery = Delivery(
+                policy=wanted[url],
+                url=url,
+                token=lambda: read_token(self._settings.token_file),
+                on_reply=self._take_reply,
+            )
             self._deliveries[url] = (delivery, tasks.create_task(delivery.run()))
 
     def _take_reply(self, reply: BatchReply) -> None:

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Final
 
+from e2e.cluster.settings import cache
 from e2e.commands import CommandError, run
 
 KIND_CLUSTER: Final = "tokenflow"
@@ -79,7 +79,7 @@ def up(kind: ClusterKind) -> Cluster:
             if KIND_CLUSTER not in run(["kind", "get", "clusters"]).split():
                 run(["kind", "create", "cluster", "--name", KIND_CLUSTER, "--wait", "120s"], timeout_s=600.0)
             kubeconfig = run(["kind", "get", "kubeconfig", "--name", KIND_CLUSTER])
-            path = _cache() / "kind.kubeconfig"
+            path = cache() / "kind.kubeconfig"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o600)
             path.write_text(kubeconfig)
@@ -107,16 +107,12 @@ def load(cluster: Cluster, archives: Sequence[str]) -> None:
             raise CommandError("images cannot be loaded into an existing cluster: push them to its registry")
 
 
-def _cache() -> Path:
-    return Path(os.environ.get("TOKENFLOW_CACHE", Path.home() / ".cache" / "tokenflow"))
-
-
 def _bare_environment() -> dict[str, str]:
     """Return what ``python -m e2e.cluster status`` exports."""
     lines = run([sys.executable, "-m", "e2e.cluster", "status"]).splitlines()
     exports = [line.removeprefix("export ") for line in lines if line.startswith("export ")]
     variables = dict(export.split("=", 1) for export in exports)
-    return {**variables, "PATH": f"{_cache() / 'bin'}:{os.environ['PATH']}"}
+    return {**variables, "PATH": f"{cache() / 'bin'}:{os.environ['PATH']}"}
 
 
 def _passing_through(command: Sequence[str], *, timeout_s: float) -> None:

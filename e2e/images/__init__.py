@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from e2e.cluster.settings import cache
 from e2e.commands import CommandError, run
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -58,7 +59,7 @@ def build(images: Sequence[Image] = IMAGES) -> list[Path]:
         CommandError: a build failed, or neither Docker nor buildah is at hand.
     """
     builder = _Docker() if _docker_answers() else _Buildah()
-    directory = Path(os.environ.get("TOKENFLOW_CACHE") or Path.home() / ".cache" / "tokenflow") / "images"
+    directory = cache() / "images"
     directory.mkdir(parents=True, exist_ok=True)
     archives = []
     for image in images:
@@ -132,7 +133,7 @@ class _Buildah:
         label = hashlib.sha256(" ".join(recipe).encode()).hexdigest()[:12]
         if f"{_LOCAL_BASE}-{label}" in self._buildah("images", "--format={{.Name}}:{{.Tag}}").split():
             return
-        directory = Path(os.environ.get("TOKENFLOW_CACHE") or Path.home() / ".cache" / "tokenflow") / "base"
+        directory = cache() / "base"
         directory.mkdir(parents=True, exist_ok=True)
         run([*recipe[:-1], str(directory / "base.tar")], timeout_s=_BUILD_TIMEOUT_S)
         (directory / "Dockerfile").write_text("FROM scratch\nADD base.tar /\n")

@@ -9,6 +9,7 @@ from typing import Final
 
 from aiohttp import web
 
+from tokenflow_api.projected_tokens import read_token
 from tokenflow_client import HintFollower
 from tokenflow_gateway.app import Proxy, application, metrics_application
 from tokenflow_gateway.configuration import Configuration
@@ -50,14 +51,6 @@ class Settings:
     port: int = 8000
     metrics_port: int = 9090
 
-    def token(self) -> str:
-        """Return the projected token, read anew each time because the kubelet renews it; empty without one."""
-        try:
-            return self.token_file.read_text().strip()
-        except OSError as error:
-            _log.warning("no token for the hint service", extra={"path": str(self.token_file), "reason": str(error)})
-            return ""
-
 
 async def serve(settings: Settings) -> None:
     """Run a gateway until SIGTERM or SIGINT, then let its streams end."""
@@ -69,7 +62,7 @@ async def serve(settings: Settings) -> None:
     configuration.read()
     follower = HintFollower(
         settings.hint_url,
-        token=settings.token,
+        token=lambda: read_token(settings.token_file),
         on_config=lambda config: configuration.offer(config, source="hint service"),
     )
     async with UpstreamClient() as upstreams:
@@ -84,7 +77,10 @@ async def serve(settings: Settings) -> None:
             draining=asyncio.Event(),
         )
         reporter = StreamReporter(
-            url=settings.hint_url.rstrip("/"), node=settings.pod_name, token=settings.token, observe=proxy.observe
+            url=settings.hint_url.rstrip("/"),
+            node=settings.pod_name,
+            token=lambda: read_token(settings.token_file),
+            observe=proxy.observe,
         )
         runners = [
             await _listen(application(proxy), settings.host, settings.port),

@@ -6,7 +6,7 @@ port and destination class speak of the same connections.
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from tokenflow_api.telemetry import Direction, Reporter, StreamWindows, TcpWindows, TelemetryBatch
@@ -76,6 +76,11 @@ class _Tcp:
         self.rtt_sum_us += rtt_sum_us
         self.retransmits += retransmits
         if segments:
+            self.lower(rtt_min_us)
+
+    def lower(self, rtt_min_us: int | None) -> None:
+        """Take a minimum into account, where there is one."""
+        if rtt_min_us is not None:
             self.rtt_min_us = rtt_min_us if self.rtt_min_us is None else min(self.rtt_min_us, rtt_min_us)
 
 
@@ -84,7 +89,7 @@ class _Path:
     at_ms: int = 0
     streams: int = 0
     tokens_per_second: float = 0.0
-    sockets: set[_Socket] | None = None
+    sockets: set[_Socket] = field(default_factory=set)
     own: _Tcp | None = None
 
 
@@ -126,9 +131,9 @@ def _add_streams(paths: dict[PathKey, _Path], rows: StreamWindows, *, window_s: 
         path.at_ms = max(path.at_ms, rows.start_unix_ms[row])
         path.streams += rows.active_streams[row]
         path.tokens_per_second += rows.delivered_tokens[row] / window_s
-        path.sockets = (path.sockets or set()) | {
+        path.sockets.add(
             _Socket(rows.pod_namespace[row], rows.pod_name[row], rows.service_port[row], rows.destination_class[row])
-        }
+        )
         if rows.srtt_us[row]:
             path.own = path.own or _Tcp()
             path.own.add(
@@ -140,17 +145,16 @@ def _add_streams(paths: dict[PathKey, _Path], rows: StreamWindows, *, window_s: 
 
 
 def _sample(key: PathKey, path: _Path, kernel: dict[_Socket, _Tcp]) -> PathSample:
-    seen = [kernel[socket] for socket in path.sockets or () if socket in kernel]
+    seen = [kernel[socket] for socket in path.sockets if socket in kernel]
     tcp = _Tcp()
     for part in seen or ([path.own] if path.own else []):
         tcp.segments += part.segments
         tcp.rtt_sum_us += part.rtt_sum_us
         tcp.retransmits += part.retransmits
-        if part.rtt_min_us is not None:
-            tcp.rtt_min_us = part.rtt_min_us if tcp.rtt_min_us is None else min(tcp.rtt_min_us, part.rtt_min_us)
-    if path.own and path.own.rtt_min_us is not None:
+        tcp.lower(part.rtt_min_us)
+    if path.own:
         # The kernel keeps a connection's own minimum for minutes: a new leader learns the path's from it.
-        tcp.rtt_min_us = path.own.rtt_min_us if tcp.rtt_min_us is None else min(tcp.rtt_min_us, path.own.rtt_min_us)
+        tcp.lower(path.own.rtt_min_us)
     segments = tcp.segments + tcp.retransmits
     return PathSample(
         key=key,
