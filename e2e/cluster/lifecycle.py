@@ -17,6 +17,8 @@ from e2e.commands import CommandError, run
 TRACEFS: Final = Path("/sys/kernel/tracing")
 _READY_TIMEOUT_S: Final = 90.0
 _RECOVERY_TIMEOUT_S: Final = 30.0
+_LAST_WORDS: Final = 400
+"""Characters of each kubelet's last line that an error shows."""
 _NODES_FILE: Final = "nodes"
 _OWNED_FILE: Final = "owned"
 
@@ -147,12 +149,18 @@ def members(layout: Layout) -> list[Node]:
 
 
 def _wait(layout: Layout, *, nodes: int, timeout_s: float) -> None:
-    processes.wait_for(
-        "the cluster",
-        lambda: _well(layout, nodes=nodes),
-        timeout_s=timeout_s,
-        hint=f"read the logs in {layout.logs}",
-    )
+    try:
+        processes.wait_for(
+            "the cluster",
+            lambda: _well(layout, nodes=nodes),
+            timeout_s=timeout_s,
+            hint=f"read the logs in {layout.logs}",
+        )
+    except ClusterError as error:
+        # Where a run's output is all that is kept of it, a path alone tells nothing.
+        last = (log.read_text(errors="replace").splitlines()[-1:] for log in sorted(layout.logs.glob("*-kubelet.log")))
+        words = [line[:_LAST_WORDS] for lines in last for line in lines]
+        raise ClusterError("\n  ".join([str(error), *words])) from error
 
 
 def _well(layout: Layout, *, nodes: int) -> bool:

@@ -18,6 +18,10 @@ for place in $PLACES; do
   mkdir -p "$OWN$place" "$place"
   mount --bind "$OWN$place" "$place"
 done
+# A kubelet whose root is not shared binds it onto itself while it is already making sockets there.
+mkdir -p "$KUBELET_ROOT"
+mount --bind "$KUBELET_ROOT" "$KUBELET_ROOT"
+mount --make-rshared "$KUBELET_ROOT"
 exec "$@"
 """
 
@@ -118,7 +122,11 @@ def start(node: Node, layout: Layout) -> int:
     (node.directory / "cni" / "10-tokenflow.conflist").write_text(json.dumps(cni_config(node)))
     config = node.directory / "containerd.toml"
     config.write_text(containerd_config(node))
-    places = [f"PLACES={' '.join(OWN_PLACES)}", f"OWN={node.directory / 'own'}"]
+    places = [
+        f"PLACES={' '.join(OWN_PLACES)}",
+        f"OWN={node.directory / 'own'}",
+        f"KUBELET_ROOT={node.directory / 'kubelet'}",
+    ]
     pid = _start(
         node,
         layout,
