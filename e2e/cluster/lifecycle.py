@@ -158,9 +158,9 @@ def _wait(layout: Layout, *, nodes: int, timeout_s: float) -> None:
         )
     except ClusterError as error:
         # Where a run's output is all that is kept of it, a path alone tells nothing.
-        last = (log.read_text(errors="replace").splitlines()[-1:] for log in sorted(layout.logs.glob("*-kubelet.log")))
-        words = [line[:_LAST_WORDS] for lines in last for line in lines]
-        raise ClusterError("\n  ".join([str(error), *words])) from error
+        logs = [log.read_text(errors="replace").splitlines() for log in sorted(layout.logs.glob("*-kubelet.log"))]
+        last = [lines[-1][:_LAST_WORDS] for lines in logs if lines]
+        raise ClusterError("\n  ".join([str(error), *last])) from error
 
 
 def _well(layout: Layout, *, nodes: int) -> bool:

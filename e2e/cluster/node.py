@@ -125,7 +125,7 @@ def start(node: Node, layout: Layout) -> int:
     places = [
         f"PLACES={' '.join(OWN_PLACES)}",
         f"OWN={node.directory / 'own'}",
-        f"KUBELET_ROOT={node.directory / 'kubelet'}",
+        f"KUBELET_ROOT={node.kubelet_root}",
     ]
     pid = _start(
         node,
@@ -158,7 +158,7 @@ def join(node: Node, layout: Layout, *, containerd: int) -> None:
         beside,
         "kubelet",
         *("--config", str(config), "--kubeconfig", str(node.directory / "kubeconfig")),
-        *("--root-dir", str(node.directory / "kubelet"), "--cert-dir", str(node.directory / "kubelet-pki")),
+        *("--root-dir", str(node.kubelet_root), "--cert-dir", str(node.directory / "kubelet-pki")),
         *("--hostname-override", node.name, "--node-ip", node.address),
     )
     _start(

@@ -68,6 +68,11 @@ class Node:
         """Where its containerd listens."""
         return self.directory / "containerd.sock"
 
+    @property
+    def kubelet_root(self) -> Path:
+        """Where its kubelet keeps volumes and sockets."""
+        return self.directory / "kubelet"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
