@@ -22,6 +22,10 @@ class ProbeError(AgentError):
         self.message = message
 
 
+class KernelError(ProbeError):
+    """The kernel refused, or lacks something."""
+
+
 class DeliveryError(AgentError):
     """A hint service did not take a batch."""
 

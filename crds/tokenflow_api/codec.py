@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from tokenflow_api._base import WireModel
 from tokenflow_api.errors import CodecError
-from tokenflow_api.telemetry import MAX_ROWS
+from tokenflow_api.windows import MAX_ROWS
 
 CONTENT_TYPE: Final = "application/vnd.tokenflow.telemetry+msgpack"
 MAX_ENCODED_BYTES: Final = 1 << 20

@@ -8,13 +8,13 @@ from pydantic import Field, StringConstraints
 from tokenflow_api._base import ApiModel
 from tokenflow_api._rules import LIST_SET, Rule, list_map
 from tokenflow_api.meta import Condition, Name, Resources, SecretReference
+from tokenflow_api.observability import HttpUrl, Observability
 from tokenflow_api.quantities import Duration, Quantity, amount, seconds
 
 KIND: Final = "PacingPolicy"
 PLURAL: Final = "pacingpolicies"
 
 Percent = Annotated[int, Field(ge=1, le=100)]
-HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^/?#\s]+[^\s]*$", max_length=2048)]
 HttpsUrl = Annotated[str, StringConstraints(pattern=r"^https://[^/?#\s]+[^\s]*$", max_length=2048)]
 Cidr = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F.:]{2,45}/[0-9]{1,3}$", max_length=49)]
 
@@ -396,22 +396,6 @@ class Alerts(ApiModel):
             field_path=".for",
         ),
     )
-
-
-class LogLevel(StrEnum):
-    """How much the services log."""
-
-    DEBUG = "Debug"
-    INFO = "Info"
-    WARNING = "Warning"
-    ERROR = "Error"
-
-
-class Observability(ApiModel):
-    """What the services tell of themselves."""
-
-    otlp_endpoint: HttpUrl | None = Field(default=None, description="Where OpenTelemetry data goes; absent is nowhere.")
-    log_level: LogLevel = Field(default=LogLevel.INFO, description="How much the services log.")
 
 
 class PacingPolicySpec(ApiModel):

@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 from tokenflow_api._base import ApiModel
 from tokenflow_api._rules import LIST_ATOMIC, LIST_SET, Rule, list_map
 from tokenflow_api.meta import Condition, LabelValues, Resources, Toleration
+from tokenflow_api.observability import Observability
 from tokenflow_api.quantities import Duration, Quantity, amount, seconds
 
 KIND: Final = "TelemetryAgent"
@@ -67,6 +68,11 @@ class Ebpf(ApiModel):
     probes: Annotated[list[Probe], Field(min_length=1, max_length=16), LIST_SET] = Field(
         default=[Probe.TCP_ROUND_TRIP_TIME, Probe.TCP_RETRANSMIT],
         description="Signals to read.",
+    )
+    sample_one_in: Annotated[int, Field(ge=1, le=1024)] = Field(
+        default=1,
+        description="Measure one segment in so many, and count it so often: for nodes with hundreds of thousands of"
+        " segments per second.",
     )
 
 
@@ -177,6 +183,7 @@ class TelemetryAgentSpec(ApiModel):
     gpu: Gpu = Field(default=Gpu(), description="How GPUs are read.")
     spool: Spool = Field(default=Spool(), description="Where telemetry waits while a hint service is out of reach.")
     resources: Resources = Field(default=Resources(), description="CPU and memory of the agent.")
+    observability: Observability = Field(default=Observability(), description="What the agents tell of themselves.")
     rollout: Rollout = Field(default=Rollout(), description="How a new revision reaches the nodes.")
 
     rules = (

@@ -20,7 +20,7 @@ from tokenflow_api.hints import Hint
 from tokenflow_api.pacing_policy import Mode, Tenant, Upstream
 from tokenflow_api.quantities import amount, seconds
 from tokenflow_api.runtime import RuntimeConfig
-from tokenflow_api.telemetry import OTHER_CLASS, StreamWindows
+from tokenflow_api.windows import OTHER_CLASS, StreamWindows
 from tokenflow_client import HintFollower
 from tokenflow_gateway import metrics
 from tokenflow_gateway.configuration import Configuration

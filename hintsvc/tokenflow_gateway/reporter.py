@@ -13,7 +13,8 @@ import aiohttp
 
 from tokenflow_api.backoff import Backoff
 from tokenflow_api.codec import CONTENT_TYPE, encode
-from tokenflow_api.telemetry import Reporter, StreamWindows, TelemetryBatch
+from tokenflow_api.telemetry import Reporter, TelemetryBatch
+from tokenflow_api.windows import StreamWindows
 from tokenflow_gateway import metrics
 
 _log = logging.getLogger(__name__)

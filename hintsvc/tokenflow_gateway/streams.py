@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from tokenflow_api.telemetry import OTHER_CLASS, StreamWindows
+from tokenflow_api.windows import OTHER_CLASS, StreamWindows
 from tokenflow_gateway import tcp_info
 
 MAX_ROUTES: Final = 512

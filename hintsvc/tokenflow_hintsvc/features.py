@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from tokenflow_api.telemetry import Direction, Reporter, StreamWindows, TcpWindows, TelemetryBatch
+from tokenflow_api.telemetry import Reporter, TelemetryBatch
+from tokenflow_api.windows import Direction, StreamWindows, TcpWindows
 
 AGENT: Final = "agent"
 GATEWAY: Final = "gateway"
@@ -67,15 +68,17 @@ class _Socket:
 @dataclass(slots=True)
 class _Tcp:
     segments: int = 0
+    samples: int = 0
     rtt_sum_us: int = 0
     rtt_min_us: int | None = None
     retransmits: int = 0
 
-    def add(self, *, segments: int, rtt_sum_us: int, rtt_min_us: int, retransmits: int) -> None:
+    def add(self, *, segments: int, samples: int, rtt_sum_us: int, rtt_min_us: int, retransmits: int) -> None:
         self.segments += segments
+        self.samples += samples
         self.rtt_sum_us += rtt_sum_us
         self.retransmits += retransmits
-        if segments:
+        if samples:
             self.lower(rtt_min_us)
 
     def lower(self, rtt_min_us: int | None) -> None:
@@ -119,7 +122,9 @@ def _add_kernel(kernel: dict[_Socket, _Tcp], rows: TcpWindows) -> None:
         )
         kernel[socket].add(
             segments=rows.segments[row],
-            rtt_sum_us=rows.rtt_sum_us[row],
+            samples=rows.samples[row],
+            # Single samples carry the delayed acknowledgements of slow readers; the smoothed value forgets them.
+            rtt_sum_us=rows.srtt_us[row] * rows.samples[row],
             rtt_min_us=rows.rtt_min_us[row],
             retransmits=rows.retransmits[row],
         )
@@ -138,6 +143,7 @@ def _add_streams(paths: dict[PathKey, _Path], rows: StreamWindows, *, window_s: 
             path.own = path.own or _Tcp()
             path.own.add(
                 segments=rows.active_streams[row],
+                samples=rows.active_streams[row],
                 rtt_sum_us=rows.srtt_us[row] * rows.active_streams[row],
                 rtt_min_us=rows.min_rtt_us[row],
                 retransmits=rows.retransmits[row],
@@ -149,6 +155,7 @@ def _sample(key: PathKey, path: _Path, kernel: dict[_Socket, _Tcp]) -> PathSampl
     tcp = _Tcp()
     for part in seen or ([path.own] if path.own else []):
         tcp.segments += part.segments
+        tcp.samples += part.samples
         tcp.rtt_sum_us += part.rtt_sum_us
         tcp.retransmits += part.retransmits
         tcp.lower(part.rtt_min_us)
@@ -159,7 +166,7 @@ def _sample(key: PathKey, path: _Path, kernel: dict[_Socket, _Tcp]) -> PathSampl
     return PathSample(
         key=key,
         at_ms=path.at_ms,
-        rtt_us=tcp.rtt_sum_us / tcp.segments if tcp.segments else None,
+        rtt_us=tcp.rtt_sum_us / tcp.samples if tcp.samples else None,
         rtt_min_us=None if tcp.rtt_min_us is None else float(tcp.rtt_min_us),
         # The gateway counts streams, not segments: without the kernel there is nothing to divide by.
         retransmit_ratio=tcp.retransmits / segments if seen and segments else None,

@@ -1,3 +1,5 @@
+from typing import Any
+
 import msgpack
 import pytest
 import zstandard
@@ -6,10 +8,14 @@ from hypothesis import strategies as st
 
 from tokenflow_api.codec import MAX_DOCUMENT_BYTES, MAX_ENCODED_BYTES, decode, encode
 from tokenflow_api.errors import CodecError
-from tokenflow_api.telemetry import Direction, Reporter, Signal, SignalState, TcpWindows, TelemetryBatch
+from tokenflow_api.telemetry import Reporter, Signal, SignalState, TelemetryBatch
+from tokenflow_api.windows import Direction, TcpWindows
 
 
 def batch(rows: int) -> TelemetryBatch:
+    texts = {"pod_namespace": "n", "pod_name": "p", "pod_uid": "u", "destination_class": "10.0.0.0/24"}
+    row: dict[str, Any] = dict.fromkeys(TcpWindows.model_fields, 3) | texts | {"direction": Direction.SERVED}
+    columns = {name: [value] * rows for name, value in row.items()}
     return TelemetryBatch(
         reporter=Reporter.AGENT,
         agent="default/nodes",
@@ -17,20 +23,7 @@ def batch(rows: int) -> TelemetryBatch:
         boot_id="b",
         sequence=1,
         sent_at_unix_ms=5,
-        tcp=TcpWindows(
-            start_unix_ms=[1] * rows,
-            pod_namespace=["n"] * rows,
-            pod_name=["p"] * rows,
-            pod_uid=["u"] * rows,
-            direction=[Direction.SERVED] * rows,
-            service_port=[8000] * rows,
-            destination_class=["10.0.0.0/24"] * rows,
-            segments=[3] * rows,
-            rtt_sum_us=[30] * rows,
-            rtt_min_us=[9] * rows,
-            rtt_max_us=[11] * rows,
-            retransmits=[0] * rows,
-        ),
+        tcp=TcpWindows(**columns),
         signals=[Signal(name="GPU", state=SignalState.OFF)],
     )
 

@@ -6,7 +6,8 @@ from aiohttp import web
 
 from tests.gateway.support import eventually, served
 from tokenflow_api.codec import CONTENT_TYPE, decode
-from tokenflow_api.telemetry import Reporter, StreamWindows, TelemetryBatch
+from tokenflow_api.telemetry import Reporter, TelemetryBatch
+from tokenflow_api.windows import StreamWindows
 from tokenflow_gateway.reporter import StreamReporter
 
 

@@ -1,4 +1,4 @@
-from tokenflow_api.telemetry import MAX_ROWS, OTHER_CLASS
+from tokenflow_api.windows import MAX_ROWS, OTHER_CLASS
 from tokenflow_gateway.streams import MAX_ROUTES, Observation, Route, windows
 
 SEEN = Observation(tokens=2.0, size=100, unsent_bytes=10, srtt_us=1000, min_rtt_us=900, retransmits=1)

@@ -1,13 +1,18 @@
 """Reads the node's GPUs through NVML. A node without any is no error."""
 
+import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import pynvml
 
-from tokenflow_api.telemetry import GpuSamples, Signal, SignalState
-from tokenflow_api.telemetry_agent import GpuMode
+from tokenflow_agent.sources import Findings, Window
+from tokenflow_api.quantities import seconds
+from tokenflow_api.telemetry import Signal, SignalState
+from tokenflow_api.telemetry_agent import Gpu, GpuMode, TelemetryAgentSpec
+from tokenflow_api.windows import GpuSamples
 
 NAME: Final = "GPU"
 BACKEND: Final = "NVML"
@@ -67,4 +72,42 @@ def _samples() -> GpuSamples:
             int(pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU)) for handle in handles
         ],
         power_milliwatts=[int(pynvml.nvmlDeviceGetPowerUsage(handle)) for handle in handles],
+        parent_uuid=[""] * len(handles),
+        index=list(range(len(handles))),
+        model=[""] * len(handles),
+        throttle_reasons=[""] * len(handles),
+        power_limit_milliwatts=[None] * len(handles),
+        sm_clock_mhz=[None] * len(handles),
+        sm_occupancy_percent=[None] * len(handles),
+        ecc_errors=[None] * len(handles),
+        xid_errors=[None] * len(handles),
     )
+
+
+class GpuSource:
+    """Reads the GPUs at their own interval."""
+
+    def __init__(self) -> None:
+        self._spec = Gpu()
+        self._due = 0.0
+        self._signal = Signal(name=NAME, state=SignalState.OFF)
+
+    async def follow(self, spec: TelemetryAgentSpec) -> None:
+        """Read as ``spec`` asks."""
+        self._spec = spec.gpu
+
+    async def collect(self, window: Window) -> Findings:  # noqa: ARG002
+        """Return the GPUs' state where it is due."""
+        if time.monotonic() < self._due:
+            return Findings()
+        self._due = time.monotonic() + seconds(self._spec.interval)
+        reading = await asyncio.to_thread(read, self._spec.mode)
+        self._signal = reading.signal
+        return Findings(gpu=reading.samples)
+
+    def signals(self) -> Sequence[Signal]:
+        """Return how the GPUs are read."""
+        return [self._signal]
+
+    async def close(self) -> None:
+        """Nothing is held between two readings."""

@@ -3,16 +3,13 @@
 import asyncio
 import os
 import socket
-from pathlib import Path
 
 import pytest
 
-from tokenflow_agent.ebpf import btf
-from tokenflow_agent.ebpf.compile import offsets
-from tokenflow_agent.ebpf.probe import TcpProbe, attach
-from tokenflow_agent.errors import ProbeError
-from tokenflow_agent.windows import Reading
-from tokenflow_api.telemetry import Direction
+from tokenflow_agent.kernel import btf
+from tokenflow_agent.tcp.reading import Reading
+from tokenflow_agent.tcp.tracepoint import TcpTracepoints, open_tracepoints
+from tokenflow_api.windows import Direction
 
 
 def needs_bpf() -> None:
@@ -46,15 +43,16 @@ def exchange(rounds: int) -> int:
         return port
 
 
-async def read(probe: TcpProbe, port: int) -> list[Reading]:
+async def read(probe: TcpTracepoints, port: int) -> list[Reading]:
     harvest = await probe.harvest()
     return [reading for reading in harvest.readings if reading.service_port == port]
 
 
 @pytest.mark.bpf
-async def test_segments_are_counted_on_both_sides() -> None:
+@pytest.mark.parametrize("direct", [True, False], ids=["BTFTracepoint", "BCCTracepoint"])
+async def test_segments_are_counted_on_both_sides(direct: bool) -> None:
     needs_bpf()
-    probe = await attach()
+    probe = await open_tracepoints(direct=direct)
     try:
         await probe.harvest()
         port = await asyncio.to_thread(exchange, 50)
@@ -68,43 +66,3 @@ async def test_segments_are_counted_on_both_sides() -> None:
         assert await read(probe, port) == []
     finally:
         probe.close()
-
-
-@pytest.mark.bpf
-async def test_an_unasked_tracepoint_is_not_attached() -> None:
-    needs_bpf()
-    probe = await attach(["tcp_retransmit_skb"])
-    try:
-        await probe.harvest()
-        port = await asyncio.to_thread(exchange, 20)
-        assert await read(probe, port) == []
-    finally:
-        probe.close()
-
-
-def test_the_running_kernels_offsets_are_plausible() -> None:
-    if not btf.VMLINUX.exists():
-        pytest.skip(f"this kernel has no {btf.VMLINUX}")
-    found = offsets(btf.load())
-    assert 0 <= found["OFF_FAMILY"] < 64
-    assert found["OFF_SRTT"] > found["OFF_SOCK_CGROUP"] > 0
-
-
-def test_a_missing_member_is_named() -> None:
-    if not btf.VMLINUX.exists():
-        pytest.skip(f"this kernel has no {btf.VMLINUX}")
-    with pytest.raises(ProbeError, match=r"sock\.sk_nonsense") as refused:
-        btf.load().offset("sock", "sk_nonsense")
-    assert refused.value.reason == "BTFMemberMissing"
-
-
-def test_a_kernel_without_type_information_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ProbeError, match="CONFIG_DEBUG_INFO_BTF") as refused:
-        btf.load(tmp_path / "vmlinux")
-    assert refused.value.reason == "BTFMissing"
-
-
-@pytest.mark.parametrize("data", [b"", b"\x9f\xeb", b"ELF" * 20])
-def test_what_is_no_btf_is_refused(data: bytes) -> None:
-    with pytest.raises(ProbeError, match="not BTF"):
-        btf.Btf(data)

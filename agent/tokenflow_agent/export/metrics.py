@@ -16,7 +16,7 @@ EVENTS = Counter("ebpf_events", "Kernel events that the probe met.", registry=RE
 EVENTS_LOST = Counter(
     "ebpf_events_lost", "Kernel events that were not counted, by reason.", ["reason"], registry=REGISTRY
 )
-MAP_USAGE = Gauge("ebpf_map_usage_percent", "How full the kernel map was.", registry=REGISTRY)
+MAP_USAGE = Gauge("ebpf_map_usage_percent", "How full a kernel map was.", ["map"], registry=REGISTRY)
 UNKNOWN_SEGMENTS = Counter(
     "tokenflow_agent_segments_outside_pods", "TCP segments of sockets that belong to no pod.", registry=REGISTRY
 )

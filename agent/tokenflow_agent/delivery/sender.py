@@ -9,8 +9,8 @@ from typing import Final
 import aiohttp
 from pydantic import ValidationError
 
-from tokenflow_agent import metrics
 from tokenflow_agent.errors import DeliveryError, RefusedError
+from tokenflow_agent.export import metrics
 from tokenflow_api.backoff import Backoff
 from tokenflow_api.codec import CONTENT_TYPE, encode
 from tokenflow_api.telemetry import BatchReply, TelemetryBatch

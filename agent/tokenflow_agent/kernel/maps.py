@@ -1,19 +1,16 @@
-"""Reads and writes BPF maps by their file descriptors, through the bpf(2) system call."""
+"""Reads and writes BPF maps by their file descriptors."""
 
 import ctypes
-import errno
-import os
 import struct
 from collections.abc import Iterator
 from typing import Final
 
-_SYSCALL: Final = {"x86_64": 321, "aarch64": 280}
+from tokenflow_agent.kernel.bpf import bpf
+
 _LOOKUP: Final = 1
 _UPDATE: Final = 2
 _DELETE: Final = 3
 _NEXT_KEY: Final = 4
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class _Attribute(ctypes.Structure):
@@ -32,7 +29,7 @@ class BpfMap:
     """A map of the kernel's.
 
     Args:
-        descriptor: its file descriptor, which this object owns.
+        descriptor: its file descriptor, which stays its owner's.
         key: format of a key.
         value: format of a value.
     """
@@ -41,11 +38,6 @@ class BpfMap:
         self._descriptor = descriptor
         self._key = key
         self._value = value
-        self._number = _SYSCALL[os.uname().machine]
-
-    def close(self) -> None:
-        """Let the map go."""
-        os.close(self._descriptor)
 
     def get(self, *key: int | bytes) -> tuple[int | bytes, ...] | None:
         """Return the value of ``key``; ``None`` when there is none."""
@@ -84,10 +76,8 @@ class BpfMap:
             key=ctypes.addressof(held) if held is not None else 0,
             value=ctypes.addressof(value) if value is not None else 0,
         )
-        result = _libc.syscall(self._number, command, ctypes.byref(attribute), ctypes.sizeof(attribute))
-        if result == 0:
-            return True
-        number = ctypes.get_errno()
-        if number == errno.ENOENT:
+        try:
+            bpf(command, attribute)
+        except FileNotFoundError:
             return False
-        raise OSError(number, os.strerror(number))
+        return True

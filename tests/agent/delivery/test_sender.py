@@ -4,7 +4,7 @@ import asyncio
 
 from aiohttp import web
 
-from tokenflow_agent.delivery import MAX_WAITING, Delivery
+from tokenflow_agent.delivery.sender import MAX_WAITING, Delivery
 from tokenflow_api.codec import decode
 from tokenflow_api.telemetry import BatchReply, Reporter, TelemetryBatch
 

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenflow_agent.identity import Pod
-from tokenflow_agent.windows import MAX_CLASSES, Reading, table
-from tokenflow_api.telemetry import MAX_ROWS, OTHER_CLASS, Direction
+from tokenflow_agent.tcp.reading import Reading
+from tokenflow_agent.tcp.windows import MAX_CLASSES, table
+from tokenflow_api.windows import MAX_ROWS, OTHER_CLASS, Direction
 
 POD = Pod("u", "shop", "web-0")
 

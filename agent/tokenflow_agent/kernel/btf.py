@@ -18,6 +18,8 @@ _TYPE: Final = struct.Struct("=III")
 _MEMBER: Final = struct.Struct("=III")
 
 _STRUCTS: Final = (4, 5)
+_TYPEDEF: Final = 8
+_TRACEPOINT: Final = b"btf_trace_"
 _MODIFIERS: Final = (8, 9, 10, 11)
 """typedef, volatile, const, restrict: they lead to another type."""
 
@@ -43,6 +45,7 @@ class Btf:
         self._strings = header + string_offset
         self._offsets = [0]
         self._named: dict[str, int] = {}
+        self._tracepoints: dict[str, int] = {}
         self._index(header + type_offset, header + type_offset + type_length)
 
     def offset(self, struct_name: str, *members: str) -> int:
@@ -64,12 +67,24 @@ class Btf:
             total += bits // 8
         return total
 
+    def tracepoint(self, name: str) -> int:
+        """Return the id of a raw tracepoint's type.
+
+        Raises:
+            ProbeError: the kernel has no such tracepoint.
+        """
+        if name not in self._tracepoints:
+            raise ProbeError("TracepointMissing", f"this kernel has no tracepoint {name}")
+        return self._tracepoints[name]
+
     def _index(self, position: int, end: int) -> None:
         while position < end:
             name, info, _ = _TYPE.unpack_from(self._data, position)
             kind, members = info >> 24 & 0x1F, info & 0xFFFF
             if kind in _STRUCTS and name and members:
                 self._named.setdefault(self._string(name), len(self._offsets))
+            if kind == _TYPEDEF and self._data.startswith(_TRACEPOINT, self._strings + name):
+                self._tracepoints[self._string(name).removeprefix(_TRACEPOINT.decode())] = len(self._offsets)
             self._offsets.append(position)
             tail = _FIXED_TAIL.get(kind)
             if tail is None and kind not in _PER_MEMBER_TAIL:

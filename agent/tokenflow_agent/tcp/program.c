@@ -1,9 +1,10 @@
 // TCP health per pod, direction, service port and destination class.
 // Offsets of kernel structs come in as constants (OFF_*), read from BTF when this is compiled.
 
+#include "read.h"
+
 #define AF_INET 2
 #define AF_INET6 10
-#define __always_inline inline __attribute__((always_inline))
 
 enum { COUNT_EVENTS, COUNT_MAP_FULL, COUNTERS };
 enum { SERVED, DIALED };
@@ -29,15 +30,10 @@ BPF_HASH(windows, struct key_t, struct value_t, MAX_KEYS);
 BPF_ARRAY(epoch, u32, 1);
 BPF_ARRAY(counters, u64, COUNTERS);
 
-#define READ(to, from) bpf_probe_read_kernel(&(to), sizeof(to), (const void *)(from))
-
-static __always_inline u64 cgroup_of(const char *sk) {
-  const char *cgroup = 0, *node = 0;
-  u64 id = 0;
-  READ(cgroup, sk + OFF_SOCK_CGROUP);
-  if (cgroup) READ(node, cgroup + OFF_CGROUP_NODE);
-  if (node) READ(id, node + OFF_NODE_ID);
-  return id;
+static __always_inline u64 cgroup_of(u64 sk) {
+  u64 cgroup = LOAD(u64, sk, OFF_SOCK_CGROUP);
+  u64 node = cgroup ? LOAD(u64, cgroup, OFF_CGROUP_NODE) : 0;
+  return node ? LOAD(u64, node, OFF_NODE_ID) : 0;
 }
 
 static __always_inline void clear_host_bits(u8 *remote) {
@@ -49,25 +45,25 @@ static __always_inline void clear_host_bits(u8 *remote) {
   for (int i = 6; i < 16; i++) remote[i] = 0;
 }
 
-static __always_inline struct value_t *value_of(const char *sk) {
+static __always_inline struct value_t *value_of(u64 sk) {
   struct key_t key = {};
-  u16 family = 0, local = 0, peer = 0;
   u32 zero = 0;
   u32 event_slot = COUNT_EVENTS, full_slot = COUNT_MAP_FULL;
   u64 *count = counters.lookup((int *)&event_slot);
   if (count) lock_xadd(count, 1);
-  READ(family, sk + OFF_FAMILY);
+  u16 family = LOAD(u16, sk, OFF_FAMILY);
   if (family == AF_INET) {
     key.remote[10] = key.remote[11] = 0xff;
-    bpf_probe_read_kernel(&key.remote[12], 4, sk + OFF_DADDR);
+    *(u32 *)&key.remote[12] = LOAD(u32, sk, OFF_DADDR);
   } else if (family == AF_INET6) {
-    bpf_probe_read_kernel(key.remote, 16, sk + OFF_V6_DADDR);
+    *(u64 *)&key.remote[0] = LOAD(u64, sk, OFF_V6_DADDR);
+    *(u64 *)&key.remote[8] = LOAD(u64, sk, OFF_V6_DADDR + 8);
   } else {
     return 0;
   }
   clear_host_bits(key.remote);
-  READ(local, sk + OFF_NUM);
-  READ(peer, sk + OFF_DPORT);
+  u16 local = LOAD(u16, sk, OFF_NUM);
+  u16 peer = LOAD(u16, sk, OFF_DPORT);
   peer = (peer >> 8) | (peer << 8);
   // Servers listen on the lower port: clients take theirs from the ephemeral range.
   key.direction = local <= peer ? SERVED : DIALED;
@@ -84,12 +80,18 @@ static __always_inline struct value_t *value_of(const char *sk) {
   return value;
 }
 
-RAW_TRACEPOINT_PROBE(tcp_probe) {
-  const char *sk = (const char *)ctx->args[0];
+#ifdef DIRECT
+static u64 (*as_tcp)(u64) = (void *)137;  // bpf_skc_to_tcp_sock
+#else
+#define as_tcp(sk) (sk)
+#endif
+
+int tcp_probe(u64 *ctx) {
+  u64 sk = ARGUMENT(ctx, 0);
   struct value_t *value = value_of(sk);
-  if (!value) return 0;
-  u32 srtt = 0;
-  READ(srtt, sk + OFF_SRTT);
+  u64 tcp = as_tcp(sk);
+  if (!value || !tcp) return 0;
+  u32 srtt = LOAD(u32, tcp, OFF_SRTT);
   srtt >>= 3;  // the kernel keeps it shifted by 3
   if (!srtt) return 0;  // not measured yet: a zero would become the path's minimum
   lock_xadd(&value->segments, 1);
@@ -99,8 +101,8 @@ RAW_TRACEPOINT_PROBE(tcp_probe) {
   return 0;
 }
 
-RAW_TRACEPOINT_PROBE(tcp_retransmit_skb) {
-  struct value_t *value = value_of((const char *)ctx->args[0]);
+int tcp_retransmit_skb(u64 *ctx) {
+  struct value_t *value = value_of(ARGUMENT(ctx, 0));
   if (value) lock_xadd(&value->retransmits, 1);
   return 0;
 }

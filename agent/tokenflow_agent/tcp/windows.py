@@ -1,4 +1,4 @@
-"""What the kernel counted in one window, as rows for the wire."""
+"""Readings of one window as rows for the wire."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -7,38 +7,30 @@ from ipaddress import IPv6Address
 from typing import Final
 
 from tokenflow_agent.identity import Pod
+from tokenflow_agent.tcp.reading import Reading
 from tokenflow_api.destinations import destination_class
-from tokenflow_api.telemetry import MAX_ROWS, OTHER_CLASS, Direction, TcpWindows
+from tokenflow_api.windows import MAX_ROWS, OTHER_CLASS, Direction, TcpWindows
 
 MAX_CLASSES: Final = 512
 """Destination classes named per node and window, the busiest first; the rest count as one."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reading:
-    """What the kernel counted of one pod, direction, port and destination network.
-
-    Attributes:
-        cgroup: id of the pod's cgroup.
-        remote: network of the other side: 16 bytes of IPv6, or IPv4 mapped into it.
-        service_port: port of the listening side.
-        direction: which side the pod is.
-        segments: segments received, each with one round-trip time.
-        rtt_sum_us: their sum, in microseconds.
-        rtt_min_us: the least of them.
-        rtt_max_us: the greatest of them.
-        retransmits: segments sent again.
-    """
-
-    cgroup: int
-    remote: bytes
-    service_port: int
-    direction: Direction
-    segments: int
-    rtt_sum_us: int
-    rtt_min_us: int
-    rtt_max_us: int
-    retransmits: int
+_UNREAD: Final = (
+    "rtt_p50_us",
+    "rtt_p95_us",
+    "rtt_p99_us",
+    "sent",
+    "spurious",
+    "lost",
+    "out_of_order",
+    "resets",
+    "zero_windows",
+    "connections",
+    "congested_connections",
+    "unsent_bytes",
+    "unread_bytes",
+    "delivery_bytes_per_second",
+)
 
 
 @dataclass(slots=True)
@@ -89,6 +81,11 @@ def table(readings: Iterable[tuple[Pod, Reading]], *, start_unix_ms: int) -> Tcp
         rtt_min_us=[row.rtt_min_us for _, row in ordered],
         rtt_max_us=[row.rtt_max_us for _, row in ordered],
         retransmits=[row.retransmits for _, row in ordered],
+        samples=[row.segments for _, row in ordered],
+        srtt_us=[row.rtt_sum_us // row.segments if row.segments else 0 for _, row in ordered],
+        rttvar_us=[0] * len(ordered),
+        path_min_rtt_us=[row.rtt_min_us for _, row in ordered],
+        **dict.fromkeys(_UNREAD, [None] * len(ordered)),
     )
 
 

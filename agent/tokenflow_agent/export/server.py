@@ -8,7 +8,7 @@ from aiohttp import web
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from tokenflow_agent import metrics
+from tokenflow_agent.export import metrics
 from tokenflow_api.telemetry import Signal
 
 HEARTBEAT_S: Final = 120.0

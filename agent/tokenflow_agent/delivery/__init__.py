@@ -1,0 +1,1 @@
+"""Brings windows to the hint services, through outages."""

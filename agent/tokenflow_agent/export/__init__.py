@@ -1,0 +1,1 @@
+"""What the agent shows of itself: metrics, health and the state of each signal."""

@@ -1,0 +1,1 @@
+"""TCP health: round-trip times, retransmits and queues of every pod's connections."""
