@@ -24,13 +24,14 @@ from tokenflow_hintsvc.configuration import Configuration
 from tokenflow_hintsvc.errors import StoreError, TokenError
 from tokenflow_hintsvc.leader import Leader
 from tokenflow_hintsvc.problems import problem
-from tokenflow_hintsvc.store import Store
+from tokenflow_hintsvc.store import Ingested, Store
 from tokenflow_hintsvc.view import Subscription, View
 
 _log = logging.getLogger(__name__)
 
 HEARTBEAT_S: Final = 10.0
 _STALE_LEADER_S: Final = 5.0
+_OUTCOMES: Final = {Ingested.DUPLICATE: "duplicate", Ingested.LATE: "late", Ingested.LATEST: "stored"}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -164,16 +165,19 @@ async def post_telemetry(request: web.Request) -> web.Response:
         ) from error
     # Only gateways may speak for streams: an agent's token is on every node.
     await service.require(request, Role.GATEWAY if batch.reporter is Reporter.GATEWAY else Role.AGENT)
-    reporter = f"{batch.reporter}:{batch.agent}:{batch.node}"
+    ttl_ms = round(seconds(config.spec.telemetry.stale_after) * 1000)
+    at_ms = batch.sent_at_unix_ms + batch.clock_offset_ms
     try:
-        fresh = await service.store.ingest(
-            reporter=reporter,
+        ingested = await service.store.ingest(
+            reporter=f"{batch.reporter}:{batch.agent}:{batch.node}",
             boot_id=batch.boot_id,
             sequence=batch.sequence,
             batch=body,
-            ttl_ms=round(seconds(config.spec.telemetry.stale_after) * 1000),
+            at_ms=at_ms,
+            stale=batch.clock_error_ms is not None and _now_unix_ms() - at_ms > ttl_ms + batch.clock_error_ms,
+            ttl_ms=ttl_ms,
         )
-        if fresh and batch.reporter is Reporter.AGENT:
+        if ingested is Ingested.LATEST and batch.reporter is Reporter.AGENT:
             await service.store.report_node(
                 NodeReport(agent=batch.agent, node=batch.node, at_unix_ms=_now_unix_ms(), signals=batch.signals)
             )
@@ -182,10 +186,10 @@ async def post_telemetry(request: web.Request) -> web.Response:
         raise problem(
             503, code="StoreUnavailable", detail=str(error), remedy="keep the batch and send it again later"
         ) from error
-    metrics.BATCHES.labels("stored" if fresh else "duplicate").inc()
+    metrics.BATCHES.labels(_OUTCOMES[ingested]).inc()
     reply = BatchReply(
         sequence=batch.sequence,
-        duplicate=not fresh,
+        duplicate=ingested is Ingested.DUPLICATE,
         received_at_unix_ms=_now_unix_ms(),
         config=_agent_config(config, batch.agent),
     )

@@ -14,7 +14,7 @@ LATENCY = Histogram(
 )
 BATCHES = Counter(
     "tokenflow_ingest_batches",
-    "Telemetry batches by outcome: stored, duplicate, rejected, failed.",
+    "Telemetry batches by outcome: stored, late, duplicate, rejected, failed.",
     ["outcome"],
     registry=REGISTRY,
 )

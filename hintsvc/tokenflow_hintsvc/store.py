@@ -6,6 +6,7 @@ an expiry. Scripts take the time from Redis, so that replicas need not agree on 
 
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from enum import IntEnum
 from typing import Any, Final, Protocol, cast
 
 from pydantic import ValidationError
@@ -37,11 +38,14 @@ if full and tonumber(ARGV[1]) < tonumber(floor[2]) then return 0 end
 if redis.call('ZADD', KEYS[1], 'NX', ARGV[1], ARGV[1]) == 0 then return 0 end
 redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -tonumber(ARGV[5]) - 1)
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
+if ARGV[9] == '0' then return 2 end
+if tonumber(ARGV[8]) < tonumber(redis.call('GET', KEYS[4]) or '0') then return 2 end
+redis.call('SET', KEYS[4], ARGV[8], 'PX', ARGV[3])
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 redis.call('ZADD', KEYS[3], now[1] * 1000 + math.floor(now[2] / 1000), ARGV[6])
 redis.call('ZREMRANGEBYRANK', KEYS[3], 0, -tonumber(ARGV[7]) - 1)
 redis.call('PEXPIRE', KEYS[3], ARGV[4])
-return 1
+return 3
 """
 
 _ACQUIRE: Final = """
@@ -72,6 +76,17 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
 redis.call('PUBLISH', ARGV[4], ARGV[1])
 return 1
 """
+
+
+class Ingested(IntEnum):
+    """What became of a batch."""
+
+    DUPLICATE = 0
+    """It was seen before."""
+    LATE = 2
+    """It is counted, and does not speak for now."""
+    LATEST = 3
+    """It is what its reporter says now."""
 
 
 class _Script(Protocol):
@@ -108,12 +123,29 @@ class Store:
         async with _mapped():
             await self._redis.ping()
 
-    async def ingest(self, *, reporter: str, boot_id: str, sequence: int, batch: bytes, ttl_ms: int) -> bool:
-        """Keep a batch as its reporter's latest; return false when it was seen before."""
-        keys = [f"{self._prefix}:seen:{reporter}:{boot_id}", self._batch_key(reporter), f"{self._prefix}:reporters"]
-        args = [sequence, batch, ttl_ms, SEEN_TTL_MS, SEEN_PER_REPORTER, reporter, MAX_REPORTERS]
+    async def ingest(
+        self, *, reporter: str, boot_id: str, sequence: int, batch: bytes, at_ms: int, stale: bool, ttl_ms: int
+    ) -> Ingested:
+        """Take in a batch, and keep it as its reporter's latest unless it is older than that, or stale.
+
+        Args:
+            reporter: who sent it.
+            boot_id: which start of the reporter.
+            sequence: its number within that.
+            batch: the batch as it travels.
+            at_ms: when it was built, by this service's clock, in Unix milliseconds.
+            stale: whether it is too old to speak for now, such as one that waited through an outage.
+            ttl_ms: how long it speaks for now.
+        """
+        keys = [
+            f"{self._prefix}:seen:{reporter}:{boot_id}",
+            self._batch_key(reporter),
+            f"{self._prefix}:reporters",
+            f"{self._prefix}:at:{reporter}",
+        ]
+        args = [sequence, batch, ttl_ms, SEEN_TTL_MS, SEEN_PER_REPORTER, reporter, MAX_REPORTERS, at_ms, int(not stale)]
         async with _mapped():
-            return bool(await self._ingest(keys=keys, args=args))
+            return Ingested(int(await self._ingest(keys=keys, args=args)))
 
     async def latest(self) -> list[bytes]:
         """Return the latest batch of every reporter that is not stale."""
