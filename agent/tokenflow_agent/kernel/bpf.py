@@ -152,9 +152,10 @@ def load_program(code: bytes, *, kind: ProgramType, name: str, attach_btf_id: in
     )
     try:
         return bpf(_PROG_LOAD, attribute)
-    except PermissionError as error:
-        raise KernelError("BPFNotPermitted", f"loading {name}: {error.strerror}: {REMEDY}") from error
-    except OSError:
+    except OSError as first:
+        # The verifier says EACCES; EPERM is a matter of privilege.
+        if first.errno == errno.EPERM:
+            raise _refused(f"loading {name}", first) from first
         # Again with a log, which is too slow to ask for at first.
         attribute.log_level, attribute.log_size, attribute.log_buf = 1, _LOG_BYTES, ctypes.addressof(log)
         try:

@@ -1,0 +1,60 @@
+"""Programs that a child compiles, on the running kernel."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tokenflow_agent.errors import ProbeError
+from tokenflow_agent.kernel import bpf
+from tokenflow_agent.kernel.bpf import ProgramType
+from tokenflow_agent.kernel.loader import Program, Unit, load
+
+pytestmark = pytest.mark.bpf
+
+
+@pytest.fixture(autouse=True)
+def _root() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("loading BPF programs needs root")
+
+
+def unit(tmp_path: Path, source: str, *programs: Program, maps: tuple[str, ...] = ()) -> Unit:
+    file = tmp_path / "program.c"
+    file.write_text(f'#include "read.h"\n{source}')
+    return Unit(source=file, programs=programs, maps=maps)
+
+
+async def test_maps_and_programs_arrive_by_name(tmp_path: Path) -> None:
+    source = "BPF_ARRAY(one, u64, 1); BPF_ARRAY(two, u64, 1); int quiet(u64 *ctx) { return 0; }"
+    program = Program("quiet", ProgramType.TRACING, "tcp_probe")
+    loaded = await load(unit(tmp_path, source, program, maps=("two", "one")))
+    try:
+        assert list(loaded.maps) == ["two", "one"]
+        link = bpf.attach_raw_tracepoint(loaded.programs["quiet"])
+        os.close(link)
+        assert bpf.run_time(loaded.programs["quiet"]).runs == 0
+    finally:
+        loaded.close()
+
+
+async def test_a_source_that_does_not_compile_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ProbeError) as refused:
+        await load(unit(tmp_path, "int broken(u64 *ctx) { return nothing; }"))
+    assert refused.value.reason == "CompilerFailed"
+
+
+async def test_what_the_verifier_refuses_comes_with_its_words(tmp_path: Path) -> None:
+    source = (
+        'int wild(u64 *ctx) { u64 a = ARGUMENT(ctx, 0); asm volatile("*(u64 *)(%0 + 0) = %0" :: "r"(a)); return 0; }'
+    )
+    with pytest.raises(ProbeError, match="only read is supported") as refused:
+        await load(unit(tmp_path, source, Program("wild", ProgramType.TRACING, "tcp_probe")))
+    assert refused.value.reason == "ProgramRefused"
+
+
+async def test_a_tracepoint_that_the_kernel_lacks_is_named(tmp_path: Path) -> None:
+    program = Program("quiet", ProgramType.TRACING, "tcp_nonsense")
+    with pytest.raises(ProbeError, match="tcp_nonsense") as refused:
+        await load(unit(tmp_path, "int quiet(u64 *ctx) { return 0; }", program))
+    assert refused.value.reason == "TracepointMissing"

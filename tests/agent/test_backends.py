@@ -1,0 +1,148 @@
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tokenflow_agent.backends import BETTER_S, RETRY_S, Candidate, Chain
+from tokenflow_agent.errors import ProbeError
+from tokenflow_api.telemetry import SignalState
+from tokenflow_api.telemetry_agent import Backend
+
+BEST, SECOND, LAST = Backend.BTF_TRACEPOINT, Backend.BCC_TRACEPOINT, Backend.SOCK_DIAG
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Node:
+    """A node that offers some backends and refuses the others."""
+
+    def __init__(self, *offered: Backend) -> None:
+        self.offered = set(offered)
+        self.tries: list[Backend] = []
+        self.opened: list[Reader] = []
+
+    def candidate(self, backend: Backend) -> Candidate["Reader"]:
+        return Candidate(backend, self.opener(backend))
+
+    def opener(self, backend: Backend) -> Callable[[], Awaitable["Reader"]]:
+        async def opens() -> Reader:
+            self.tries.append(backend)
+            if backend not in self.offered:
+                raise ProbeError(f"No{backend}", f"{backend} is not to be had: get it")
+            self.opened.append(Reader(backend))
+            return self.opened[-1]
+
+        return opens
+
+
+class Reader:
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def chain(node: Node, clock: Clock) -> Chain[Reader]:
+    return Chain("TCP", [node.candidate(backend) for backend in (BEST, SECOND, LAST)], clock=clock)
+
+
+async def test_the_best_one_is_taken_and_kept() -> None:
+    node = Node(BEST, LAST)
+    held = chain(node, Clock())
+    for _ in range(3):
+        await held.ensure(Backend.AUTO)
+    assert node.tries == [BEST]
+    assert held.signal("TCPRetransmit").model_dump(exclude_defaults=True) == {
+        "name": "TCPRetransmit",
+        "backend": "BTFTracepoint",
+        "state": SignalState.ACTIVE,
+    }
+
+
+async def test_a_lesser_one_says_why_no_better_one() -> None:
+    held = chain(Node(LAST), Clock())
+    await held.ensure(Backend.AUTO)
+    signal = held.signal("TCPRetransmit")
+    assert (signal.state, signal.backend, signal.reason) == (SignalState.DEGRADED, "SockDiag", "NoBTFTracepoint")
+    assert signal.message == (
+        "BTFTracepoint: BTFTracepoint is not to be had: get it; BCCTracepoint: BCCTracepoint is not to be had: get it"
+    )
+
+
+async def test_none_is_told_with_every_reason_and_tried_again() -> None:
+    node, clock = Node(), Clock()
+    held = chain(node, clock)
+    assert await held.ensure(Backend.AUTO) is None
+    assert held.signal("TCPRetransmit").backend == ""
+    clock.now = RETRY_S - 1
+    await held.ensure(Backend.AUTO)
+    assert node.tries == [BEST, SECOND, LAST]
+    node.offered = {SECOND}
+    clock.now = RETRY_S
+    reader = await held.ensure(Backend.AUTO)
+    assert reader is not None
+    assert reader.backend is SECOND
+
+
+async def test_a_better_one_takes_over_when_it_comes() -> None:
+    node, clock = Node(LAST), Clock()
+    held = chain(node, clock)
+    await held.ensure(Backend.AUTO)
+    node.offered.add(BEST)
+    clock.now = BETTER_S
+    await held.ensure(Backend.AUTO)
+    assert held.backend is BEST
+    assert [(reader.backend, reader.closed) for reader in node.opened] == [(LAST, True), (BEST, False)]
+    assert held.signal("TCPRetransmit").state is SignalState.ACTIVE
+
+
+async def test_one_that_fails_makes_room_for_the_next_for_a_while() -> None:
+    node, clock = Node(BEST, LAST), Clock()
+    held = chain(node, clock)
+    await held.ensure(Backend.AUTO)
+    held.failed(ProbeError("MapUnreadable", "the map is gone"))
+    assert node.opened[0].closed
+    await held.ensure(Backend.AUTO)
+    assert held.backend is LAST
+    assert held.signal("TCPRetransmit").reason == "MapUnreadable"
+    clock.now = BETTER_S
+    await held.ensure(Backend.AUTO)
+    assert held.backend is BEST
+
+
+async def test_the_one_asked_for_is_taken_or_none() -> None:
+    node = Node(BEST, LAST)
+    held = chain(node, Clock())
+    await held.ensure(Backend.AUTO)
+    await held.ensure(LAST)
+    assert held.backend is LAST
+    assert node.opened[0].closed
+    # It is what was asked for: nothing is wrong with it.
+    assert held.signal("TCPRetransmit").state is SignalState.ACTIVE
+    assert await held.ensure(SECOND) is None
+    assert held.signal("TCPRetransmit").reason == "NoBCCTracepoint"
+
+
+@pytest.mark.parametrize("asked", [Backend.KPROBE, Backend.PROC])
+async def test_one_that_cannot_read_this_signal_is_told(asked: Backend) -> None:
+    held = chain(Node(BEST), Clock())
+    assert await held.ensure(asked) is None
+    signal = held.signal("TCPRetransmit")
+    assert signal.reason == "BackendUnsuitable"
+    assert "spec.ebpf.backend: Auto" in signal.message
+
+
+async def test_nothing_is_open_after_close() -> None:
+    node = Node(BEST)
+    held = chain(node, Clock())
+    await held.ensure(Backend.AUTO)
+    held.close()
+    assert node.opened[0].closed
+    assert held.reader is None
+    assert held.signal("TCPRetransmit").reason == "Starting"
