@@ -193,9 +193,10 @@ class SqlWindows(_Columns):
 class GpuSamples(_Columns):
     """State of each GPU, or MIG instance, of a node, from NVML.
 
-    ``parent_uuid`` is the GPU of a MIG instance, empty for a whole GPU. ``throttle_reasons`` are NVML's, joined
-    by commas, empty while the clock is free. ``ecc_errors`` (uncorrected) and ``xid_errors`` count since the
-    driver was loaded and since the agent started. ``None`` is what this device cannot tell.
+    ``parent_uuid`` is the GPU of a MIG instance, empty for a whole GPU; ``index`` is the GPU's on the node, or the
+    instance's on its GPU. ``throttle_reasons`` are NVML's, joined by commas, empty while the clock is free; a GPU
+    that is merely idle has none. ``ecc_errors`` (uncorrected) and ``xid_errors`` count since the driver was loaded
+    and since the agent started. ``None`` is what this device cannot tell.
     """
 
     at_unix_ms: Counts = []
@@ -204,8 +205,8 @@ class GpuSamples(_Columns):
     index: Counts = []
     model: Texts = []
     utilization_percent: Known = []
-    memory_used_bytes: Counts = []
-    memory_total_bytes: Counts = []
+    memory_used_bytes: Known = []
+    memory_total_bytes: Known = []
     temperature_celsius: Known = []
     power_milliwatts: Known = []
     power_limit_milliwatts: Known = []

@@ -44,9 +44,10 @@ class Figures:
 
 def _gpu(samples: GpuSamples) -> None:
     for row, uuid in enumerate(samples.uuid):
-        metrics.GPU_MEMORY.labels(uuid).set(samples.memory_used_bytes[row])
         utilization, temperature = samples.utilization_percent[row], samples.temperature_celsius[row]
-        power = samples.power_milliwatts[row]
+        memory, power = samples.memory_used_bytes[row], samples.power_milliwatts[row]
+        if memory is not None:
+            metrics.GPU_MEMORY.labels(uuid).set(memory)
         if utilization is not None:
             metrics.GPU_UTILIZATION.labels(uuid).set(utilization)
         if temperature is not None:
