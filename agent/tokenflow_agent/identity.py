@@ -71,6 +71,10 @@ class Pods:
             self._unnamed = unknown - self._pods.keys()
         return {cgroup: self._pods[cgroup] for cgroup in cgroups if cgroup in self._pods}
 
+    def named(self, uids: set[str]) -> dict[str, Pod]:
+        """Return those pods that the node has a name for, by their UIDs."""
+        return {uid: Pod(uid, *name) for uid, name in self._named() if uid in uids}
+
     def _look(self) -> None:
         self._looked = self._clock()
         names = dict(self._named())

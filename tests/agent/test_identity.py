@@ -87,3 +87,8 @@ def test_a_name_that_comes_late_is_found(node: Path) -> None:
     log.mkdir()
     clock.now = LOOK_AGAIN_S
     assert known.resolve({inode})[inode].name == "web-0"
+
+
+def test_a_uid_leads_to_the_pods_name(node: Path) -> None:
+    foreign = "11111111-2222-3333-4444-555555555555"
+    assert pods(node, Clock()).named({UID, foreign}) == {UID: Pod(UID, "shop", "web-0")}
