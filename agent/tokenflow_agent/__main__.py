@@ -1,68 +1,27 @@
-"""``tokenflow-agent``: measures the network and the GPUs of every pod of its node."""
+"""``tokenflow-agent``: measures the network and the GPUs of every pod of its node.
 
-import argparse
-import asyncio
-import os
-import socket
+A command is a module that is imported when it is called: the running agent carries none of what only the others
+need.
+"""
+
 import sys
-from importlib.metadata import version
-from pathlib import Path
+from collections.abc import Sequence
+from importlib import import_module
 
-from tokenflow_agent.agent import Agent, Settings
-from tokenflow_agent.errors import ConfigError
-from tokenflow_api import logs
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tokenflow-agent", description=__doc__)
-    parser.add_argument("--version", action="version", version=version("tokenflow-operator"))
-    env = os.environ.get
-    parser.add_argument(
-        "--config-file",
-        type=Path,
-        default=env("TOKENFLOW_CONFIG_FILE", "/etc/tokenflow/agent/agent.json"),
-        help="the agent's config, as the operator writes it",
-    )
-    parser.add_argument(
-        "--token-file", type=Path, default=env("TOKENFLOW_TOKEN_FILE", "/var/run/secrets/tokenflow/token")
-    )
-    parser.add_argument("--node", default=env("NODE_NAME", socket.gethostname()), help="name of this node")
-    parser.add_argument(
-        "--cgroup-root",
-        type=Path,
-        default=env("TOKENFLOW_CGROUP_ROOT", "/host/sys/fs/cgroup"),
-        help="the host's /sys/fs/cgroup",
-    )
-    parser.add_argument(
-        "--pod-logs",
-        type=Path,
-        default=env("TOKENFLOW_POD_LOGS", "/host/var/log/pods"),
-        help="the host's /var/log/pods",
-    )
-    parser.add_argument("--port", type=int, default=env("TOKENFLOW_PORT", "9435"), help="of metrics and probes")
-    parser.add_argument("--log-level", choices=["Debug", "Info", "Warning", "Error"], default="Info")
-    return parser
+from tokenflow_agent.commands.grammar import parser
+from tokenflow_agent.errors import AgentError, UsageError
 
 
-def main() -> int:
-    """Run the command line."""
-    arguments = _parser().parse_args()
-    logs.configure(component="agent", level=arguments.log_level)
-    settings = Settings(
-        node=arguments.node,
-        config_file=arguments.config_file,
-        token_file=arguments.token_file,
-        cgroup_root=arguments.cgroup_root,
-        pod_logs=arguments.pod_logs,
-        port=arguments.port,
-    )
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status: 0, 1 for a failure, 2 for a call that cannot work."""
+    arguments = parser().parse_args(words)
+    command = import_module(f"tokenflow_agent.commands.{arguments.command}")
     try:
-        agent = Agent(settings)
-    except ConfigError as error:
+        status: int = command.main(arguments)
+    except AgentError as error:
         print(f"tokenflow-agent: {error}", file=sys.stderr)  # noqa: T201 - a command line's last words
-        return 1
-    asyncio.run(agent.run())
-    return 0
+        return 2 if isinstance(error, UsageError) else 1
+    return status
 
 
 if __name__ == "__main__":

@@ -9,6 +9,10 @@ class ConfigError(AgentError):
     """An agent config is not one."""
 
 
+class UsageError(AgentError):
+    """A command was called in a way that cannot work here."""
+
+
 class ProbeError(AgentError):
     """A signal cannot be read on this node.
 

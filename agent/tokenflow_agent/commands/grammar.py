@@ -1,0 +1,63 @@
+"""What may be written on the command line."""
+
+import argparse
+import os
+import socket
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+PORT: Final = 9435
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser; without a command it takes the words of ``run``.
+
+    The namespace that it returns has ``command``, the name of the module to call.
+    """
+    main = argparse.ArgumentParser(
+        prog="tokenflow-agent",
+        description="Measures the network and the GPUs of every pod of its node.",
+        parents=[_node_flags(), _run_flags()],
+    )
+    main.add_argument("--version", action="version", version=version("tokenflow-operator"))
+    commands = main.add_subparsers(dest="command", metavar="COMMAND", help="what to do; by default: run")
+    commands.add_parser(
+        "run", help="measure until SIGTERM", description="Measure.", parents=[_node_flags(), _run_flags()]
+    )
+    main.set_defaults(command="run", **_defaults())
+    return main
+
+
+def _defaults() -> dict[str, str]:
+    """Return the defaults of all node and run flags.
+
+    They stand on the main parser alone: a command that has its own would undo what was written before it.
+    """
+    env = os.environ.get
+    return {
+        "config_file": env("TOKENFLOW_CONFIG_FILE", "/etc/tokenflow/agent/agent.json"),
+        "token_file": env("TOKENFLOW_TOKEN_FILE", "/var/run/secrets/tokenflow/token"),
+        "cgroup_root": env("TOKENFLOW_CGROUP_ROOT", "/host/sys/fs/cgroup"),
+        "pod_logs": env("TOKENFLOW_POD_LOGS", "/host/var/log/pods"),
+        "node": env("NODE_NAME", socket.gethostname()),
+        "port": env("TOKENFLOW_PORT", str(PORT)),
+        "log_level": "Info",
+    }
+
+
+def _node_flags() -> argparse.ArgumentParser:
+    flags = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    flags.add_argument("--config-file", type=Path, help="the agent's config, as the operator writes it")
+    flags.add_argument("--token-file", type=Path, help="the projected token for the hint services")
+    flags.add_argument("--cgroup-root", type=Path, help="the host's /sys/fs/cgroup")
+    flags.add_argument("--pod-logs", type=Path, help="the host's /var/log/pods")
+    return flags
+
+
+def _run_flags() -> argparse.ArgumentParser:
+    flags = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    flags.add_argument("--node", help="name of this node")
+    flags.add_argument("--port", type=int, help="of metrics and probes")
+    flags.add_argument("--log-level", choices=["Debug", "Info", "Warning", "Error"])
+    return flags

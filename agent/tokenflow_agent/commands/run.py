@@ -1,0 +1,28 @@
+"""``tokenflow-agent [run]``: measures until it is told to end."""
+
+import argparse
+import asyncio
+
+from tokenflow_agent.agent import Agent, Settings
+from tokenflow_api import logs
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Run the agent.
+
+    Raises:
+        ConfigError: its config cannot be read.
+    """
+    logs.configure(component="agent", level=arguments.log_level)
+    agent = Agent(
+        Settings(
+            node=arguments.node,
+            config_file=arguments.config_file,
+            token_file=arguments.token_file,
+            cgroup_root=arguments.cgroup_root,
+            pod_logs=arguments.pod_logs,
+            port=arguments.port,
+        )
+    )
+    asyncio.run(agent.run())
+    return 0
