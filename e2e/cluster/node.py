@@ -10,7 +10,14 @@ from e2e.cluster import cgroups, processes
 from e2e.cluster.network import inside
 from e2e.cluster.settings import CLUSTER_DOMAIN, DNS_SERVICE_ADDRESS, PAUSE_IMAGE, POD_CIDR, Layout, Node
 
-OWN_PLACES: Final = ("/run/containerd", "/var/lib/cni", "/var/lib/kubelet", "/var/log/containers", "/var/log/pods")
+OWN_PLACES: Final = (
+    "/run/containerd",
+    "/var/lib/cni",
+    "/var/lib/kubelet",
+    "/var/lib/tokenflow",
+    "/var/log/containers",
+    "/var/log/pods",
+)
 """Directories where a node's programs write whatever they are told, so that nodes must not share them."""
 _MAKE_OWN: Final = """
 set -e

@@ -3,7 +3,13 @@
 from typing import Any
 
 from tokenflow_operator.kube.objects import Manifest
-from tokenflow_operator.plan.agent_status import agent_problems, backends, daemon_set_of, degraded_nodes
+from tokenflow_operator.plan.agent_status import (
+    MAX_LISTED,
+    agent_problems,
+    backends,
+    daemon_set_of,
+    degraded_nodes,
+)
 from tokenflow_operator.plan.conditions import Judgement
 from tokenflow_operator.plan.daemonset import agent_objects
 from tokenflow_operator.plan.objects import INTENT_ANNOTATION, Owner
@@ -49,5 +55,5 @@ def agent_numbers(snapshot: AgentSnapshot, judgement: Judgement) -> dict[str, An
         "revision": revision,
         "last_good_revision": last_good,
         "backends": backends(snapshot),
-        "degraded_nodes": degraded,
+        "degraded_nodes": degraded[:MAX_LISTED],
     }

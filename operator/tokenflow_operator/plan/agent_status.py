@@ -1,21 +1,23 @@
 """What is said of a TelemetryAgent."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from tokenflow_api.hints import NodeReport
-from tokenflow_api.telemetry import SignalState
+from tokenflow_api.telemetry import Signal, SignalState
 from tokenflow_api.telemetry_agent import BackendCount, DegradedNode
 from tokenflow_operator.kube.kinds import DAEMON_SET
 from tokenflow_operator.kube.objects import Manifest, ObjectRef
 from tokenflow_operator.plan import names
-from tokenflow_operator.plan.pods import pod_problems
+from tokenflow_operator.plan.pods import pod_problems, trouble_of
 from tokenflow_operator.plan.reasons import Problem, Reason, Severity
 from tokenflow_operator.plan.runtime import MAX_POLICIES_PER_AGENT, policies_of
 from tokenflow_operator.snapshot import AgentSnapshot
 
-_MAX_LISTED: Final = 64
+MAX_LISTED: Final = 64
+"""Entries of each list of the status."""
+_MAX_MESSAGE: Final = 1024
 _NAMED: Final = 3
 
 
@@ -79,23 +81,45 @@ def node_reports(snapshot: AgentSnapshot) -> list[NodeReport]:
 
 
 def backends(snapshot: AgentSnapshot) -> list[BackendCount]:
-    """Return on how many nodes each signal is read in which way."""
+    """Return on how many nodes each signal is read in which way, be it the best one or a lesser."""
     counts = Counter(
         f"{signal.name}/{signal.backend}"
         for report in node_reports(snapshot)
         for signal in report.signals
-        if signal.state is SignalState.ACTIVE
+        if signal.backend
     )
-    return [BackendCount(name=name, nodes=nodes) for name, nodes in sorted(counts.items())[:_MAX_LISTED]]
+    return [BackendCount(name=name, nodes=nodes) for name, nodes in sorted(counts.items())[:MAX_LISTED]]
 
 
 def degraded_nodes(snapshot: AgentSnapshot) -> list[DegradedNode]:
-    """Return the nodes on which a signal cannot be read as asked for, with the reasons."""
-    nodes = []
+    """Return the nodes on which no agent can run, or a signal cannot be read as asked for, with the reasons."""
+    nodes = {node.name: node for node in (*_read_in_part(snapshot), *_without_agent(snapshot))}
+    return [node for _, node in sorted(nodes.items())]
+
+
+def _read_in_part(snapshot: AgentSnapshot) -> Iterator[DegradedNode]:
     for report in node_reports(snapshot):
         degraded = [signal for signal in report.signals if signal.state is SignalState.DEGRADED]
         if degraded:
-            message = "; ".join(f"{signal.name}: {signal.message or signal.reason}" for signal in degraded)
             reason = degraded[0].reason or "SignalDegraded"
-            nodes.append(DegradedNode(name=report.node, reason=reason, message=message[:1024]))
-    return nodes[:_MAX_LISTED]
+            yield DegradedNode(name=report.node, reason=reason, message=_causes(degraded)[:_MAX_MESSAGE])
+
+
+def _without_agent(snapshot: AgentSnapshot) -> Iterator[DegradedNode]:
+    for pod in snapshot.cluster.pods:
+        node = pod.get("spec", {}).get("nodeName")
+        trouble = trouble_of(pod)
+        if node and trouble:
+            message = f"no agent runs: {pod['metadata']['name']}: {trouble.words}"
+            yield DegradedNode(name=node, reason=trouble.reason, message=message[:_MAX_MESSAGE])
+
+
+def _causes(degraded: Sequence[Signal]) -> str:
+    """Tell each cause once, after all the signals that it takes away or makes lesser."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for signal in degraded:
+        names.setdefault((signal.backend, signal.message or signal.reason), []).append(signal.name)
+    return "; ".join(
+        f"{', '.join(affected)}{f' (read by {backend})' if backend else ''}: {cause}"
+        for (backend, cause), affected in names.items()
+    )

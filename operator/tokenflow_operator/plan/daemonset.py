@@ -29,7 +29,16 @@ _PORTS: Final = {"metrics": names.AGENT_PORT}
 _ANY_TAINT: Final = (Toleration(operator=TolerationOperator.EXISTS),)
 _CGROUPS: Final = "/host/sys/fs/cgroup"
 _POD_LOGS: Final = "/host/var/log/pods"
+_SPOOL: Final = "/var/lib/tokenflow/spool"
+_TMP_SIZE: Final = "64Mi"
+_GPU_ENV: Final = (
+    {"name": "NVIDIA_VISIBLE_DEVICES", "value": "all"},
+    {"name": "NVIDIA_DRIVER_CAPABILITIES", "value": "utility"},
+)
+"""Has NVIDIA's container runtime, where a node has it, bring in the driver's library without claiming a GPU."""
 _FLUSH_S: Final = 30
+_SETTLED_S: Final = 15
+"""Seconds that an agent must stay ready before the next node's turn comes."""
 _COMPILE_S: Final = 120
 """Seconds that compiling the probes may take on a busy node."""
 
@@ -49,6 +58,8 @@ def _daemon_set(owner: Owner, spec: TelemetryAgentSpec, images: Images) -> Manif
         "serviceAccountName": names.agent(owner.key.name),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
+        # The libraries that processes have loaded, and the pods that hold a GPU, are known by their process ids.
+        "hostPID": True,
         "priorityClassName": "system-node-critical",
         "nodeSelector": {"kubernetes.io/os": "linux", **spec.node_selector},
         "tolerations": [t.model_dump(mode="json", exclude_none=True) for t in spec.tolerations or _ANY_TAINT],
@@ -61,12 +72,15 @@ def _daemon_set(owner: Owner, spec: TelemetryAgentSpec, images: Images) -> Manif
             _host_path("cgroup", "/sys/fs/cgroup"),
             _host_path("tracing", "/sys/kernel/tracing"),
             _host_path("pod-logs", "/var/log/pods"),
-            {"name": "tmp", "emptyDir": {}},
+            # A dash could be part of either name.
+            _host_path("spool", f"/var/lib/tokenflow/{owner.key.namespace}/{owner.key.name}", "DirectoryOrCreate"),
+            {"name": "tmp", "emptyDir": {"sizeLimit": _TMP_SIZE}},
         ],
     }
     unavailable = f"{spec.rollout.max_unavailable_percent}%"
     return {
         "selector": {"matchLabels": owner.selector(COMPONENT)},
+        "minReadySeconds": _SETTLED_S,
         "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": unavailable, "maxSurge": 0}},
         "template": {"metadata": {"labels": owner.labels(COMPONENT)}, "spec": pod},
     }
@@ -85,7 +99,7 @@ def _container(spec: TelemetryAgentSpec, images: Images) -> Manifest:
             f"--pod-logs={_POD_LOGS}",
             f"--port={names.AGENT_PORT}",
         ],
-        "env": field_env(NODE_NAME="spec.nodeName", POD_NAME="metadata.name", POD_NAMESPACE="metadata.namespace"),
+        "env": [*field_env(NODE_NAME="spec.nodeName"), *_GPU_ENV],
         "ports": container_ports(_PORTS),
         "startupProbe": http_probe("/healthz", "metrics", period_s=2, failures=_COMPILE_S // 2),
         "livenessProbe": http_probe("/healthz", "metrics", period_s=10, failures=3),
@@ -98,6 +112,7 @@ def _container(spec: TelemetryAgentSpec, images: Images) -> Manifest:
             mount("cgroup", _CGROUPS),
             mount("tracing", "/sys/kernel/tracing"),
             mount("pod-logs", _POD_LOGS),
+            mount("spool", _SPOOL, read_only=False),
             mount("tmp", "/tmp", read_only=False),  # noqa: S108 - the container's own
         ],
     }
@@ -109,6 +124,6 @@ def _security_context(security: AgentSecurity) -> dict[str, Any]:
     return confined(add=CAPABILITIES)
 
 
-def _host_path(name: str, path: str) -> Manifest:
-    # No type: a path that a node lacks takes away its own signal, not the pod.
-    return {"name": name, "hostPath": {"path": path, "type": ""}}
+def _host_path(name: str, path: str, type_: str = "") -> Manifest:
+    # Without a type a path that a node lacks takes away its own signal, not the pod.
+    return {"name": name, "hostPath": {"path": path, "type": type_}}

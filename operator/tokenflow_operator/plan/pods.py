@@ -1,6 +1,7 @@
 """What pods say of why they do not run."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from tokenflow_operator.kube.objects import Manifest
@@ -29,38 +30,47 @@ def _is_ready(pod: Manifest) -> bool:
     return ready and "deletionTimestamp" not in pod["metadata"]
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What keeps a pod from running."""
+
+    reason: Reason
+    words: str
+
+
+def trouble_of(pod: Manifest) -> Trouble | None:
+    """Return the first thing that keeps the pod from running, if any does."""
+    return next(_troubles(pod), None)
+
+
 def pod_problems(pods: Iterable[Manifest], *, namespace: str) -> Iterator[Problem]:
     """Yield at most one problem per reason, each naming the first pods that have it."""
     in_order = sorted(pods, key=lambda pod: str(pod["metadata"]["name"]))
-    images = [f"{pod['metadata']['name']}: {image}" for pod in in_order for image in _images_not_pulled(pod)]
-    if images:
-        remedy = "check the image's name and the nodes' access to its registry"
-        yield _problem(Reason.IMAGE_PULL_FAILED, images, remedy)
-    failures = [f"{pod['metadata']['name']}: {failure}" for pod in in_order for failure in _failures(pod)]
-    if failures:
-        remedy = f"see kubectl -n {namespace} describe pod {failures[0].partition(':')[0]}, and its logs"
-        yield _problem(Reason.PODS_FAILING, failures, remedy)
+    named = [(pod["metadata"]["name"], trouble) for pod in in_order for trouble in _troubles(pod)]
+    for reason, remedy in (
+        (Reason.IMAGE_PULL_FAILED, "check the image's name and the nodes' access to its registry"),
+        (Reason.PODS_FAILING, "see kubectl -n {namespace} describe pod {pod}, and its logs"),
+    ):
+        having = [(pod, trouble.words) for pod, trouble in named if trouble.reason is reason]
+        if having:
+            yield _problem(reason, having, remedy.format(namespace=namespace, pod=having[0][0]))
 
 
-def _images_not_pulled(pod: Manifest) -> Iterator[str]:
-    # The image alone: the pod's own words change with every attempt, and each change would be a write.
-    for container in pod.get("status", {}).get("containerStatuses", []):
-        if container.get("state", {}).get("waiting", {}).get("reason") in _IMAGE_REASONS:
-            yield container["image"]
-
-
-def _failures(pod: Manifest) -> Iterator[str]:
+def _troubles(pod: Manifest) -> Iterator[Trouble]:
     status = pod.get("status", {})
     for container in status.get("containerStatuses", []):
-        waiting = container.get("state", {}).get("waiting", {})
-        if waiting.get("reason") in _FAILURE_REASONS:
-            yield waiting["reason"]
+        waiting = container.get("state", {}).get("waiting", {}).get("reason")
+        if waiting in _IMAGE_REASONS:
+            # The image alone: the pod's own words change with every attempt, and each change would be a write.
+            yield Trouble(Reason.IMAGE_PULL_FAILED, container["image"])
+        elif waiting in _FAILURE_REASONS:
+            yield Trouble(Reason.PODS_FAILING, waiting)
     for condition in status.get("conditions", []):
         if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
-            yield f"Unschedulable: {condition.get('message', '')}"
+            yield Trouble(Reason.PODS_FAILING, f"Unschedulable: {condition.get('message', '')}")
 
 
-def _problem(reason: Reason, pods: list[str], remedy: str) -> Problem:
-    named = "; ".join(pods[:_NAMED])
-    more = f" and {len(pods) - _NAMED} more" if len(pods) > _NAMED else ""
+def _problem(reason: Reason, having: Sequence[tuple[str, str]], remedy: str) -> Problem:
+    named = "; ".join(f"{pod}: {words}" for pod, words in having[:_NAMED])
+    more = f" and {len(having) - _NAMED} more" if len(having) > _NAMED else ""
     return Problem(reason=reason, severity=Severity.DEGRADED, message=f"{named}{more}: {remedy}")

@@ -124,9 +124,13 @@ def test_a_setting_reaches_the_runtime_config_and_restarts_no_pod(path: str, val
         [
             ("interval", "5s"),
             ("ebpf", {"probes": ["ListenBacklog"], "backend": "SockDiag"}),
+            ("ebpf", {"sampleOneIn": 16}),
             ("http", {"pathTemplates": ["/x"]}),
+            ("http", {"redactHeaders": ["X-Customer"]}),
             ("gpu", {"mode": "Off"}),
+            ("gpu", {"interval": "9s"}),
             ("spool", {"maxSize": "1Gi"}),
+            ("observability", {"otlpEndpoint": "http://collector:4318", "logLevel": "Debug"}),
         ]
     )
 )
@@ -134,6 +138,38 @@ def test_an_agents_setting_reaches_its_config_and_restarts_no_pod(change: tuple[
     spec = TelemetryAgentSpec.model_validate(example("telemetryagent.yaml") | dict([change]))
     (config_map,) = plan_of(dataclasses.replace(settled_agent(), agent=agent(spec, generation=2))).apply
     assert AgentConfig.model_validate_json(config_map["data"]["agent.json"]).spec == spec
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"image": "registry.example/agent:2"},
+        {"security": "Privileged"},
+        {"resources": {"limits": {"memory": "512Mi"}}},
+        {"nodeSelector": {"pool": "gpu"}},
+        {"tolerations": [{"key": "gpu", "operator": "Exists"}]},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_an_agents_pod_is_made_of_changes_its_template(change: dict[str, Any]) -> None:
+    spec = TelemetryAgentSpec.model_validate(example("telemetryagent.yaml") | change)
+    settled = settled_agent()
+    applied = plan_of(dataclasses.replace(settled, agent=agent(spec, generation=2))).apply
+    (daemon_set,) = (manifest for manifest in applied if manifest["kind"] == "DaemonSet")
+    before = settled.cluster.children[ref_of(daemon_set)]
+    assert daemon_set["spec"]["template"] != before["spec"]["template"]
+
+
+def test_how_an_agent_rolls_out_restarts_no_pod() -> None:
+    spec = TelemetryAgentSpec.model_validate(
+        example("telemetryagent.yaml") | {"rollout": {"maxUnavailablePercent": 50}}
+    )
+    settled = settled_agent()
+    applied = plan_of(dataclasses.replace(settled, agent=agent(spec, generation=2))).apply
+    (daemon_set,) = (manifest for manifest in applied if manifest["kind"] == "DaemonSet")
+    before = settled.cluster.children[ref_of(daemon_set)]
+    assert daemon_set["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"] == "50%"
+    assert daemon_set["spec"]["template"] == before["spec"]["template"]
 
 
 @pytest.mark.parametrize(
@@ -351,6 +387,69 @@ def test_a_node_read_in_part_is_listed_with_the_reason() -> None:
     ]
     assert condition(planned, "Degraded")["reason"] == Reason.NODES_DEGRADED
     assert condition(planned, "Ready")["status"] == "True"
+
+
+def _reporting(*signals: Signal, node: str = "node2") -> Any:
+    """Return a settled agent whose one node reports ``signals``."""
+    report = NodeReport(agent="default/nodes", node=node, at_unix_ms=NOW_MS, signals=list(signals))
+    seen = view().model_copy(update={"nodes": [report]})
+    return settled_agent(hint_services=(HintServiceState(view=seen),))
+
+
+def test_a_signal_read_in_a_lesser_way_counts_its_backend_and_degrades_its_node() -> None:
+    words = "BTFTracepoint: the kernel has no BTF: use one with CONFIG_DEBUG_INFO_BTF=y"
+    lesser = {"backend": "SockDiag", "state": SignalState.DEGRADED, "reason": "BTFMissing", "message": words}
+    planned = plan_of(
+        _reporting(
+            Signal(name="TCPRoundTripTime", **lesser),
+            Signal(name="TCPRetransmit", **lesser),
+            Signal(name="ListenBacklog", backend="SockDiag", state=SignalState.ACTIVE),
+            Signal(name="GPU", state=SignalState.OFF, reason="NoGPU", message="the driver reports no GPU"),
+        )
+    )
+    assert planned.status is not None
+    assert planned.status["backends"] == [
+        {"name": "ListenBacklog/SockDiag", "nodes": 1},
+        {"name": "TCPRetransmit/SockDiag", "nodes": 1},
+        {"name": "TCPRoundTripTime/SockDiag", "nodes": 1},
+    ]
+    assert planned.status["degradedNodes"] == [
+        {
+            "name": "node2",
+            "reason": "BTFMissing",
+            "message": f"TCPRoundTripTime, TCPRetransmit (read by SockDiag): {words}",
+        }
+    ]
+
+
+def test_a_signal_that_is_off_degrades_nothing() -> None:
+    planned = plan_of(_reporting(Signal(name="GPU", state=SignalState.OFF, reason="NoGPU", message="no GPU")))
+    assert planned.status is not None
+    assert (planned.status["degraded"], planned.status["degradedNodes"], planned.status["backends"]) == (0, [], [])
+    assert condition(planned, "Degraded")["status"] == "False"
+
+
+def test_a_node_whose_agent_cannot_run_is_listed() -> None:
+    snapshot = settled_agent()
+    stuck = pod("nodes-agent-x", "agent", waiting=("CrashLoopBackOff", "")) | {"spec": {"nodeName": "node3"}}
+    planned = plan_of(dataclasses.replace(snapshot, cluster=dataclasses.replace(snapshot.cluster, pods=(stuck,))))
+    assert planned.status is not None
+    assert planned.status["degradedNodes"] == [
+        {"name": "node3", "reason": "PodsFailing", "message": "no agent runs: nodes-agent-x: CrashLoopBackOff"}
+    ]
+    assert condition(planned, "Degraded")["reason"] == Reason.PODS_FAILING
+
+
+def test_all_degraded_nodes_are_counted_and_the_first_are_listed() -> None:
+    lost = Signal(name="TCPRetransmit", state=SignalState.DEGRADED, reason="NoBPF", message="no CAP_BPF: add it")
+    reports = [
+        NodeReport(agent="default/nodes", node=f"node{i:03}", at_unix_ms=NOW_MS, signals=[lost]) for i in range(100)
+    ]
+    seen = view().model_copy(update={"nodes": reports})
+    status = plan_of(settled_agent(hint_services=(HintServiceState(view=seen),))).status
+    assert status is not None
+    assert status["degraded"] == 100
+    assert [node["name"] for node in status["degradedNodes"]] == [f"node{i:03}" for i in range(64)]
 
 
 def test_an_agent_that_matches_no_node_is_not_ready() -> None:
