@@ -13,6 +13,10 @@ class UsageError(AgentError):
     """A command was called in a way that cannot work here."""
 
 
+class AwayError(AgentError):
+    """Nobody answered, or not as expected."""
+
+
 class ProbeError(AgentError):
     """A signal cannot be read on this node.
 
