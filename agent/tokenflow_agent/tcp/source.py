@@ -63,9 +63,10 @@ class TcpSource:
         return Findings(
             tcp=rows,
             events=harvest.events,
-            lost={"MapFull": harvest.lost, "RowsFull": in_pods - sum(rows.segments)},
+            lost={**harvest.lost, "RowsFull": in_pods - sum(rows.segments)},
             outside=sum(reading.segments for reading in readings) - in_pods,
-            map_usage_percent={"tcp": harvest.map_usage_percent},
+            map_usage_percent=harvest.map_usage_percent,
+            bpf_ns=harvest.bpf_ns,
         )
 
     def signals(self) -> Sequence[Signal]:

@@ -12,6 +12,7 @@ from tokenflow_agent.kernel.bpf import ProgramType, attach_raw_tracepoint
 from tokenflow_agent.kernel.loader import Loaded, Program, Unit, load
 from tokenflow_agent.kernel.maps import BpfMap
 from tokenflow_agent.tcp.reading import Harvest, Reading
+from tokenflow_api.telemetry_agent import Ebpf
 from tokenflow_api.windows import Direction
 
 MAX_KEYS: Final = 16_384
@@ -52,6 +53,9 @@ class TcpTracepoints:
         self._half = 0
         self._counted = (0, 0)
 
+    def follow(self, ebpf: Ebpf) -> None:
+        """Read everything, whatever is asked for."""
+
     async def harvest(self) -> Harvest:
         """Swap the halves and return what is in the old one.
 
@@ -72,8 +76,8 @@ class TcpTracepoints:
         return Harvest(
             readings=[reading for reading in readings if reading is not None],
             events=events,
-            lost=lost,
-            map_usage_percent=100.0 * len(keys) / MAX_KEYS,
+            lost={"MapFull": lost},
+            map_usage_percent={"tcp": 100.0 * len(keys) / MAX_KEYS},
         )
 
     def close(self) -> None:
@@ -98,6 +102,9 @@ class TcpTracepoints:
             rtt_sum_us=rtt_sum,
             rtt_min_us=0 if rtt_min == _NO_RTT else rtt_min,
             rtt_max_us=rtt_max,
+            samples=segments,
+            srtt_sum_us=rtt_sum,
+            rttvar_sum_us=0,
             retransmits=retransmits,
         )
 

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from ipaddress import IPv6Address
 
 from hypothesis import given
@@ -23,6 +22,9 @@ def reading(number: int = 0, *, segments: int = 10, rtt_us: int = 100, retransmi
         rtt_sum_us=segments * rtt_us,
         rtt_min_us=rtt_us if segments else 0,
         rtt_max_us=rtt_us,
+        samples=segments,
+        srtt_sum_us=segments * rtt_us,
+        rttvar_sum_us=0,
         retransmits=retransmits,
     )
 
@@ -48,16 +50,12 @@ def test_no_count_is_lost_and_classes_are_bounded(numbers: list[int]) -> None:
 
 
 def test_ipv6_counts_by_its_48() -> None:
-    remote = IPv6Address("2001:db8:7::").packed
-    seen = reading()
-    six = Reading(**{name: getattr(seen, name) for name in Reading.__slots__} | {"remote": remote})  # type: ignore[arg-type]
+    six = reading()._replace(remote=IPv6Address("2001:db8:7::").packed)
     assert table([(POD, six)], start_unix_ms=5).destination_class == ["2001:db8:7::/48"]
 
 
 def test_a_port_scan_does_not_crowd_out_the_rest() -> None:
-    scan = [replace(reading(segments=0), service_port=port) for port in range(1, MAX_ROWS + 10)]
-    rows = table(
-        [*((POD, one) for one in scan), (POD, replace(reading(segments=50), service_port=8000))], start_unix_ms=5
-    )
+    scan = [reading(segments=0)._replace(service_port=port) for port in range(1, MAX_ROWS + 10)]
+    rows = table([*((POD, one) for one in scan), (POD, reading(segments=50))], start_unix_ms=5)
     assert len(rows) == MAX_ROWS
     assert 50 in rows.segments
