@@ -17,6 +17,7 @@ from tokenflow_agent.export.figures import Figures
 from tokenflow_agent.export.server import application
 from tokenflow_agent.gpu.source import GpuSource
 from tokenflow_agent.identity import Pods
+from tokenflow_agent.identity.source import PodNameSource
 from tokenflow_agent.settings import Configuration
 from tokenflow_agent.sources import Findings, Source, Window
 from tokenflow_agent.tcp.source import TcpSource
@@ -57,7 +58,7 @@ class Settings:
 def sources(settings: Settings) -> list[Source]:
     """Return all that the agent can read."""
     pods = Pods(cgroup_root=settings.cgroup_root, log_root=settings.pod_logs)
-    return [TcpSource(pods), GpuSource()]
+    return [TcpSource(pods), GpuSource(), PodNameSource(pods)]
 
 
 class Agent:
