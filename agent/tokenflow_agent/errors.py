@@ -17,6 +17,10 @@ class AwayError(AgentError):
     """Nobody answered, or not as expected."""
 
 
+class RecordingError(AgentError):
+    """A recording is none, or is damaged."""
+
+
 class ProbeError(AgentError):
     """A signal cannot be read on this node.
 
@@ -32,6 +36,18 @@ class ProbeError(AgentError):
 
 class KernelError(ProbeError):
     """The kernel refused, or lacks something."""
+
+
+class NvmlError(ProbeError):
+    """No GPU of the node can be read."""
+
+
+class GpuError(ProbeError):
+    """One GPU cannot be read."""
+
+
+class GpuValueError(ProbeError):
+    """One value of a GPU cannot be read."""
 
 
 class DeliveryError(AgentError):

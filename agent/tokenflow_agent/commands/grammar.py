@@ -7,7 +7,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from tokenflow_api.quantities import seconds
+
 PORT: Final = 9435
+TABLES: Final = ("tcp", "listen", "http", "sql", "gpu", "gpu_processes")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "run", help="measure until SIGTERM", description="Measure.", parents=[_node_flags(), _run_flags()]
     )
+    _record(commands.add_parser("record", help="write the agent's windows to a file"))
     main.set_defaults(command="run", **_defaults())
     return main
 
@@ -61,3 +65,30 @@ def _run_flags() -> argparse.ArgumentParser:
     flags.add_argument("--port", type=int, help="of metrics and probes")
     flags.add_argument("--log-level", choices=["Debug", "Info", "Warning", "Error"])
     return flags
+
+
+def _record(command: argparse.ArgumentParser) -> None:
+    command.description = (
+        "Write windows as they come. FILE.csv and FILE.parquet take one table; any other name is a directory that takes"
+        " all tables, as replay sends them again."
+    )
+    command.add_argument("file", type=Path, metavar="FILE", help="a new file or directory")
+    _agent_flag(command)
+    command.add_argument("--table", choices=TABLES, help="which table a single file takes (default: tcp)")
+    command.add_argument("--duration", type=_duration, help="end after so long, such as 10m; by default at Ctrl-C")
+
+
+def _agent_flag(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--url", default=f"http://127.0.0.1:{PORT}", help="address of the agent's port (default: %(default)s)"
+    )
+
+
+def _duration(text: str) -> float:
+    try:
+        value = seconds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if value <= 0:
+        raise argparse.ArgumentTypeError("it must be longer than nothing: write a duration such as 2s")
+    return value
