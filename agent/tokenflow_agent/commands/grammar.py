@@ -11,6 +11,7 @@ from tokenflow_api.quantities import seconds
 
 PORT: Final = 9435
 TABLES: Final = ("tcp", "listen", "http", "sql", "gpu", "gpu_processes")
+COLUMNS: Final = ("pod", "rtt50", "rtt95", "retrans", "backlog", "http95", "errors", "gpumem", "gpu")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -28,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "run", help="measure until SIGTERM", description="Measure.", parents=[_node_flags(), _run_flags()]
     )
+    _top(commands.add_parser("top", help="show the node's pods as they fare"))
     _record(commands.add_parser("record", help="write the agent's windows to a file"))
     main.set_defaults(command="run", **_defaults())
     return main
@@ -65,6 +67,15 @@ def _run_flags() -> argparse.ArgumentParser:
     flags.add_argument("--port", type=int, help="of metrics and probes")
     flags.add_argument("--log-level", choices=["Debug", "Info", "Warning", "Error"])
     return flags
+
+
+def _top(command: argparse.ArgumentParser) -> None:
+    command.description = "Show the pods of the node: round-trip times, retransmits, backlog, HTTP and GPU."
+    _agent_flag(command)
+    command.add_argument("--sort", choices=COLUMNS, default="rtt95", help="column to sort by (default: %(default)s)")
+    command.add_argument("--namespace", help="show this namespace alone")
+    command.add_argument("--interval", type=_duration, default="2s", help="between two pictures (default: %(default)s)")
+    command.add_argument("--once", action="store_true", help="write one table and end")
 
 
 def _record(command: argparse.ArgumentParser) -> None:
