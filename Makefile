@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help demo test lint check format images cluster cluster-down generate lock clean
+.PHONY: help demo test lint check format images cluster cluster-down bench-agent generate lock clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ cluster: $(STAMP) ## bring up three nodes on this machine
 
 cluster-down: $(STAMP) ## take them away
 	$(BIN)/python -m e2e.cluster down
+
+bench-agent: $(STAMP) ## measure the node agent, and write docs/benchmarks/agent.md
+	$(BIN)/python -m e2e.bench.agent --markdown docs/benchmarks/agent.md --json docs/benchmarks/agent.json
 
 generate: $(STAMP) ## write the CRDs from the models
 	$(BIN)/python -m tokenflow_api.crdgen

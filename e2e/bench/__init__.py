@@ -1,0 +1,1 @@
+"""Measurements that are written down: see docs/benchmarks."""

@@ -1,0 +1,85 @@
+"""``python -m e2e.bench.agent``: measures the node agent, and says which goals are met.
+
+It needs root and BPF, and some quiet on the machine. Exit codes: 0 when every goal is met, 1 when one is not or
+something failed, 2 for a wrong command line.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from e2e.bench.agent.accuracy import accuracy
+from e2e.bench.agent.cost import costs
+from e2e.bench.agent.errors import BenchError
+from e2e.bench.agent.figures import Figure
+from e2e.bench.agent.impact import impact
+from e2e.bench.agent.loss import losses
+from e2e.bench.agent.report import as_json, as_markdown
+from e2e.bench.agent.site import Site, site
+from e2e.commands import CommandError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Extent:
+    """How long everything is measured.
+
+    Attributes:
+        cost_s: seconds under each load.
+        rounds: of the comparison with and without the agent.
+        stream_s: seconds of bulk stream in each case of a round.
+        web_s: seconds of requests in each case of a round.
+        lossy_s: seconds of a stream over a lossy link.
+        requests: HTTP requests to count.
+        outage_s: seconds without a hint service.
+    """
+
+    cost_s: float
+    rounds: int
+    stream_s: float
+    web_s: float
+    lossy_s: float
+    requests: int
+    outage_s: float
+
+
+FULL: Final = Extent(cost_s=10.0, rounds=12, stream_s=1.0, web_s=2.0, lossy_s=5.0, requests=2000, outage_s=60.0)
+QUICK: Final = Extent(cost_s=3.0, rounds=2, stream_s=0.5, web_s=1.0, lossy_s=1.0, requests=200, outage_s=4.0)
+
+
+def measure(place: Site, extent: Extent) -> Iterator[Figure]:
+    """Measure everything."""
+    yield from costs(place, seconds=extent.cost_s)
+    yield from impact(place, rounds=extent.rounds, stream_s=extent.stream_s, web_s=extent.web_s)
+    yield from accuracy(place, stream_s=extent.lossy_s, requests=extent.requests)
+    yield from losses(place, outage_s=extent.outage_s)
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m e2e.bench.agent", description=__doc__)
+    parser.add_argument("--json", type=Path, help="file for the figures as JSON")
+    parser.add_argument("--markdown", type=Path, help="file for the figures as a Markdown page")
+    parser.add_argument("--quick", action="store_true", help="measure for a minute: for trying out, not for reporting")
+    arguments = parser.parse_args()
+    figures = []
+    try:
+        with site() as place:
+            for figure in measure(place, QUICK if arguments.quick else FULL):
+                verdict = {True: "met", False: "NOT MET", None: ""}[figure.met]
+                print(f"{figure.name}: {figure.value} {figure.goal} {verdict}\n    {figure.how}", flush=True)
+                figures.append(figure)
+    except (BenchError, CommandError) as error:
+        print(f"e2e.bench.agent: {error}", file=sys.stderr)
+        return 1
+    if arguments.json:
+        arguments.json.write_text(as_json(figures))
+    if arguments.markdown:
+        arguments.markdown.write_text(as_markdown(figures))
+    return 1 if any(figure.met is False for figure in figures) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
