@@ -82,12 +82,13 @@ class _Info(ctypes.Structure):
 
 
 class _ProgramInfo(ctypes.Structure):
-    """``struct bpf_prog_info`` up to its run statistics."""
+    """``struct bpf_prog_info`` up to its run statistics; kernels before 5.12 leave the last one 0."""
 
     _fields_ = (
         ("before", ctypes.c_ubyte * 192),
         ("run_time_ns", ctypes.c_uint64),
         ("run_cnt", ctypes.c_uint64),
+        ("recursion_misses", ctypes.c_uint64),
     )
 
 
@@ -111,10 +112,17 @@ class _PerfEvent(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True)
 class RunTime:
-    """What a program has cost since it was loaded; counted only while statistics are on."""
+    """What a program has done since it was loaded.
+
+    Attributes:
+        nanoseconds: time that it ran; counted only while statistics are on.
+        runs: how often; counted only while statistics are on.
+        missed: how often it was not run, because it was running on that processor already.
+    """
 
     nanoseconds: int
     runs: int
+    missed: int
 
 
 def bpf(command: int, attribute: ctypes.Structure) -> int:
@@ -239,7 +247,7 @@ def enable_statistics() -> int:
 
 
 def run_time(program: int) -> RunTime:
-    """Return what a program has cost.
+    """Return what a program has cost, and missed.
 
     Raises:
         KernelError: the kernel refused.
@@ -250,7 +258,7 @@ def run_time(program: int) -> RunTime:
         bpf(_OBJ_GET_INFO_BY_FD, attribute)
     except OSError as error:
         raise _refused("reading the run time of a program", error) from error
-    return RunTime(info.run_time_ns, info.run_cnt)
+    return RunTime(info.run_time_ns, info.run_cnt, info.recursion_misses)
 
 
 def _attach_event(program: int, event: _PerfEvent, what: str) -> int:

@@ -31,7 +31,7 @@ def load(unit: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
     """
     if not may_load_programs():
         raise KernelError("BPFNotPermitted", f"BPF programs may not be loaded: {REMEDY}")
-    types = btf.load()
+    types = btf.load(Path(unit["btf"]))
     constants = dict(unit["constants"])
     constants |= {name: types.offset(*members) for name, members in unit["offsets"].items()}
     try:
@@ -40,8 +40,9 @@ def load(unit: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
         raise ProbeError("BCCMissing", "bcc is not installed: run 'apt-get install python3-bpfcc'") from error
     os.environ["BCC_KERNEL_SOURCE"] = str(_HEADERS)
     flags = [f"-D{name}={value}" for name, value in constants.items()]
+    folders = [f"-I{_HEADERS.parent}", f"-I{Path(unit['source']).parent}"]
     try:
-        module = bcc.BPF(src_file=unit["source"], cflags=[*flags, f"-I{_HEADERS.parent}", "-Wno-everything"])
+        module = bcc.BPF(src_file=unit["source"], cflags=[*flags, *folders, "-Wno-everything"])
         maps = {name: module[name].map_fd for name in unit["maps"]}
     except Exception as error:
         # bcc raises bare Exceptions for whatever the compiler, or the kernel with a map, refuses.

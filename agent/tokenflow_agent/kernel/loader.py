@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from tokenflow_agent.errors import ProbeError
 from tokenflow_agent.kernel.bpf import ProgramType
+from tokenflow_agent.kernel.btf import VMLINUX
 
 _COMPILE_S: Final = 30.0
 _MAX_DESCRIPTORS: Final = 64
@@ -43,6 +44,7 @@ class Unit:
         maps: maps of it to hand over.
         constants: macros.
         offsets: macros that stand for the offset of a struct's member: struct, member, member of the member …
+        btf: type information of the running kernel.
     """
 
     source: Path
@@ -50,6 +52,7 @@ class Unit:
     maps: Sequence[str]
     constants: Mapping[str, int] = field(default_factory=dict)
     offsets: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    btf: Path = VMLINUX
 
 
 @dataclass(frozen=True, slots=True)

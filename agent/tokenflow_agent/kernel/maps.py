@@ -3,14 +3,16 @@
 import ctypes
 import struct
 from collections.abc import Iterator
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from tokenflow_agent.kernel.bpf import bpf
 
 _LOOKUP: Final = 1
 _UPDATE: Final = 2
-_DELETE: Final = 3
-_NEXT_KEY: Final = 4
+_LOOKUP_AND_DELETE_BATCH: Final = 25
+_BATCH: Final = 256
+_POSSIBLE: Final = Path("/sys/devices/system/cpu/possible")
 
 
 class _Attribute(ctypes.Structure):
@@ -25,13 +27,28 @@ class _Attribute(ctypes.Structure):
     )
 
 
+class _Batch(ctypes.Structure):
+    """The part of ``union bpf_attr`` that commands on many elements use."""
+
+    _fields_ = (
+        ("in_batch", ctypes.c_uint64),
+        ("out_batch", ctypes.c_uint64),
+        ("keys", ctypes.c_uint64),
+        ("values", ctypes.c_uint64),
+        ("count", ctypes.c_uint32),
+        ("map_fd", ctypes.c_uint32),
+        ("elem_flags", ctypes.c_uint64),
+        ("flags", ctypes.c_uint64),
+    )
+
+
 class BpfMap:
     """A map of the kernel's.
 
     Args:
         descriptor: its file descriptor, which stays its owner's.
         key: format of a key.
-        value: format of a value.
+        value: format of a value; of a per-CPU map: of the values of all processors (see ``processors``).
     """
 
     def __init__(self, descriptor: int, *, key: struct.Struct, value: struct.Struct) -> None:
@@ -39,45 +56,68 @@ class BpfMap:
         self._key = key
         self._value = value
 
-    def get(self, *key: int | bytes) -> tuple[int | bytes, ...] | None:
-        """Return the value of ``key``; ``None`` when there is none."""
-        buffer = ctypes.create_string_buffer(self._value.size)
-        found = self._call(_LOOKUP, self._key.pack(*key), buffer)
-        return self._value.unpack(buffer.raw) if found else None
-
-    def put(self, key: tuple[int | bytes, ...], value: tuple[int | bytes, ...]) -> None:
-        """Set the value of ``key``."""
-        buffer = ctypes.create_string_buffer(self._value.pack(*value), self._value.size)
-        self._call(_UPDATE, self._key.pack(*key), buffer)
-
-    def delete(self, *key: int | bytes) -> None:
-        """Remove ``key``; one that is gone is no error."""
-        self._call(_DELETE, self._key.pack(*key), None)
-
-    def keys(self, *, most: int) -> Iterator[tuple[int | bytes, ...]]:
-        """Yield the keys, at most ``most``: the kernel may add some meanwhile."""
-        current: bytes | None = None
-        following = ctypes.create_string_buffer(self._key.size)
-        for _ in range(most):
-            if not self._call(_NEXT_KEY, current, following):
-                return
-            current = following.raw
-            yield self._key.unpack(current)
-
-    def _call(self, command: int, key: bytes | None, value: ctypes.Array[ctypes.c_char] | None) -> bool:
-        """Return false when there is no such element.
+    def get(self, *key: int | bytes) -> tuple[Any, ...] | None:
+        """Return the value of ``key``; ``None`` when there is none.
 
         Raises:
             OSError: the kernel refused.
         """
-        held = ctypes.create_string_buffer(key, len(key)) if key is not None else None
-        attribute = _Attribute(
-            map_fd=self._descriptor,
-            key=ctypes.addressof(held) if held is not None else 0,
-            value=ctypes.addressof(value) if value is not None else 0,
-        )
+        buffer = ctypes.create_string_buffer(self._value.size)
         try:
-            bpf(command, attribute)
+            self._call(_LOOKUP, self._key.pack(*key), buffer)
         except FileNotFoundError:
-            return False
-        return True
+            return None
+        return self._value.unpack(buffer.raw)
+
+    def put(self, key: tuple[int | bytes, ...], value: tuple[int | bytes, ...]) -> None:
+        """Set the value of ``key``.
+
+        Raises:
+            OSError: the kernel refused.
+        """
+        buffer = ctypes.create_string_buffer(self._value.pack(*value), self._value.size)
+        self._call(_UPDATE, self._key.pack(*key), buffer)
+
+    def drain(self, *, most: int) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...]]]:
+        """Yield what is in a hash map, key and value, and remove it: many at once, for one call each is slow.
+
+        Args:
+            most: the map's size, which bounds the number of calls.
+
+        Raises:
+            OSError: the kernel refused, or is older than 5.6.
+        """
+        keys = ctypes.create_string_buffer(_BATCH * self._key.size)
+        values = ctypes.create_string_buffer(_BATCH * self._value.size)
+        position = ctypes.c_uint32()
+        batch = _Batch(
+            out_batch=ctypes.addressof(position),
+            keys=ctypes.addressof(keys),
+            values=ctypes.addressof(values),
+            map_fd=self._descriptor,
+        )
+        for _ in range(most + 1):
+            batch.count = _BATCH
+            try:
+                bpf(_LOOKUP_AND_DELETE_BATCH, batch)
+                over = False
+            except FileNotFoundError:
+                over = True
+            yield from zip(
+                self._key.iter_unpack(memoryview(keys)[: batch.count * self._key.size]),
+                self._value.iter_unpack(memoryview(values)[: batch.count * self._value.size]),
+                strict=True,
+            )
+            if over:
+                return
+            batch.in_batch = ctypes.addressof(position)
+
+    def _call(self, command: int, key: bytes, value: ctypes.Array[ctypes.c_char]) -> None:
+        held = ctypes.create_string_buffer(key, len(key))
+        attribute = _Attribute(map_fd=self._descriptor, key=ctypes.addressof(held), value=ctypes.addressof(value))
+        bpf(command, attribute)
+
+
+def processors(path: Path = _POSSIBLE) -> int:
+    """Return how many values an element of a per-CPU map has: one for each processor that there could be."""
+    return int(path.read_text().strip().rpartition("-")[2]) + 1

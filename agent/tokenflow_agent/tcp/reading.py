@@ -39,6 +39,7 @@ class Reading(NamedTuple):
         unread_bytes: the most that one of them had waiting to be read.
         delivery_sum: sum of ``delivery_samples`` estimates of a connection's delivery rate, in bytes per second.
         delivery_samples: how many estimates there were.
+        network: inode of the network namespace of the sockets; 0 where unknown.
     """
 
     cgroup: int
@@ -66,6 +67,7 @@ class Reading(NamedTuple):
     unread_bytes: int | None = None
     delivery_sum: int | None = None
     delivery_samples: int = 0
+    network: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,47 +1,63 @@
 """TCP health as a source of the agent."""
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from tokenflow_agent.backends import Candidate, Chain
 from tokenflow_agent.errors import ProbeError
-from tokenflow_agent.identity import Pods
+from tokenflow_agent.identity import Origin, Pods
 from tokenflow_agent.sources import Findings, Window
+from tokenflow_agent.tcp.hooks import PROBES, Way
+from tokenflow_agent.tcp.minimum import SlidingMinimum
+from tokenflow_agent.tcp.programs import open_programs
 from tokenflow_agent.tcp.reading import TcpReader
-from tokenflow_agent.tcp.tracepoint import open_tracepoints
-from tokenflow_agent.tcp.windows import table
+from tokenflow_agent.tcp.windows import RowKey, rows, table
 from tokenflow_api.telemetry import Signal
 from tokenflow_api.telemetry_agent import Backend, Probe, TelemetryAgentSpec
 
-PROBES: Final = (Probe.TCP_ROUND_TRIP_TIME, Probe.TCP_RETRANSMIT)
+_PATH_MINIMUM_S: Final = 10.0
 
 
 class TcpSource:
-    """Reads round-trip times and retransmits.
+    """Reads round-trip times, retransmits and the queues of connections.
 
     Args:
         pods: names the pods.
+        clock: monotonic, in seconds.
     """
 
-    def __init__(self, pods: Pods) -> None:
+    def __init__(self, pods: Pods, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._pods = pods
+        self._clock = clock
         self._asked: tuple[Probe, ...] = ()
+        self._paths = SlidingMinimum[RowKey](span_s=_PATH_MINIMUM_S)
         self._chain = Chain[TcpReader](
             "TCP",
             [
-                Candidate(Backend.BTF_TRACEPOINT, lambda: open_tracepoints(direct=True)),
-                Candidate(Backend.BCC_TRACEPOINT, lambda: open_tracepoints(direct=False)),
+                Candidate(Backend.BTF_TRACEPOINT, lambda: open_programs(Way.TYPED)),
+                Candidate(Backend.BCC_TRACEPOINT, lambda: open_programs(Way.RAW)),
+                Candidate(Backend.KPROBE, lambda: open_programs(Way.KPROBE)),
             ],
         )
 
     async def follow(self, spec: TelemetryAgentSpec) -> None:
-        """Be attached where one of its signals is asked for."""
+        """Be attached where one of its signals is asked for, in the best way that this node allows."""
         self._asked = tuple(probe for probe in PROBES if probe in spec.ebpf.probes)
-        if self._asked:
-            await self._chain.ensure(spec.ebpf.backend)
-        else:
+        if not self._asked:
             self._chain.close()
+            return
+        for _ in Backend:
+            reader = await self._chain.ensure(spec.ebpf.backend)
+            if reader is None:
+                return
+            try:
+                reader.follow(spec.ebpf)
+            except ProbeError as error:
+                self._chain.failed(error)
+            else:
+                return
 
     async def collect(self, window: Window) -> Findings:
         """Return the connections of the window."""
@@ -53,18 +69,21 @@ class TcpSource:
         except ProbeError as error:
             self._chain.failed(error)
             return Findings()
-        readings = harvest.readings
-        pods = await asyncio.to_thread(self._pods.resolve, {reading.cgroup for reading in readings})
-        rows = table(
-            ((pods[reading.cgroup], reading) for reading in readings if reading.cgroup in pods),
-            start_unix_ms=window.start_unix_ms,
-        )
-        in_pods = sum(reading.segments for reading in readings if reading.cgroup in pods)
+        origins = [Origin(cgroup=reading.cgroup, network=reading.network) for reading in harvest.readings]
+        pods = await asyncio.to_thread(self._pods.owners, set(origins))
+        named = [
+            (pods[where], reading) for where, reading in zip(origins, harvest.readings, strict=True) if where in pods
+        ]
+        found = rows(named)
+        minima = {key: reading.rtt_min_us for key, reading in found.items() if reading.samples}
+        self._paths.add(minima, now_s=self._clock())
+        in_pods = sum(reading.segments for _, reading in named)
+        reported = sum(reading.segments for reading in found.values())
         return Findings(
-            tcp=rows,
+            tcp=table(found, start_unix_ms=window.start_unix_ms, path_minimum=self._paths.least),
             events=harvest.events,
-            lost={**harvest.lost, "RowsFull": in_pods - sum(rows.segments)},
-            outside=sum(reading.segments for reading in readings) - in_pods,
+            lost={**harvest.lost, "RowsFull": in_pods - reported},
+            outside=sum(reading.segments for reading in harvest.readings) - in_pods,
             map_usage_percent=harvest.map_usage_percent,
             bpf_ns=harvest.bpf_ns,
         )

@@ -1,0 +1,167 @@
+"""Backends in the kernel: everything is summed up there, and read once per window."""
+
+import asyncio
+import os
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Final
+
+from tokenflow_agent.errors import ProbeError
+from tokenflow_agent.kernel.bpf import attach_kprobe, attach_raw_tracepoint, run_time
+from tokenflow_agent.kernel.btf import VMLINUX
+from tokenflow_agent.kernel.loader import Loaded, Program, Unit, load
+from tokenflow_agent.kernel.maps import BpfMap, processors
+from tokenflow_agent.tcp.histogram import BUCKETS
+from tokenflow_agent.tcp.hooks import HOOKS, OFFSETS, Hook, Way
+from tokenflow_agent.tcp.layout import CONFIG, KEY, SLOT, VALUE, reading
+from tokenflow_agent.tcp.reading import Harvest
+from tokenflow_api.telemetry_agent import Ebpf
+
+_SOURCE: Final = Path(__file__).parent / "program.c"
+_GRACE_S: Final = 0.01
+"""After the maps are swapped, programs that had begun before still write to the old one."""
+_MACROS: Final = {Way.TYPED: {"DIRECT": 1}, Way.RAW: {}, Way.KPROBE: {"KPROBE": 1}}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """Sizes of the kernel's maps.
+
+    Attributes:
+        keys: cgroups, directions, ports and networks in one window: twice the rows that can be reported.
+        sockets: those that are remembered; beyond it the one that was longest without traffic is forgotten.
+    """
+
+    keys: int = 8192
+    sockets: int = 16_384
+
+
+class _Counter(IntEnum):
+    EVENTS = 0
+    MAP_FULL = 1
+    TIMED = 2
+    TIMED_NS = 3
+    MISSED = 4
+    """Not in the map: the kernel counts them itself."""
+
+
+class TcpPrograms:
+    """In the kernel until ``close``; nothing is counted before the first ``follow``.
+
+    There are two maps: the kernel counts in one while the other is read and emptied, so that no count is lost in
+    between.
+    """
+
+    def __init__(self, loaded: Loaded, way: Way, limits: Limits) -> None:
+        self._loaded = loaded
+        self._way = way
+        self._limits = limits
+        self._links: dict[str, list[int]] = {}
+        maps = loaded.maps
+        self._windows = [BpfMap(maps[name], key=KEY, value=VALUE) for name in ("windows_0", "windows_1")]
+        self._config = BpfMap(maps["config"], key=SLOT, value=CONFIG)
+        self._counters = BpfMap(maps["counters"], key=SLOT, value=struct.Struct(f"={processors()}Q"))
+        self._epoch = 1
+        self._sample_one_in = 1
+        self._counted = [0] * len(_Counter)
+
+    def follow(self, ebpf: Ebpf) -> None:
+        """Attach what the probes need, detach the rest, and sample as asked.
+
+        Raises:
+            ProbeError: the kernel refused.
+        """
+        if ebpf.sample_one_in != self._sample_one_in or not self._links:
+            self._sample_one_in = ebpf.sample_one_in
+            self._configure()
+        wanted = [hook for hook in HOOKS if set(hook.probes) & set(ebpf.probes)]
+        for program in self._links.keys() - {hook.program for hook in wanted}:
+            self._detach(program)
+        for hook in wanted:
+            if hook.program not in self._links:
+                self._attach(hook)
+
+    async def harvest(self) -> Harvest:
+        """Swap the maps and return what is in the old one.
+
+        Raises:
+            ProbeError: the kernel refused to read the maps.
+        """
+        old = self._windows[self._epoch % 2]
+        self._epoch += 1
+        self._configure()
+        await asyncio.sleep(_GRACE_S)
+        try:
+            readings = [reading(key, value) for key, value in old.drain(most=self._limits.keys)]
+            counted = [self._count(counter) for counter in _Counter]
+        except OSError as error:
+            raise ProbeError("MapUnreadable", f"the kernel refused to read the map: {error}") from error
+        if "reset_sent" not in self._links:
+            readings = [each._replace(resets=None) for each in readings]
+        grown = [now - before for now, before in zip(counted, self._counted, strict=True)]
+        self._counted = counted
+        # Of all that was timed so far: a quiet window has too few to judge by.
+        mean_ns = counted[_Counter.TIMED_NS] / max(1, counted[_Counter.TIMED])
+        return Harvest(
+            readings=readings,
+            events=grown[_Counter.EVENTS] + grown[_Counter.MISSED],
+            lost={"MapFull": grown[_Counter.MAP_FULL], "Reentered": grown[_Counter.MISSED]},
+            map_usage_percent={"tcp": 100.0 * len(readings) / self._limits.keys},
+            bpf_ns=round(mean_ns * grown[_Counter.EVENTS]),
+        )
+
+    def close(self) -> None:
+        """Detach: the kernel drops the programs with their last descriptor."""
+        for program in list(self._links):
+            self._detach(program)
+        self._loaded.close()
+
+    def _attach(self, hook: Hook) -> None:
+        descriptor = self._loaded.programs[hook.program]
+        links = self._links.setdefault(hook.program, [])
+        if self._way is Way.KPROBE:
+            links.extend(attach_kprobe(descriptor, function) for function in hook.functions)
+        else:
+            links.append(attach_raw_tracepoint(descriptor, None if self._way is Way.TYPED else hook.tracepoint))
+
+    def _detach(self, program: str) -> None:
+        for link in self._links.pop(program):
+            os.close(link)
+
+    def _configure(self) -> None:
+        try:
+            self._config.put((0,), (self._epoch, self._sample_one_in))
+        except OSError as error:
+            raise ProbeError("MapUnwritable", f"the kernel refused to write to the map: {error}") from error
+
+    def _count(self, counter: _Counter) -> int:
+        if counter is _Counter.MISSED:
+            return sum(run_time(program).missed for program in self._loaded.programs.values())
+        return sum(self._counters.get(counter) or ())
+
+
+async def open_programs(way: Way, *, limits: Limits | None = None, btf: Path = VMLINUX) -> TcpPrograms:
+    """Bring the programs into the kernel.
+
+    Args:
+        way: how they will be attached.
+        limits: sizes of the maps.
+        btf: type information of the running kernel.
+
+    Raises:
+        ProbeError: the node does not allow it.
+    """
+    limits = limits or Limits()
+    loaded = await load(
+        Unit(
+            source=_SOURCE,
+            programs=[Program(hook.program, way.value, hook.tracepoint) for hook in HOOKS],
+            maps=["windows_0", "windows_1", "config", "counters"],
+            constants={"MAX_KEYS": limits.keys, "MAX_SOCKETS": limits.sockets, "BUCKETS": BUCKETS, **_MACROS[way]},
+            offsets=OFFSETS,
+            btf=btf,
+        )
+    )
+    return TcpPrograms(loaded, way, limits)
