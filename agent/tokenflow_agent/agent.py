@@ -15,6 +15,7 @@ from aiohttp import web
 from tokenflow_agent.delivery.fanout import Deliveries
 from tokenflow_agent.export.figures import Figures
 from tokenflow_agent.export.server import application
+from tokenflow_agent.gpu.session import Session
 from tokenflow_agent.gpu.source import GpuSource
 from tokenflow_agent.identity import Pods
 from tokenflow_agent.identity.source import PodNameSource
@@ -58,7 +59,7 @@ class Settings:
 def sources(settings: Settings) -> list[Source]:
     """Return all that the agent can read."""
     pods = Pods(cgroup_root=settings.cgroup_root, log_root=settings.pod_logs)
-    return [TcpSource(pods), GpuSource(), PodNameSource(pods)]
+    return [TcpSource(pods), GpuSource(Session(pods)), PodNameSource(pods)]
 
 
 class Agent:

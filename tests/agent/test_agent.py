@@ -44,7 +44,7 @@ async def signals(port: int) -> dict[str, Any]:
                     seen = {entry["name"]: entry for entry in (await answer.json())["signals"]}
             except aiohttp.ClientError:
                 seen = {}
-            if seen.get("GPU", {}).get("reason") and seen["TCPRoundTripTime"]["reason"] != "Starting":
+            if seen and all(entry["reason"] != "Starting" for entry in seen.values()):
                 return seen
             await asyncio.sleep(0.1)
 

@@ -1,113 +1,106 @@
-"""Reads the node's GPUs through NVML. A node without any is no error."""
+"""GPUs as a source of the agent. A node without any is no error."""
 
 import asyncio
+import logging
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Final
 
-import pynvml
-
+from tokenflow_agent.errors import ProbeError
+from tokenflow_agent.gpu.reading import Fault, Reading
+from tokenflow_agent.gpu.session import Session
+from tokenflow_agent.gpu.signals import OFF, OVERDUE, STARTING, answered, refused
+from tokenflow_agent.gpu.thread import Background
 from tokenflow_agent.sources import Findings, Window
 from tokenflow_api.quantities import seconds
 from tokenflow_api.telemetry import Signal, SignalState
 from tokenflow_api.telemetry_agent import Gpu, GpuMode, TelemetryAgentSpec
-from tokenflow_api.windows import GpuSamples
 
-NAME: Final = "GPU"
-BACKEND: Final = "NVML"
+_log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class GpuReading:
-    """One look at all GPUs: what was seen, and how well."""
-
-    samples: GpuSamples
-    signal: Signal
-
-
-def read(mode: GpuMode) -> GpuReading:
-    """Return the state of every GPU of the node.
-
-    NVML is opened for each reading and closed again, so that a driver that is loaded anew, or a GPU that comes
-    back, is seen without a restart.
-    """
-    if mode is GpuMode.OFF:
-        return GpuReading(GpuSamples(), Signal(name=NAME, state=SignalState.OFF, reason="Disabled"))
-    try:
-        pynvml.nvmlInit()
-        try:
-            samples = _samples()
-        finally:
-            pynvml.nvmlShutdown()
-    except pynvml.NVMLError as error:
-        return _without(mode, reason=f"NVML{type(error).__name__.removeprefix('NVMLError_')}", words=str(error))
-    if not len(samples):
-        return _without(mode, reason="NoGPU", words="the driver reports no GPU")
-    return GpuReading(samples, Signal(name=NAME, backend=BACKEND, state=SignalState.ACTIVE))
-
-
-def _without(mode: GpuMode, *, reason: str, words: str) -> GpuReading:
-    required = mode is GpuMode.REQUIRED
-    remedy = "install the NVIDIA driver and its libnvidia-ml.so.1, or set spec.gpu.mode: Auto" if required else ""
-    signal = Signal(
-        name=NAME,
-        state=SignalState.DEGRADED if required else SignalState.OFF,
-        reason=reason,
-        message=f"{words}: {remedy}" if remedy else words,
-    )
-    return GpuReading(GpuSamples(), signal)
-
-
-def _samples() -> GpuSamples:
-    handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-    memory = [pynvml.nvmlDeviceGetMemoryInfo(handle) for handle in handles]
-    return GpuSamples(
-        at_unix_ms=[time.time_ns() // 1_000_000] * len(handles),
-        uuid=[str(pynvml.nvmlDeviceGetUUID(handle)) for handle in handles],
-        utilization_percent=[int(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu) for handle in handles],
-        memory_used_bytes=[int(info.used) for info in memory],
-        memory_total_bytes=[int(info.total) for info in memory],
-        temperature_celsius=[
-            int(pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU)) for handle in handles
-        ],
-        power_milliwatts=[int(pynvml.nvmlDeviceGetPowerUsage(handle)) for handle in handles],
-        parent_uuid=[""] * len(handles),
-        index=list(range(len(handles))),
-        model=[""] * len(handles),
-        throttle_reasons=[""] * len(handles),
-        power_limit_milliwatts=[None] * len(handles),
-        sm_clock_mhz=[None] * len(handles),
-        sm_occupancy_percent=[None] * len(handles),
-        ecc_errors=[None] * len(handles),
-        xid_errors=[None] * len(handles),
-    )
+LIMIT_S: Final = 5.0
+"""Time after which a reading is overdue. It goes on, and none is started beside it: nothing ends a driver's call."""
+CLOSE_S: Final = 1.0
+"""Time that the driver gets to be let go of when the agent ends."""
+_SLACK_S: Final = 0.1
+"""How much before its interval is over a reading may start: windows do not start on the dot."""
 
 
 class GpuSource:
-    """Reads the GPUs at their own interval."""
+    """Reads the GPUs at their own interval, beside the windows: nobody waits for a reading.
 
-    def __init__(self) -> None:
+    Args:
+        session: reads them.
+        clock: monotonic, in seconds.
+    """
+
+    def __init__(self, session: Session, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._session = session
+        self._clock = clock
         self._spec = Gpu()
-        self._due = 0.0
-        self._signal = Signal(name=NAME, state=SignalState.OFF)
+        self._running: Background[Reading | None] | None = None
+        self._started = float("-inf")
+        self._reads = False
+        self._met = False
+        self._signal = STARTING
 
     async def follow(self, spec: TelemetryAgentSpec) -> None:
-        """Read as ``spec`` asks."""
+        """Start a reading where one is due; let go of the driver where none is wanted."""
         self._spec = spec.gpu
+        if self._running is not None:
+            return
+        if spec.gpu.mode is GpuMode.OFF:
+            if self._reads:
+                self._start(self._session.close)
+                self._reads = False
+        elif not self._reads or self._clock() - self._started >= seconds(spec.gpu.interval) - _SLACK_S:
+            self._start(self._session.read)
+            self._reads = True
 
-    async def collect(self, window: Window) -> Findings:  # noqa: ARG002
-        """Return the GPUs' state where it is due."""
-        if time.monotonic() < self._due:
+    async def collect(self, window: Window) -> Findings:  # noqa: ARG002 - a reading has a time of its own
+        """Return what the last reading brought, once."""
+        running = self._running
+        if running is None:
             return Findings()
-        self._due = time.monotonic() + seconds(self._spec.interval)
-        reading = await asyncio.to_thread(read, self._spec.mode)
-        self._signal = reading.signal
-        return Findings(gpu=reading.samples)
+        if not running.done():
+            if self._clock() - self._started >= LIMIT_S:
+                self._tell(OVERDUE)
+            return Findings()
+        self._running = None
+        error = running.exception()
+        if error is not None:
+            self._tell(refused(_fault(error), expected=self._met or self._spec.mode is GpuMode.REQUIRED))
+            return Findings()
+        reading = running.result()
+        if reading is None:
+            return Findings()
+        self._met = True
+        self._tell(answered(reading))
+        return Findings(gpu=reading.samples, gpu_processes=reading.processes)
 
     def signals(self) -> Sequence[Signal]:
         """Return how the GPUs are read."""
-        return [self._signal]
+        return [OFF if self._spec.mode is GpuMode.OFF else self._signal]
 
     async def close(self) -> None:
-        """Nothing is held between two readings."""
+        """Let go of the driver, unless it hangs."""
+        running = self._running or Background(self._session.close, name="gpu")
+        await asyncio.wait([asyncio.wrap_future(running)], timeout=CLOSE_S)
+
+    def _start(self, call: Callable[[], Reading | None]) -> None:
+        self._started = self._clock()
+        self._running = Background(call, name="gpu")
+
+    def _tell(self, signal: Signal) -> None:
+        if signal != self._signal:
+            level = logging.WARNING if signal.state is SignalState.DEGRADED else logging.INFO
+            extra = {"state": signal.state, "reason": signal.reason, "detail": signal.message}
+            _log.log(level, "GPUs are read in another way", extra=extra)
+        self._signal = signal
+
+
+def _fault(error: BaseException) -> Fault:
+    if isinstance(error, ProbeError):
+        return Fault(reason=error.reason, message=error.message)
+    _log.error("a reading of the GPUs failed", exc_info=error)
+    return Fault(reason="ReadingFailed", message=f"{type(error).__name__}: {error}")

@@ -1,0 +1,111 @@
+"""NVML, held open from reading to reading, and opened anew when the driver or a GPU went away.
+
+It stays open because opening wakes an idle GPU, and because errors and occupancy are what happened between two
+looks. Meanwhile the driver cannot be unloaded; ``close`` lets go of it.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+
+from tokenflow_agent.backends import RETRY_S
+from tokenflow_agent.errors import GpuError, GpuValueError, NvmlError, ProbeError
+from tokenflow_agent.gpu.devices import Devices
+from tokenflow_agent.gpu.library import Libraries, candidates
+from tokenflow_agent.gpu.opening import opened
+from tokenflow_agent.gpu.processes import pods_of, table
+from tokenflow_agent.gpu.reading import Fault, Reading, unanswered, vanished
+from tokenflow_agent.gpu.rows import GpuRow, samples
+from tokenflow_agent.identity import Pods
+
+
+class Session:
+    """Reads all GPUs; to be called by one thread at a time.
+
+    Args:
+        pods: names the pods.
+        proc: the host's /proc.
+        names: what the linker may find a library by; by default where drivers are installed.
+        clock: monotonic, in seconds.
+    """
+
+    def __init__(
+        self,
+        pods: Pods,
+        *,
+        proc: Path = Path("/proc"),
+        names: Callable[[], Iterable[str]] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pods = pods
+        self._proc = proc
+        self._names = names or partial(candidates, proc)
+        self._clock = clock
+        self._libraries = Libraries()
+        self._devices: Devices | None = None
+        self._reopen_at = float("-inf")
+        self._refusal = Fault(reason="", message="")
+        self._known: dict[str, int] = {}
+        self._xids: Counter[str] = Counter()
+
+    def read(self) -> Reading:
+        """Return the state of every GPU that answers.
+
+        Raises:
+            ProbeError: none can be read. ``RETRY_S`` later, NVML is opened anew.
+        """
+        now = self._clock()
+        if now >= self._reopen_at:
+            self.close()
+        elif self._devices is None:
+            raise NvmlError(self._refusal.reason, self._refusal.message)
+        try:
+            if self._devices is None:
+                self._devices = Devices(opened(self._libraries, self._names(), proc=self._proc), self._xids)
+                self._reopen_at = float("inf")
+            reading = self._look(self._devices)
+        except ProbeError as error:
+            self.close()
+            self._refusal = Fault(reason=error.reason, message=error.message)
+            self._reopen_at = now + RETRY_S
+            raise
+        if reading.lost:
+            # NVML sees a GPU that came back only when it is opened anew.
+            self._reopen_at = min(self._reopen_at, now + RETRY_S)
+        return reading
+
+    def close(self) -> None:
+        """Let go of the driver."""
+        self._reopen_at = float("-inf")
+        if self._devices is not None:
+            self._devices.close()
+            self._devices = None
+
+    def _look(self, devices: Devices) -> Reading:
+        rows: list[GpuRow] = []
+        held: dict[str, Mapping[int, int]] = {}
+        lost: list[Fault] = []
+        missing = dict(self._known)
+        for index in range(devices.count()):
+            try:
+                state = devices.read(index)
+            except (GpuError, GpuValueError) as error:
+                uuid = next((uuid for uuid, known in missing.items() if known == index), "")
+                lost.append(unanswered(index, uuid, error))
+            else:
+                uuid = state.rows[0].uuid
+                rows += state.rows
+                held |= state.held
+                self._known[uuid] = index
+            missing.pop(uuid, None)
+        lost += [vanished(index, uuid) for uuid, index in missing.items()]
+        devices.keep(rows)
+        pids = {pid for processes in held.values() for pid in processes}
+        return Reading(
+            samples=samples(rows, at_unix_ms=time.time_ns() // 1_000_000),
+            processes=table(held, pods_of(pids, proc=self._proc, pods=self._pods)),
+            lost=tuple(lost),
+            unread=tuple(Fault(reason=error.reason, message=error.message) for error in devices.nvml.take_unread()),
+        )
