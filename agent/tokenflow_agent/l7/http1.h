@@ -1,0 +1,116 @@
+// HTTP/1.x: where an exchange begins and ends. RFC 9112; all but the framing is left to user space.
+
+#define LOWER_CASE 0x2020202020202020ULL
+#define WORD(a, b, c, d, e, f, g, h) \
+  ((u64)(a) | (u64)(b) << 8 | (u64)(c) << 16 | (u64)(d) << 24 | (u64)(e) << 32 | (u64)(f) << 40 | (u64)(g) << 48 | (u64)(h) << 56)
+#define CRLF 0x0a0d
+
+// A method, a space, and a target: "/path", "*" or "http://…".
+static __always_inline int starts_http1(const u8 *first) {
+#pragma clang loop unroll(disable)
+  for (u32 i = 0; i < 12; i++) {
+    if (first[i] == ' ') return i >= 3 && (first[i + 1] == '/' || first[i + 1] == '*' || first[i + 1] == 'h');
+    if (first[i] < 'A' || first[i] > 'Z') return 0;
+  }
+  return 0;
+}
+
+// The last chunk and the end of its trailers, where there are none.
+static __always_inline int ends_chunked(struct call *call) {
+  u8 last[5] = {};
+  if (call->total < 5 || bpf_probe_read_user(last, 5, (void *)(call->end - 5))) return 0;
+  return last[0] == '0' && last[1] == '\r' && last[2] == '\n' && last[3] == '\r' && last[4] == '\n';
+}
+
+// What is found is kept in the map: in registers, every place where it can be found would be one more state to the
+// verifier.
+static __always_inline void scan_head(struct head *head, const u8 *response, u32 length) {
+#pragma clang loop unroll(disable)
+  for (u32 i = 8; i < RESPONSE_BYTES; i++) {
+    if (i + 4 > length) break;
+    const u8 *at = response + i;
+    if (*(u16 *)at != CRLF) continue;
+    if (*(u16 *)(at + 2) == CRLF) { head->end = i + 4; break; }
+    u64 name = *(u64 *)(at + 2) | LOWER_CASE;
+    u64 rest = *(u64 *)(at + 10) | LOWER_CASE;
+    if (name == WORD('t', 'r', 'a', 'n', 's', 'f', 'e', 'r')) head->chunked = 1;
+    if (name != WORD('c', 'o', 'n', 't', 'e', 'n', 't', '-')) continue;
+    if ((rest & 0xffffffffffffffULL) == WORD('l', 'e', 'n', 'g', 't', 'h', ':', 0)) head->length_at = i + 17;
+    if ((rest & 0xffffffffffULL) != WORD('t', 'y', 'p', 'e', ':', 0, 0, 0)) continue;
+    u64 value = WORD('t', 'e', 'x', 't', '/' , 'e', 'v', 'e');
+    if ((*(u64 *)(at + 15) | LOWER_CASE) == value || (*(u64 *)(at + 16) | LOWER_CASE) == value) head->events = 1;
+  }
+}
+
+static __always_inline s64 number_at(const u8 *response, u64 at) {
+  s64 number = 0;
+  BOUND(at, RESPONSE_BYTES - 1);
+  const u8 *digits = response + at;
+#pragma clang loop unroll(disable)
+  for (u32 i = 0; i < 14; i++) {
+    u8 digit = digits[i];
+    if (digit == ' ' && !number) continue;
+    if (digit < '0' || digit > '9') break;
+    number = number * 10 + (digit - '0');
+  }
+  return number;
+}
+
+// The first bytes of a response. Tells whether the exchange is over with them.
+static __always_inline int http1_response(struct call *call, struct connection *c, struct exchange *e, u64 now) {
+  u8 *response = respond(call, c, e, now);
+  if (response[9] == '1' && response[11] != '1') return 0;  // interim: the final one follows
+  u32 length = e->record.response_length;
+  BOUND(length, RESPONSE_BYTES);
+  struct head *head = &e->head;
+  scan_head(head, response, length);
+  if (head->end) e->record.response_length = head->end;
+  c->phase = RESPONSE;
+  c->framing = UNTIL_NEXT;
+  if (response[9] == '1') { c->protocol = IGNORED; return 1; }  // switches to another protocol
+  if (!head->end) return 0;
+  int to_head = e->bytes[0] == 'H' && e->bytes[1] == 'E' && e->bytes[2] == 'A' && e->bytes[3] == 'D';
+  int empty = (response[9] == '2' && response[11] == '4') || (response[9] == '3' && response[11] == '4');
+  if (to_head || empty) return 1;
+  if (head->chunked) {
+    c->framing = CHUNKED;
+    return call->total > head->end && ends_chunked(call);
+  }
+  if (!head->length_at) return 0;
+  c->framing = BY_LENGTH;
+  c->remaining = number_at(response, head->length_at) - (call->total - head->end);
+  return c->remaining <= 0;
+}
+
+// Further bytes of a response. Tells whether the exchange is over with them.
+static __always_inline int http1_body(struct call *call, struct connection *c, u64 now) {
+  c->last_ns = now;
+  if (c->framing == CHUNKED) return ends_chunked(call);
+  if (c->framing != BY_LENGTH) return 0;
+  c->remaining -= call->total;
+  return c->remaining <= 0;
+}
+
+static __always_inline void http1(struct call *call, struct connection *c, const u8 *first, u64 now) {
+  int over = 0;
+  if (call->out == (c->role == DIALED)) {
+    int begins = starts_http1(first);
+    if (begins && c->phase == RESPONSE) finish(call->key, c, EXCHANGE, c->framing == UNTIL_NEXT);
+    if (begins && c->phase != REQUEST) begin(call, c, now);
+    return;
+  }
+  if (c->phase == REQUEST) {
+    struct exchange *e = exchange_of(call->key);
+    if (!e) return;
+    if (*(u32 *)first != 0x50545448) { c->protocol = IGNORED; return; }  // "HTTP"
+    over = http1_response(call, c, e, now);
+  } else if (c->phase == RESPONSE) {
+    over = http1_body(call, c, now);
+  }
+  if (!over) return;
+  u8 protocol = c->protocol;
+  c->protocol = HTTP1;
+  finish(call->key, c, EXCHANGE, 1);
+  c->protocol = protocol;
+  c->phase = IDLE;
+}

@@ -1,0 +1,151 @@
+"""The kernel's half: programs that see what processes read from and write to their TCP sockets."""
+
+import os
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tokenflow_agent.errors import KernelError, ProbeError
+from tokenflow_agent.kernel.bpf import ProgramType, attach_raw_tracepoint, run_time
+from tokenflow_agent.kernel.loader import Loaded, Program, Unit, load
+from tokenflow_agent.kernel.maps import BpfMap
+from tokenflow_agent.kernel.ringbuf import RingBuffer
+from tokenflow_agent.l7.machine import this_machine
+
+MAX_CONNECTIONS: Final = 16_384
+MAX_EXCHANGES: Final = 4096
+RING_BYTES: Final = 1 << 21
+_PAGE: Final = 4096
+_SOURCE: Final = Path(__file__).parent / "program.c"
+_TRACEPOINTS: Final = ("sys_exit", "inet_sock_set_state")
+_MAPS: Final = ("counters", "records")
+_OFFSETS: Final[Mapping[str, Sequence[str]]] = {
+    "OFF_TASK_FILES": ("task_struct", "files"),
+    "OFF_FILES_TABLE": ("files_struct", "fdt"),
+    "OFF_TABLE_FILES": ("fdtable", "fd"),
+    "OFF_FILE_INODE": ("file", "f_inode"),
+    "OFF_FILE_PRIVATE": ("file", "private_data"),
+    "OFF_INODE_MODE": ("inode", "i_mode"),
+    "OFF_SOCKET_SK": ("socket", "sk"),
+    "OFF_SK_PROTOCOL": ("sock", "sk_protocol"),
+    "OFF_FAMILY": ("sock_common", "skc_family"),
+    "OFF_NUM": ("sock_common", "skc_num"),
+    "OFF_DPORT": ("sock_common", "skc_dport"),
+    "OFF_NET": ("sock_common", "skc_net"),
+    "OFF_NET_INODE": ("net", "ns", "inum"),
+    "OFF_SOCK_CGROUP": ("sock", "sk_cgrp_data", "cgroup"),
+    "OFF_CGROUP_NODE": ("cgroup", "kn"),
+    "OFF_NODE_ID": ("kernfs_node", "id"),
+}
+_RECORDS, _RING_FULL, _EVICTED, _OPENED, _CLOSED = range(5)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counts:
+    """What the programs counted since the last call.
+
+    Attributes:
+        events: records that they made.
+        lost: exchanges that did not get through, by reason.
+        map_usage_percent: how full each kernel map is, by name.
+        bpf_ns: time that they ran.
+    """
+
+    events: int
+    lost: Mapping[str, int]
+    map_usage_percent: Mapping[str, float]
+    bpf_ns: int
+
+
+class L7Probe:
+    """Attached to the kernel until ``close``."""
+
+    def __init__(self, loaded: Loaded, links: Sequence[int], *, ring_bytes: int) -> None:
+        self._loaded = loaded
+        self._links = links
+        self._ring = RingBuffer(loaded.maps["records"], size=ring_bytes)
+        self._counters = BpfMap(loaded.maps["counters"], key=struct.Struct("=I"), value=struct.Struct("=Q"))
+        self._counted = [0] * 5
+        self._ran_ns = 0
+        self._evicted = 0
+
+    def records(self, *, most: int) -> Iterator[bytes]:
+        """Yield the records that are waiting, at most ``most``."""
+        return self._ring.read(most=most)
+
+    def counts(self) -> Counts:
+        """Return what was counted since the last call.
+
+        Raises:
+            ProbeError: the kernel refused to read it.
+        """
+        try:
+            counted = [self._count(slot) for slot in range(len(self._counted))]
+        except OSError as error:
+            raise ProbeError("MapUnreadable", f"the kernel refused to read a map: {error}") from error
+        ran_ns = sum(run_time(program).nanoseconds for program in self._loaded.programs.values())
+        new = [now - before for now, before in zip(counted, self._counted, strict=True)]
+        # The kernel forgets the connections that were idle longest without a word; what was opened tells.
+        live = counted[_OPENED] - counted[_CLOSED] - self._evicted
+        pushed_out = max(0, live - MAX_CONNECTIONS)
+        counts = Counts(
+            events=new[_RECORDS],
+            lost={"RingFull": new[_RING_FULL], "Evicted": new[_EVICTED] + pushed_out},
+            map_usage_percent={
+                "l7_connections": 100.0 * (live - pushed_out) / MAX_CONNECTIONS,
+                "l7_records": self._ring.usage_percent,
+            },
+            bpf_ns=ran_ns - self._ran_ns,
+        )
+        self._counted, self._ran_ns, self._evicted = counted, ran_ns, self._evicted + pushed_out
+        return counts
+
+    def close(self) -> None:
+        """Detach: the kernel drops the programs with their last descriptor."""
+        self._ring.close()
+        self._loaded.close()
+        for link in self._links:
+            os.close(link)
+
+    def _count(self, slot: int) -> int:
+        value = self._counters.get(slot)
+        return int(value[0]) if value else 0
+
+
+async def open_probe(*, direct: bool, ring_bytes: int = RING_BYTES) -> L7Probe:
+    """Attach to the ends of all system calls and to the state of TCP sockets.
+
+    Args:
+        direct: with typed arguments, which are followed without helpers; else as plain raw tracepoints.
+        ring_bytes: room for records that wait to be read.
+
+    Raises:
+        ProbeError: the node does not allow it.
+    """
+    kind = ProgramType.TRACING if direct else ProgramType.RAW_TRACEPOINT
+    sizes = {
+        "MAX_CONNECTIONS": MAX_CONNECTIONS,
+        "MAX_EXCHANGES": MAX_EXCHANGES,
+        "RING_PAGES": ring_bytes // _PAGE,
+    }
+    loaded = await load(
+        Unit(
+            source=_SOURCE,
+            programs=[Program(name, kind, name) for name in _TRACEPOINTS],
+            maps=_MAPS,
+            constants={**this_machine().constants, **sizes, **({"DIRECT": 1} if direct else {})},
+            offsets=_OFFSETS,
+        )
+    )
+    links: list[int] = []
+    try:
+        for name in _TRACEPOINTS:
+            links.append(attach_raw_tracepoint(loaded.programs[name], None if direct else name))  # noqa: PERF401 - those that are attached must be let go when one is refused
+        return L7Probe(loaded, links, ring_bytes=ring_bytes)
+    except KernelError:
+        loaded.close()
+        for link in links:
+            os.close(link)
+        raise

@@ -1,0 +1,128 @@
+// Requests and responses on TCP sockets, as their processes read and write them.
+// Only the first bytes of messages go to user space. Offsets of kernel structs come in as constants (OFF_*),
+// read from BTF when this is compiled; numbers of system calls (NR_*) are the machine's.
+
+#include "read.h"
+#include "exchange.h"
+
+// bcc knows its maps in this file only; what is included below comes by them through these functions.
+BPF_TABLE("lru_hash", u64, struct connection, connections, MAX_CONNECTIONS);
+BPF_TABLE("lru_hash", u64, struct exchange, exchanges, MAX_EXCHANGES);
+BPF_ARRAY(blank, struct exchange, 1);
+BPF_ARRAY(counters, u64, COUNTERS);
+BPF_RINGBUF_OUTPUT(records, RING_PAGES);
+
+static __always_inline void count(u32 slot) {
+  u64 *counter = counters.lookup((int *)&slot);
+  if (counter) lock_xadd(counter, 1);
+}
+
+static __always_inline struct exchange *exchange_of(u64 key) { return exchanges.lookup(&key); }
+static __always_inline void drop_exchange(u64 key) { exchanges.delete(&key); }
+
+static __always_inline struct exchange *new_exchange(u64 key) {
+  u32 zero = 0;
+  struct exchange *template = blank.lookup((int *)&zero);
+  if (template) exchanges.update(&key, template);
+  return exchanges.lookup(&key);
+}
+
+static __always_inline void send(void *record, u64 length) {
+  count(COUNT_RECORDS);
+  if (records.ringbuf_output(record, length, NO_WAKEUP)) count(COUNT_RING_FULL);
+}
+
+#include "socket.h"
+#include "life.h"
+#include "http1.h"
+
+#define TCP_CLOSE 7
+#define PEEK 2
+
+enum { PLAIN, VECTOR, MESSAGE, FILE_BYTES };
+
+static __always_inline void moved(struct call *call) {
+  u64 now = bpf_ktime_get_ns();
+  u8 first[16] = {};
+  u64 known = call->head_length;
+  BOUND(known, sizeof(first));
+  bpf_probe_read_user(first, known, (void *)call->head);
+  struct connection *c = connections.lookup(&call->key);
+  if (!c) {
+    if (!starts_http1(first)) return;
+    struct connection fresh = {.protocol = HTTP1, .tls = call->tls};
+    locate(call->sk, call->out ? DIALED : SERVED, &fresh);
+    connections.update(&call->key, &fresh);
+    count(COUNT_OPENED);
+    c = connections.lookup(&call->key);
+    if (!c) return;
+  }
+  if (c->protocol == HTTP1) http1(call, c, first, now);
+}
+
+// A struct iovec, and the part of a struct msghdr that leads to it.
+struct piece { u64 base, length; };
+struct message { u64 name, name_length, pieces, count; };
+
+static __always_inline void gather(u64 pieces, u64 amount, struct call *call) {
+  struct piece piece = {};
+  bpf_probe_read_user(&piece, sizeof(piece), (void *)pieces);
+  call->head = piece.base;
+  call->head_length = piece.length < call->total ? piece.length : call->total;
+  call->end = piece.base + call->head_length;
+  if (call->head_length == call->total) return;
+  bpf_probe_read_user(&piece, sizeof(piece), (void *)(pieces + (amount - 1) * sizeof(piece)));
+  call->end = piece.base + piece.length;
+}
+
+int sys_exit(u64 *ctx) {
+  s64 total = ARGUMENT(ctx, 1);
+  if (total <= 0) return 0;
+  u64 registers = ARGUMENT(ctx, 0);
+  struct call call = {.total = total};
+  int form = PLAIN, surely_socket = 0;
+  u64 flags = 0;
+  switch ((u32)LOAD(u64, registers, OFF_CALL_NUMBER)) {
+    case NR_WRITE: call.out = 1;
+    case NR_READ: break;
+    case NR_WRITEV: call.out = 1;
+    case NR_READV: form = VECTOR; break;
+    case NR_SENDTO: call.out = surely_socket = 1; break;
+    case NR_RECVFROM: surely_socket = 1; flags = LOAD(u64, registers, OFF_ARGUMENT_3); break;
+    case NR_SENDMSG: call.out = surely_socket = 1; form = MESSAGE; break;
+    case NR_RECVMSG: surely_socket = 1; form = MESSAGE; flags = LOAD(u64, registers, OFF_ARGUMENT_2); break;
+    case NR_SENDFILE: call.out = 1; form = FILE_BYTES; break;
+    default: return 0;
+  }
+  if (flags & PEEK) return 0;
+  call.sk = socket_of(LOAD(u64, registers, OFF_ARGUMENT_0), surely_socket);
+  if (!call.sk) return 0;
+  call.key = call.sk;
+  u64 argument = LOAD(u64, registers, OFF_ARGUMENT_1);
+  if (form == PLAIN) {
+    call.head = argument;
+    call.head_length = total;
+    call.end = argument + total;
+  } else if (form == VECTOR) {
+    gather(argument, LOAD(u64, registers, OFF_ARGUMENT_2), &call);
+  } else if (form == MESSAGE) {
+    struct message message = {};
+    bpf_probe_read_user(&message, sizeof(message), (void *)argument);
+    gather(message.pieces, message.count, &call);
+  }
+  moved(&call);
+  return 0;
+}
+
+// A connection is over when its socket closes, by whichever end and for whatever reason.
+int inet_sock_set_state(u64 *ctx) {
+  if ((u32)ARGUMENT(ctx, 2) != TCP_CLOSE) return 0;
+  u64 key = ARGUMENT(ctx, 0);
+  struct connection *c = connections.lookup(&key);
+  if (!c) return 0;
+  if (c->phase == REQUEST) c->last_ns = bpf_ktime_get_ns();
+  if (c->phase == REQUEST || c->phase == RESPONSE)
+    finish(key, c, EXCHANGE, c->phase == RESPONSE && c->framing == UNTIL_NEXT);
+  if (!connections.delete(&key)) count(COUNT_CLOSED);
+  return 0;
+}

@@ -1,0 +1,136 @@
+"""HTTP, TLS and SQL as a source of the agent."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from tokenflow_agent.backends import Candidate, Chain
+from tokenflow_agent.errors import ProbeError
+from tokenflow_agent.identity import Origin, Pod, Pods
+from tokenflow_agent.l7.interpreter import Interpreter, Tallies, Traced
+from tokenflow_agent.l7.probe import L7Probe, open_probe
+from tokenflow_agent.l7.record import decode
+from tokenflow_agent.l7.tables import http_table, sql_table
+from tokenflow_agent.l7.tally import Place
+from tokenflow_agent.sources import Exemplar, Findings, Window
+from tokenflow_api.telemetry import Signal
+from tokenflow_api.telemetry_agent import Backend, Http, Probe, TelemetryAgentSpec
+
+_log = logging.getLogger(__name__)
+
+PROBES: Final = (Probe.HTTP_LATENCY, Probe.TLS_LATENCY, Probe.SQL_LATENCY)
+READ_EVERY_S: Final = 0.1
+"""Pause between two looks at the records that wait: the ring must hold what comes meanwhile."""
+_BREATH: Final = 256
+"""Records read before others get their turn."""
+_MOST: Final = 65_536
+"""Records read in one turn."""
+
+
+class L7Source:
+    """Reads requests and statements.
+
+    Args:
+        pods: names the pods.
+    """
+
+    def __init__(self, pods: Pods) -> None:
+        self._pods = pods
+        self._asked: tuple[Probe, ...] = ()
+        self._http = Http()
+        self._interpreter = Interpreter(self._http)
+        self._reading: asyncio.Task[None] | None = None
+        self._chain = Chain[L7Probe](
+            "HTTP and SQL",
+            [
+                Candidate(Backend.BTF_TRACEPOINT, lambda: open_probe(direct=True)),
+                Candidate(Backend.BCC_TRACEPOINT, lambda: open_probe(direct=False)),
+            ],
+        )
+
+    async def follow(self, spec: TelemetryAgentSpec) -> None:
+        """Be attached where one of its signals is asked for."""
+        self._asked = tuple(probe for probe in PROBES if probe in spec.ebpf.probes)
+        if spec.http != self._http:
+            self._http, self._interpreter = spec.http, Interpreter(spec.http)
+        if not self._asked:
+            await self.close()
+            return
+        await self._chain.ensure(spec.ebpf.backend)
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read_on())
+
+    async def collect(self, window: Window) -> Findings:
+        """Return the requests and statements that ended in the window."""
+        probe = self._chain.reader
+        if probe is None:
+            return Findings()
+        try:
+            await self._read(probe)
+            counts = probe.counts()
+        except ProbeError as error:
+            self._chain.failed(error)
+            return Findings()
+        tallies = self._interpreter.drain()
+        pods = await self._owners(tallies)
+        http = http_table(tallies.http, pods, start_unix_ms=window.start_unix_ms)
+        sql = sql_table(tallies.sql, pods, start_unix_ms=window.start_unix_ms)
+        ended = sum(row.requests for row in tallies.http.values()) + sum(row.statements for row in tallies.sql.values())
+        named = sum(row.requests for key, row in tallies.http.items() if key.place in pods)
+        named += sum(row.statements for key, row in tallies.sql.items() if key.place in pods)
+        cut = named - sum(http.requests) - sum(sql.statements)
+        return Findings(
+            http=http,
+            sql=sql,
+            exemplars=[
+                _exemplar(traced, pods[traced.key.place]) for traced in tallies.traced if traced.key.place in pods
+            ],
+            events=counts.events,
+            lost={**counts.lost, **tallies.lost, "RowsFull": cut},
+            outside=ended - named,
+            map_usage_percent=counts.map_usage_percent,
+            bpf_ns=counts.bpf_ns,
+        )
+
+    def signals(self) -> Sequence[Signal]:
+        """Return how the signals that are asked for are read."""
+        return [self._chain.signal(probe) for probe in self._asked]
+
+    async def close(self) -> None:
+        """Detach."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
+            self._reading = None
+        self._chain.close()
+
+    async def _read_on(self) -> None:
+        while True:
+            await asyncio.sleep(READ_EVERY_S)
+            probe = self._chain.reader
+            if probe is not None:
+                await self._read(probe)
+
+    async def _read(self, probe: L7Probe) -> None:
+        for number, data in enumerate(probe.records(most=_MOST), start=1):
+            self._interpreter.take(decode(data))
+            if number % _BREATH == 0:
+                await asyncio.sleep(0)
+
+    async def _owners(self, tallies: Tallies) -> dict[Place, Pod]:
+        places = {key.place for key in tallies.http} | {key.place for key in tallies.sql}
+        origins = {place: Origin(cgroup=place.cgroup, network=place.network) for place in places}
+        owners = await asyncio.to_thread(self._pods.owners, set(origins.values()))
+        return {place: owners[origin] for place, origin in origins.items() if origin in owners}
+
+
+def _exemplar(traced: Traced, pod: Pod) -> Exemplar:
+    return Exemplar(
+        namespace=pod.namespace,
+        pod=pod.name,
+        port=traced.key.place.port,
+        route=traced.key.route,
+        trace_id=traced.trace_id,
+        latency_us=traced.latency_us,
+    )
