@@ -29,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "run", help="measure until SIGTERM", description="Measure.", parents=[_node_flags(), _run_flags()]
     )
+    _doctor(commands.add_parser("doctor", help="say what this node lacks", parents=[_node_flags()]))
     _top(commands.add_parser("top", help="show the node's pods as they fare"))
     _record(commands.add_parser("record", help="write the agent's windows to a file"))
     main.set_defaults(command="run", **_defaults())
@@ -67,6 +68,11 @@ def _run_flags() -> argparse.ArgumentParser:
     flags.add_argument("--port", type=int, help="of metrics and probes")
     flags.add_argument("--log-level", choices=["Debug", "Info", "Warning", "Error"])
     return flags
+
+
+def _doctor(command: argparse.ArgumentParser) -> None:
+    command.description = "Check what the agent needs of this node; exit 1 where something fails."
+    command.add_argument("--json", action="store_true", help="write the checks as JSON")
 
 
 def _top(command: argparse.ArgumentParser) -> None:

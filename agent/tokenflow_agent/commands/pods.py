@@ -110,25 +110,29 @@ def _add_tcp(found: dict[tuple[str, str], _Pod], rows: TcpWindows) -> None:
     for row, key in enumerate(zip(rows.pod_namespace, rows.pod_name, strict=True)):
         pod = found[key]
         pod.retransmits = (pod.retransmits or 0) + rows.retransmits[row]
-        for values, percentiles in ((pod.rtt_p50_us, rows.rtt_p50_us), (pod.rtt_p95_us, rows.rtt_p95_us)):
-            value = percentiles[row]
-            if value is not None:
-                values.append((value, rows.samples[row]))
+        _add(pod.rtt_p50_us, rows.rtt_p50_us[row], rows.samples[row])
+        _add(pod.rtt_p95_us, rows.rtt_p95_us[row], rows.samples[row])
 
 
 def _add_listen(found: dict[tuple[str, str], _Pod], rows: ListenWindows) -> None:
     for row, key in enumerate(zip(rows.pod_namespace, rows.pod_name, strict=True)):
-        if rows.backlog_limit[row]:
-            found[key].queues.append((rows.backlog[row], rows.backlog_limit[row]))
+        limit = rows.backlog_limit[row]
+        if limit:
+            found[key].queues.append((rows.backlog[row], limit))
 
 
 def _add_http(found: dict[tuple[str, str], _Pod], rows: HttpWindows) -> None:
     for row, key in enumerate(zip(rows.pod_namespace, rows.pod_name, strict=True)):
         if rows.direction[row] is Direction.SERVED:
             pod = found[key]
-            pod.http_p95_us.append((rows.latency_p95_us[row], rows.requests[row]))
+            _add(pod.http_p95_us, rows.latency_p95_us[row], rows.requests[row])
             pod.requests += rows.requests[row]
             pod.failed += rows.requests[row] if rows.status[row] not in _FINE else 0
+
+
+def _add(weighted: list[tuple[int, int]], value: int | None, weight: int) -> None:
+    if value is not None:
+        weighted.append((value, weight))
 
 
 def _add_gpu(found: dict[tuple[str, str], _Pod], batches: Sequence[TelemetryBatch]) -> None:

@@ -17,9 +17,13 @@ class Capability(IntEnum):
     BPF = 39
 
 
-def held() -> frozenset[Capability]:
-    """Return those that this process has."""
-    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("CapEff:"))
+def held(status: Path = _STATUS) -> frozenset[Capability]:
+    """Return those that a process has.
+
+    Args:
+        status: its status in /proc; by default this process's.
+    """
+    line = next(line for line in status.read_text().splitlines() if line.startswith("CapEff:"))
     mask = int(line.split()[1], 16)
     return frozenset(capability for capability in Capability if mask >> capability & 1)
 
