@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import Final
 
-from tokenflow_agent.errors import ProbeError
+from tokenflow_agent.errors import GpuValueError, ProbeError
 from tokenflow_api.windows import GpuProcesses, GpuSamples
 
-_REMEDY: Final = "look for Xid in dmesg; reset it with nvidia-smi --gpu-reset, or restart the node"
+_REPAIR: Final = "look for Xid in dmesg; reset it with nvidia-smi --gpu-reset, or restart the node"
+_ALLOW: Final = "set spec.security: Privileged"
+_NOT_ALLOWED: Final = "NVMLNoPermission"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,12 +49,19 @@ def unanswered(index: int, uuid: str, error: ProbeError) -> Fault:
         uuid: as it was when it still answered; empty where it never did.
         error: what it gave.
     """
-    return Fault(reason=error.reason, message=f"{_called(index, uuid)}: {error.message}: {_REMEDY}")
+    remedy = _ALLOW if error.reason == _NOT_ALLOWED else _REPAIR
+    return Fault(reason=error.reason, message=f"{_called(index, uuid)}: {error.message}: {remedy}")
 
 
 def vanished(index: int, uuid: str) -> Fault:
     """Return the fault of a GPU that the driver knows no more."""
-    return Fault(reason="GPULost", message=f"{_called(index, uuid)} is gone: {_REMEDY}")
+    return Fault(reason="GPULost", message=f"{_called(index, uuid)} is gone: {_REPAIR}")
+
+
+def missing(error: GpuValueError) -> Fault:
+    """Return the fault of a value that a GPU has and does not give."""
+    words = f"{error.message}: {_ALLOW}" if error.reason == _NOT_ALLOWED else error.message
+    return Fault(reason=error.reason, message=words)
 
 
 def _called(index: int, uuid: str) -> str:

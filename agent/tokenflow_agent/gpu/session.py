@@ -16,7 +16,7 @@ from tokenflow_agent.gpu.devices import Devices
 from tokenflow_agent.gpu.library import Libraries, candidates
 from tokenflow_agent.gpu.opening import opened
 from tokenflow_agent.gpu.processes import pods_of, table
-from tokenflow_agent.gpu.reading import Fault, Reading, unanswered, vanished
+from tokenflow_agent.gpu.reading import Fault, Reading, missing, unanswered, vanished
 from tokenflow_agent.gpu.rows import GpuRow, samples
 from tokenflow_agent.identity import Pods
 
@@ -87,25 +87,25 @@ class Session:
         rows: list[GpuRow] = []
         held: dict[str, Mapping[int, int]] = {}
         lost: list[Fault] = []
-        missing = dict(self._known)
+        absent = dict(self._known)
         for index in range(devices.count()):
             try:
                 state = devices.read(index)
             except (GpuError, GpuValueError) as error:
-                uuid = next((uuid for uuid, known in missing.items() if known == index), "")
+                uuid = next((uuid for uuid, known in absent.items() if known == index), "")
                 lost.append(unanswered(index, uuid, error))
             else:
                 uuid = state.rows[0].uuid
                 rows += state.rows
                 held |= state.held
                 self._known[uuid] = index
-            missing.pop(uuid, None)
-        lost += [vanished(index, uuid) for uuid, index in missing.items()]
+            absent.pop(uuid, None)
+        lost += [vanished(index, uuid) for uuid, index in absent.items()]
         devices.keep(rows)
         pids = {pid for processes in held.values() for pid in processes}
         return Reading(
             samples=samples(rows, at_unix_ms=time.time_ns() // 1_000_000),
             processes=table(held, pods_of(pids, proc=self._proc, pods=self._pods)),
             lost=tuple(lost),
-            unread=tuple(Fault(reason=error.reason, message=error.message) for error in devices.nvml.take_unread()),
+            unread=tuple(missing(error) for error in devices.nvml.take_unread()),
         )

@@ -305,7 +305,7 @@ def test_a_value_that_is_refused_is_told_and_takes_nothing_with_it(
     second = reader.read()
     told = first.unread + second.unread
     assert {(fault.reason, fault.message) for fault in told} == {
-        ("NVMLNoPermission", f"{call}: Insufficient Permissions")
+        ("NVMLNoPermission", f"{call}: Insufficient Permissions: set spec.security: Privileged")
     }
     assert getattr(second.samples, column) == [None]
     assert second.samples.utilization_percent == [87]
