@@ -6,10 +6,13 @@ the file system of a driver container. pynvml is imported only once there is one
 
 import ctypes
 import importlib
+import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
+
+_log = logging.getLogger(__name__)
 
 SONAME: Final = "libnvidia-ml.so.1"
 
@@ -29,12 +32,19 @@ def candidates(proc: Path) -> Iterator[str]:
     """Yield what the linker may find the library by, the most likely first.
 
     Args:
-        proc: the host's /proc; its process 1 leads to the host's files.
+        proc: the host's /proc; its process 1 leads to the host's files, for those who may trace it.
     """
     yield SONAME
     for root in (Path("/"), proc / "1" / "root"):
-        for folder in _FOLDERS:
-            yield from (str(path) for path in root.glob(f"{folder}/{_VERSIONED}"))
+        yield from _below(root)
+
+
+def _below(root: Path) -> list[str]:
+    try:
+        return [str(path) for folder in _FOLDERS for path in root.glob(f"{folder}/{_VERSIONED}")]
+    except PermissionError as error:
+        _log.debug("no library is looked for there", extra={"folder": str(root), "detail": str(error)})
+        return []
 
 
 class Libraries:

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +34,18 @@ def test_the_hosts_library_is_found_by_its_version(tmp_path: Path, folder: str) 
 
 def test_the_linkers_own_comes_first(tmp_path: Path) -> None:
     assert next(candidates(tmp_path)) == "libnvidia-ml.so.1"
+
+
+def test_a_host_whose_files_are_denied_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    look = Path.glob
+
+    def denied(path: Path, pattern: str) -> Iterator[Path]:
+        if path.is_relative_to(tmp_path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return look(path, pattern)
+
+    monkeypatch.setattr(Path, "glob", denied)
+    assert not [name for name in candidates(tmp_path) if name.startswith(str(tmp_path))]
 
 
 def test_the_linkers_own_is_used(node: Node, stub: Callable[..., str]) -> None:
