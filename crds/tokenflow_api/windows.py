@@ -100,8 +100,8 @@ class TcpWindows(_Columns):
 class ListenWindows(_Columns):
     """Accept queue of one pod's listening port: its longest in the window and its limit, in connections.
 
-    ``drops`` counts connections that the kernel turned away at this port, ``overflows`` those of them that found
-    the queue full; ``None`` where the backend cannot tell.
+    A full queue is one longer than its limit. ``drops`` counts connections that the kernel turned away at this
+    port, ``overflows`` those of them that found the queue full. ``None`` is what the backend in use cannot tell.
     """
 
     start_unix_ms: Counts = []
@@ -110,7 +110,7 @@ class ListenWindows(_Columns):
     pod_uid: Texts = []
     service_port: Counts = []
     backlog: Counts = []
-    backlog_limit: Counts = []
+    backlog_limit: Known = []
     drops: Known = []
     overflows: Known = []
 

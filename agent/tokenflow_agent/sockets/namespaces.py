@@ -46,6 +46,21 @@ def survey(proc: Path = _PROC) -> Survey:
     return Survey(processes, hidden)
 
 
+def check_visible(survey: Survey) -> None:
+    """Check that the processes of others can be seen.
+
+    Raises:
+        ProbeError: only this process's own network namespace can.
+    """
+    if len(survey.processes) > 1:
+        return
+    raise ProbeError(
+        "ProcClosed",
+        f"only one network namespace can be seen ({survey.hidden} processes are hidden): the agent needs hostPID and"
+        " the capability SYS_PTRACE",
+    )
+
+
 def network_of(pid: int, *, proc: Path = _PROC) -> int:
     """Return the inode of a process's network namespace.
 

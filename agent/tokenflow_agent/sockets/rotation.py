@@ -1,5 +1,6 @@
 """Takes turns among network namespaces, so that reading many of them keeps to a share of a core."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
@@ -16,11 +17,11 @@ class Rotation:
         clock: monotonic, in seconds.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._last = -1
         self._ended = clock()
-        self._saved_s = 0.0
+        self._saved_s = SHARE * _LONGEST_S
 
     def turn(self, processes: Mapping[int, int]) -> Iterator[tuple[int, int]]:
         """Yield namespaces with a pid of each, every one at most once, until the share is used up.

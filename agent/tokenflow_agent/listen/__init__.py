@@ -1,0 +1,1 @@
+"""How full the accept queues of pods' listening sockets are, and what was turned away."""

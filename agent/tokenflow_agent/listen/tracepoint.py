@@ -1,0 +1,191 @@
+"""Backends on the kernel's tracepoint for sockets that received something."""
+
+import asyncio
+import os
+import struct
+from collections.abc import Callable, Iterable
+from enum import IntEnum
+from itertools import islice
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from tokenflow_agent.errors import KernelError, ProbeError
+from tokenflow_agent.kernel.bpf import ProgramType, attach_raw_tracepoint
+from tokenflow_agent.kernel.call import ARGUMENTS, call
+from tokenflow_agent.kernel.loader import Loaded, Program, Unit, load
+from tokenflow_agent.kernel.maps import BpfMap, processors
+from tokenflow_agent.listen.overflows import Overflows
+from tokenflow_agent.listen.reading import Harvest, Reading
+from tokenflow_agent.listen.waiting import Waiting
+from tokenflow_agent.sockets.namespaces import Survey
+
+MAX_QUEUES: Final = 4096
+_SOURCE: Final = Path(__file__).parent / "program.c"
+_TRACEPOINT: Final = "sk_data_ready"
+_AGAIN: Final = "look_again"
+_OFFSETS: Final = {
+    "OFF_STATE": ("sock_common", "skc_state"),
+    "OFF_NUM": ("sock_common", "skc_num"),
+    "OFF_NET": ("sock_common", "skc_net"),
+    "OFF_NET_INODE": ("net", "ns", "inum"),
+    "OFF_BACKLOG": ("sock", "sk_ack_backlog"),
+    "OFF_LIMIT": ("sock", "sk_max_ack_backlog"),
+    "OFF_DROPS": ("sock", "sk_drops"),
+    "OFF_SOCK_CGROUP": ("sock", "sk_cgrp_data", "cgroup"),
+    "OFF_CGROUP_NODE": ("cgroup", "kn"),
+    "OFF_NODE_ID": ("kernfs_node", "id"),
+}
+_GRACE_S: Final = 0.01
+"""After the maps are swapped, programs that had begun before still write to the old one."""
+_SLOT: Final = struct.Struct("=I")
+_KEY: Final = struct.Struct("=Q")
+_VALUE: Final = struct.Struct("=Q8I")
+
+
+class _Counter(IntEnum):
+    RUNS = 0
+    EVENTS = 1
+    MAP_FULL = 2
+    TIMED = 3
+    TIMED_NS = 4
+
+
+class _Queue(NamedTuple):
+    """``struct queue_t`` of the program."""
+
+    cgroup: int
+    network: int
+    port: int
+    limit: int
+    longest: int
+    length: int
+    drops: int
+    first_drops: int
+    unused: int
+
+    @property
+    def owner(self) -> tuple[int, int, int]:
+        return self.cgroup, self.network, self.port
+
+
+class ListenTracepoint:
+    """Attached to the kernel until ``close``.
+
+    Args:
+        loaded: maps and programs.
+        link: keeps the program attached.
+        networks: returns the network namespaces of the node.
+    """
+
+    def __init__(self, loaded: Loaded, link: int, networks: Callable[[], Survey]) -> None:
+        self._loaded = loaded
+        self._link = link
+        maps = loaded.maps
+        self._queues = [BpfMap(maps[name], key=_KEY, value=_VALUE) for name in ("queues_0", "queues_1")]
+        self._parity = BpfMap(maps["parity"], key=_SLOT, value=_SLOT)
+        self._counters = BpfMap(maps["counters"], key=_SLOT, value=struct.Struct(f"={processors()}Q"))
+        self._half = 0
+        self._counted = [0] * len(_Counter)
+        self._known: dict[int, _Queue] = {}
+        """By the socket's address, the one that was met last at the end."""
+        self._again: list[int] = []
+        """Addresses of queues that were not empty when the window began."""
+        self._overflows = Overflows(networks)
+        self._waiting = Waiting(networks)
+
+    async def harvest(self) -> Harvest:
+        """Swap the maps and return what is in the old one; look at queues that were not empty, before and after.
+
+        Raises:
+            ProbeError: the kernel refused.
+        """
+        try:
+            self._look_again()
+            old, self._half = self._queues[self._half], self._half ^ 1
+            self._parity.put((0,), (self._half,))
+            await asyncio.sleep(_GRACE_S)
+            met = {key[0]: _Queue._make(value) for key, value in old.drain(most=MAX_QUEUES)}
+            gone = set(self._again) - met.keys()
+            # What waits already counts for the next window, too.
+            self._again = [sk for sk, queue in met.items() if queue.length]
+            self._look_again()
+            counted = [sum(self._counters.get(counter) or ()) for counter in _Counter]
+        except OSError as error:
+            raise ProbeError("MapUnreadable", f"the kernel refused to look at listening sockets: {error}") from error
+        grown = [now - before for now, before in zip(counted, self._counted, strict=True)]
+        self._counted = counted
+        readings = self._take(met, gone)
+        return Harvest(
+            readings=await asyncio.to_thread(self._complete, readings),
+            events=grown[_Counter.EVENTS],
+            lost={"MapFull": grown[_Counter.MAP_FULL]},
+            map_usage_percent={"listen": 100.0 * len(met) / MAX_QUEUES},
+            # Of all that was timed so far: a quiet window has too few to judge by.
+            bpf_ns=grown[_Counter.RUNS] * counted[_Counter.TIMED_NS] // max(1, counted[_Counter.TIMED]),
+        )
+
+    def close(self) -> None:
+        """Detach: the kernel drops the programs with their last descriptor."""
+        self._loaded.close()
+        os.close(self._link)
+
+    def _look_again(self) -> None:
+        for start in range(0, len(self._again), ARGUMENTS):
+            call(self._loaded.programs[_AGAIN], *self._again[start : start + ARGUMENTS])
+
+    def _take(self, met: dict[int, _Queue], gone: Iterable[int]) -> list[Reading]:
+        for sk in gone:
+            self._known.pop(sk, None)
+        readings = [_reading(queue, self._known.pop(sk, None)) for sk, queue in met.items()]
+        self._known |= met
+        for sk in list(islice(self._known, max(0, len(self._known) - MAX_QUEUES))):
+            del self._known[sk]
+        return readings
+
+    def _complete(self, readings: list[Reading]) -> list[Reading]:
+        known = {queue.owner[1:] for queue in self._known.values()}
+        return self._overflows.attribute(readings) + self._waiting.since_before(known)
+
+
+def _reading(queue: _Queue, before: _Queue | None) -> Reading:
+    # The kernel gives the address of a socket that was closed to another one.
+    same = before is not None and before.owner == queue.owner and before.drops <= queue.drops
+    return Reading(
+        cgroup=queue.cgroup,
+        network=queue.network,
+        port=queue.port,
+        backlog=queue.longest,
+        limit=queue.limit,
+        drops=queue.drops - (before.drops if before and same else queue.first_drops),
+    )
+
+
+async def open_tracepoint(*, direct: bool, networks: Callable[[], Survey]) -> ListenTracepoint:
+    """Attach to the kernel's tracepoint.
+
+    Args:
+        direct: with a typed argument, which is followed without helpers; else as a plain raw tracepoint.
+        networks: returns the network namespaces of the node.
+
+    Raises:
+        ProbeError: the node does not allow it.
+    """
+    kind = ProgramType.TRACING if direct else ProgramType.RAW_TRACEPOINT
+    loaded = await load(
+        Unit(
+            source=_SOURCE,
+            programs=[
+                Program(_TRACEPOINT, kind, _TRACEPOINT),
+                Program(_AGAIN, ProgramType.RAW_TRACEPOINT),
+            ],
+            maps=["queues_0", "queues_1", "parity", "counters"],
+            constants={"MAX_QUEUES": MAX_QUEUES, "ARGUMENTS": ARGUMENTS, **({"DIRECT": 1} if direct else {})},
+            offsets=_OFFSETS,
+        )
+    )
+    try:
+        link = attach_raw_tracepoint(loaded.programs[_TRACEPOINT], None if direct else _TRACEPOINT)
+    except KernelError:
+        loaded.close()
+        raise
+    return ListenTracepoint(loaded, link, networks)

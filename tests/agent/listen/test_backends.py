@@ -1,0 +1,156 @@
+"""Every backend on the running kernel, beside what ss prints."""
+
+import os
+from ast import literal_eval
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from tokenflow_agent.errors import ProbeError
+from tokenflow_agent.kernel import btf
+from tokenflow_agent.listen.proc import open_proc
+from tokenflow_agent.listen.reading import ListenReader, Reading
+from tokenflow_agent.listen.sock_diag import open_sock_diag
+from tokenflow_agent.listen.tracepoint import open_tracepoint
+from tokenflow_agent.sockets.namespaces import Survey, survey
+
+Open = Callable[[Callable[[], Survey]], Awaitable[ListenReader]]
+
+TRACEPOINTS = {
+    "BTFTracepoint": lambda networks: open_tracepoint(direct=True, networks=networks),
+    "BCCTracepoint": lambda networks: open_tracepoint(direct=False, networks=networks),
+}
+BACKENDS = {**TRACEPOINTS, "SockDiag": open_sock_diag, "Proc": open_proc}
+
+
+def only(network: Any) -> Callable[[], Survey]:
+    """Have turns go to the test's own namespace, whatever else this machine has."""
+    return lambda: Survey({inode: pid for inode, pid in survey().processes.items() if inode == network.inode}, 0)
+
+
+async def opened(open_backend: Open, network: Any) -> ListenReader:
+    if os.geteuid() != 0 or not btf.VMLINUX.exists():
+        pytest.skip(f"attaching needs root and {btf.VMLINUX}")
+    if open_backend is open_proc:
+        reader = await open_proc(survey)
+        reader._networks = only(network)
+        return reader
+    return await open_backend(only(network))
+
+
+async def readings(reader: ListenReader, network: Any) -> dict[int, Reading]:
+    harvest = await reader.harvest()
+    return {one.port: one for one in harvest.readings if one.network == network.inode}
+
+
+@pytest.mark.bpf
+@pytest.mark.netns
+@pytest.mark.parametrize("backend", BACKENDS)
+async def test_a_filling_queue_is_as_long_as_ss_says(network: Any, backend: str) -> None:
+    reader = await opened(BACKENDS[backend], network)
+    try:
+        await reader.harvest()
+        network.run("listen(8000, 8)")
+        network.run("connect(8000, 5)")
+        expected = literal_eval(network.run("ss()"))
+        assert expected == {8000: (5, 8)}
+        for _ in range(3):  # nothing happens, and they still wait
+            seen = (await readings(reader, network))[8000]
+            assert seen.backlog == 5
+            assert seen.limit == (None if backend == "Proc" else 8)
+    finally:
+        reader.close()
+
+
+@pytest.mark.bpf
+@pytest.mark.netns
+@pytest.mark.parametrize("backend", BACKENDS)
+async def test_a_full_queue_and_what_it_turns_away_are_counted(network: Any, backend: str) -> None:
+    reader = await opened(BACKENDS[backend], network)
+    try:
+        network.run("listen(8000, 8)")
+        network.run("connect(8000, 1)")
+        await reader.harvest()
+        network.run("connect(8000, 11)")
+        assert literal_eval(network.run("ss()"))[8000] == (9, 8)
+        seen = (await readings(reader, network))[8000]
+        assert (seen.backlog, seen.drops, seen.overflows) == (9, 3, 3)
+        # From now on the kernel tells of no event: the queue is full, and stays so.
+        network.run("connect(8000, 4)")
+        seen = (await readings(reader, network))[8000]
+        assert seen.backlog == 9
+        assert seen.drops is not None
+        assert seen.drops >= 4
+        assert seen.overflows == seen.drops
+    finally:
+        reader.close()
+
+
+@pytest.mark.bpf
+@pytest.mark.netns
+@pytest.mark.parametrize("backend", TRACEPOINTS)
+async def test_a_short_queue_is_seen_though_it_was_gone_before_the_window_ended(network: Any, backend: str) -> None:
+    reader = await opened(TRACEPOINTS[backend], network)
+    try:
+        network.run("listen(8000, 8)")
+        await reader.harvest()
+        network.run("connect(8000, 6)")
+        network.run("accept(8000, 6)")
+        assert (await readings(reader, network))[8000].backlog == 6
+        assert (await readings(reader, network))[8000].backlog == 0
+        assert await readings(reader, network) == {}
+    finally:
+        reader.close()
+
+
+@pytest.mark.bpf
+@pytest.mark.netns
+async def test_queues_that_were_full_before_are_found(network: Any) -> None:
+    network.run("listen(8000, 8)")
+    network.run("connect(8000, 12)")
+    reader = await opened(TRACEPOINTS["BTFTracepoint"], network)
+    try:
+        for _ in range(2):
+            assert (await readings(reader, network))[8000].backlog == 9
+        # Once it moves again, the program sees it, with its limit.
+        network.run("accept(8000, 9)")
+        network.run("connect(8000, 2)")
+        seen = (await readings(reader, network))[8000]
+        assert (seen.limit, seen.backlog >= 2) == (8, True)
+    finally:
+        reader.close()
+
+
+@pytest.mark.bpf
+@pytest.mark.netns
+async def test_a_listener_that_is_gone_is_forgotten(new_network: Callable[[], Any]) -> None:
+    network = new_network()
+    reader = await opened(TRACEPOINTS["BTFTracepoint"], network)
+    try:
+        inode = network.inode
+        network.run("listen(8000, 8)")
+        network.run("connect(8000, 5)")
+        assert len((await reader.harvest()).readings) >= 1
+        network.close()
+        await reader.harvest()
+        assert not [one for one in (await reader.harvest()).readings if one.network == inode]
+    finally:
+        reader.close()
+
+
+@pytest.mark.netns
+async def test_namespaces_that_may_not_be_entered_are_told(network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("tokenflow_agent.sockets.namespaces._enter", refuse)
+    with pytest.raises(ProbeError, match=r"SYS_ADMIN, which spec\.security: Privileged gives") as refused:
+        await open_sock_diag(only(network))
+    assert refused.value.reason == "NamespacesClosed"
+
+
+async def test_a_node_that_hides_its_processes_is_told() -> None:
+    with pytest.raises(ProbeError, match=r"7 processes are hidden\): the agent needs hostPID") as refused:
+        await open_proc(lambda: Survey({4026531840: 5}, 7))
+    assert refused.value.reason == "ProcClosed"
