@@ -169,4 +169,4 @@ def test_describe_says_what_is_going_on(system: System) -> None:
     for expected in ("Health Percent", "Tokens Per Second", "Generation", "Serving"):
         assert expected in words
     words = system.cluster.kubectl("-n", NAMESPACE, "describe", "telemetryagent", "nodes")
-    assert "TCPRoundTripTime/BCCRawTracepoint" in words
+    assert "TCPRoundTripTime/BTFTracepoint" in words
