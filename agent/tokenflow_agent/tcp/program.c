@@ -10,7 +10,6 @@
 #define AF_INET6 10
 #define IPPROTO_TCP 6
 
-enum { COUNT_EVENTS, COUNT_MAP_FULL, COUNT_TIMED, COUNT_TIMED_NS, COUNTERS };
 #define TIME_ONE_IN 64
 enum { SERVED, DIALED };
 enum { TCP_ESTABLISHED = 1, TCP_SYN_SENT = 2, TCP_SYN_RECV = 3, TCP_TIME_WAIT = 6, TCP_LISTEN = 10, TCP_NEW_SYN_RECV = 12 };
@@ -23,13 +22,14 @@ struct config_t {
 
 struct key_t {
   u64 cgroup;
-  u8 remote[16];      // IPv6, or IPv4 mapped into it; host bits cleared
+  u64 remote;         // the network's first 6 bytes of IPv6, or 3 of IPv4, in the order of the wire
+  u32 network;        // inode of the namespace
   u16 service_port;   // of the listening side
   u8 direction;
-  u8 unused;
-  u32 network;        // inode of the namespace
+  u8 family;
 };
 
+// What each segment touches comes first, so that it shares a cache line.
 struct value_t {
   u64 rtt_sum_us;
   u64 srtt_sum_us;
@@ -37,11 +37,13 @@ struct value_t {
   u64 delivery_sum;   // bytes per second
   u32 delivery_samples;
   u32 segments;
+  u32 sent;
   u32 samples;
   u32 rtt_min_us;     // 0: none yet
   u32 rtt_max_us;
+  u32 unsent_bytes;
+  u32 unread_bytes;
   u32 retransmits;
-  u32 sent;
   u32 spurious;
   u32 lost;
   u32 out_of_order;
@@ -49,22 +51,29 @@ struct value_t {
   u32 zero_windows;
   u32 connections;
   u32 congested_connections;
-  u32 unsent_bytes;
-  u32 unread_bytes;
   u32 rtt_buckets[BUCKETS];
 };
 
+// With the kernel's own part of an entry (48 bytes and the key) these are 128 bytes: two cache lines.
 struct socket_t {
-  struct key_t key;
+  u32 epoch;          // of the last window that it was counted in; 0: none yet
   u32 segments;
   u32 sent;
   u32 retransmits;
   u32 spurious;
   u32 lost;
   u32 out_of_order;
-  u32 epoch;          // of the last window that it was counted in; 0: none yet
   u16 congested;
   u16 shut;           // the peer's window was closed
+  struct key_t key;
+  u64 unused[2];
+};
+
+struct counters_t {
+  u64 events;
+  u64 map_full;
+  u64 timed;
+  u64 timed_ns;
 };
 
 BPF_HASH(windows_0, struct key_t, struct value_t, MAX_KEYS);
@@ -72,7 +81,7 @@ BPF_HASH(windows_1, struct key_t, struct value_t, MAX_KEYS);
 BPF_TABLE("lru_hash", u64, struct socket_t, sockets, MAX_SOCKETS);
 BPF_ARRAY(config, struct config_t, 1);
 BPF_ARRAY(nothing, struct value_t, 1);  // too large for the stack
-BPF_PERCPU_ARRAY(counters, u64, COUNTERS);
+BPF_PERCPU_ARRAY(counters, struct counters_t, 1);
 
 #ifdef DIRECT
 static u64 (*as_tcp)(u64) = (void *)137;  // bpf_skc_to_tcp_sock: 0 for what is no full TCP socket
@@ -88,26 +97,29 @@ static __always_inline u64 checked_tcp(u64 sk) {
 }
 #endif
 
-static __always_inline u64 *counter(u32 slot) { return counters.lookup((int *)&slot); }
-
 static __always_inline struct config_t *settings_of(void) {
   u32 zero = 0;
   return config.lookup((int *)&zero);
 }
 
+static __always_inline struct counters_t *counters_of(void) {
+  u32 zero = 0;
+  return counters.lookup((int *)&zero);
+}
+
 // What programs cost is timed here, because the kernel's own statistics need SYS_ADMIN and slow all programs down.
 static __always_inline u64 begin(void) {
-  u64 *events = counter(COUNT_EVENTS);
-  if (!events) return 0;
-  *events += 1;
-  return *events % TIME_ONE_IN ? 0 : bpf_ktime_get_ns();
+  struct counters_t *here = counters_of();
+  if (!here) return 0;
+  here->events += 1;
+  return here->events % TIME_ONE_IN ? 0 : bpf_ktime_get_ns();
 }
 
 static __always_inline int end(u64 since) {
-  u64 *timed = counter(COUNT_TIMED), *spent = counter(COUNT_TIMED_NS);
-  if (!since || !timed || !spent) return 0;
-  *timed += 1;
-  *spent += bpf_ktime_get_ns() - since;
+  struct counters_t *here = since ? counters_of() : 0;
+  if (!here) return 0;
+  here->timed += 1;
+  here->timed_ns += bpf_ktime_get_ns() - since;
   return 0;
 }
 
@@ -119,26 +131,23 @@ static __always_inline void set_owner(struct key_t *key, u64 sk) {
   key->network = network ? LOAD(u32, network, OFF_NET_INODE) : 0;
 }
 
-// Networks are /24, and /48 with IPv6.
-static __always_inline void clear_host_bits(u8 *remote) {
-  int mapped = remote[10] == 0xff && remote[11] == 0xff;
-#pragma unroll
-  for (int i = 0; i < 10; i++) mapped = mapped && remote[i] == 0;
-  if (mapped) { remote[15] = 0; return; }
-#pragma unroll
-  for (int i = 6; i < 16; i++) remote[i] = 0;
-}
-
+// Networks are /24, and /48 with IPv6. IPv4 that is mapped into IPv6 counts as what it is.
 static __always_inline void set_remote(struct key_t *key, u64 sk) {
+  u32 address;
   u16 family = LOAD(u16, sk, OFF_FAMILY);
   if (family == AF_INET) {
-    key->remote[10] = key->remote[11] = 0xff;
-    *(u32 *)&key->remote[12] = LOAD(u32, sk, OFF_DADDR);
+    address = LOAD(u32, sk, OFF_DADDR);
   } else {
-    *(u64 *)&key->remote[0] = LOAD(u64, sk, OFF_V6_DADDR);
-    *(u64 *)&key->remote[8] = LOAD(u64, sk, OFF_V6_DADDR + 8);
+    u64 high = LOAD(u64, sk, OFF_V6_DADDR), low = LOAD(u64, sk, OFF_V6_DADDR + 8);
+    if (high || (u32)low != 0xffff0000) {
+      key->family = AF_INET6;
+      key->remote = high & 0xffffffffffff;
+      return;
+    }
+    address = low >> 32;
   }
-  clear_host_bits(key->remote);
+  key->family = AF_INET;
+  key->remote = address & 0xffffff;
 }
 
 static __always_inline u16 remote_port(u64 sk) {
@@ -178,8 +187,8 @@ static __always_inline struct value_t *window_of(struct key_t *key, struct confi
   struct value_t *value;
   if (settings->epoch & 1) value = windows_1.lookup_or_try_init(key, none);
   else value = windows_0.lookup_or_try_init(key, none);
-  u64 *full = value ? 0 : counter(COUNT_MAP_FULL);
-  if (full) *full += 1;
+  struct counters_t *here = value ? 0 : counters_of();
+  if (here) here->map_full += 1;
   return value;
 }
 
@@ -192,21 +201,25 @@ static __always_inline struct value_t *window_of(struct key_t *key, struct confi
 
 #define ADD(target, amount) ({ if (amount) lock_xadd(&(target), amount); })
 
+// Counters that rarely grow.
+static __always_inline void look_at_losses(u64 tcp, struct socket_t *socket, struct value_t *value) {
+  u32 retransmits = GROWN(socket, retransmits, tcp, OFF_TOTAL_RETRANS);
+  u32 spurious = GROWN(socket, spurious, tcp, OFF_DSACK_DUPS);
+  u32 lost = GROWN(socket, lost, tcp, OFF_LOST);
+  u32 out_of_order = GROWN(socket, out_of_order, tcp, OFF_RCV_OOOPACK);
+  ADD(value->retransmits, retransmits);
+  ADD(value->spurious, spurious);
+  ADD(value->lost, lost);
+  ADD(value->out_of_order, out_of_order);
+}
+
 static __always_inline struct value_t *look(u64 tcp, struct socket_t *socket, struct config_t *settings) {
   struct value_t *value = window_of(&socket->key, settings);
   if (!value) return 0;
   u32 received = GROWN(socket, segments, tcp, OFF_SEGS_IN);
   u32 sent = GROWN(socket, sent, tcp, OFF_SEGS_OUT);
-  u32 retransmits = GROWN(socket, retransmits, tcp, OFF_TOTAL_RETRANS);
-  u32 spurious = GROWN(socket, spurious, tcp, OFF_DSACK_DUPS);
-  u32 lost = GROWN(socket, lost, tcp, OFF_LOST);
-  u32 out_of_order = GROWN(socket, out_of_order, tcp, OFF_RCV_OOOPACK);
   ADD(value->segments, received);
   ADD(value->sent, sent);
-  ADD(value->retransmits, retransmits);
-  ADD(value->spurious, spurious);
-  ADD(value->lost, lost);
-  ADD(value->out_of_order, out_of_order);
   u8 state = LOAD(u8, tcp, OFF_CA_STATE);
   u16 congested = (state & 0x1f) >= TCP_CA_RECOVERY;
   if (socket->epoch == settings->epoch) {
@@ -215,6 +228,7 @@ static __always_inline struct value_t *look(u64 tcp, struct socket_t *socket, st
     lock_xadd(&value->connections, 1);
     ADD(value->congested_connections, congested);
     socket->epoch = settings->epoch;
+    look_at_losses(tcp, socket, value);
   }
   socket->congested = congested;
   return value;
@@ -302,7 +316,9 @@ static __always_inline void sent_again(void *ctx) {
   if (!known) socket->retransmits -= (u16)LOAD(u16, ARGUMENT(ctx, 1), OFF_SKB_CB + OFF_GSO_SEGS);
 #endif
   struct value_t *value = look(tcp, socket, settings);
-  if (value) look_at_queues(tcp, value);
+  if (!value) return;
+  look_at_losses(tcp, socket, value);
+  look_at_queues(tcp, value);
 }
 
 // The connection has no socket of its own yet: the listening one stands for it.
@@ -362,7 +378,8 @@ static __always_inline void closed(void *ctx) {
   u64 tcp = as_tcp(ARGUMENT(ctx, 0));
   struct socket_t *socket = settings && tcp ? sockets.lookup(&tcp) : 0;
   if (!socket) return;
-  look(tcp, socket, settings);
+  struct value_t *value = look(tcp, socket, settings);
+  if (value) look_at_losses(tcp, socket, value);
   sockets.delete(&tcp);
 }
 

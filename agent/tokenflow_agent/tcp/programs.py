@@ -4,9 +4,8 @@ import asyncio
 import os
 import struct
 from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from tokenflow_agent.errors import ProbeError
 from tokenflow_agent.kernel.bpf import attach_kprobe, attach_raw_tracepoint, run_time
@@ -38,13 +37,14 @@ class Limits:
     sockets: int = 16_384
 
 
-class _Counter(IntEnum):
-    EVENTS = 0
-    MAP_FULL = 1
-    TIMED = 2
-    TIMED_NS = 3
-    MISSED = 4
-    """Not in the map: the kernel counts them itself."""
+class _Counts(NamedTuple):
+    """What the programs count of themselves, since they were loaded; ``missed`` the kernel counts."""
+
+    events: int = 0
+    map_full: int = 0
+    timed: int = 0
+    timed_ns: int = 0
+    missed: int = 0
 
 
 class TcpPrograms:
@@ -62,10 +62,10 @@ class TcpPrograms:
         maps = loaded.maps
         self._windows = [BpfMap(maps[name], key=KEY, value=VALUE) for name in ("windows_0", "windows_1")]
         self._config = BpfMap(maps["config"], key=SLOT, value=CONFIG)
-        self._counters = BpfMap(maps["counters"], key=SLOT, value=struct.Struct(f"={processors()}Q"))
+        self._counters = BpfMap(maps["counters"], key=SLOT, value=struct.Struct("=" + "4Q" * processors()))
         self._epoch = 1
         self._sample_one_in = 1
-        self._counted = [0] * len(_Counter)
+        self._counted = _Counts()
 
     def follow(self, ebpf: Ebpf) -> None:
         """Attach what the probes need, detach the rest, and sample as asked.
@@ -95,21 +95,21 @@ class TcpPrograms:
         await asyncio.sleep(_GRACE_S)
         try:
             readings = [reading(key, value) for key, value in old.drain(most=self._limits.keys)]
-            counted = [self._count(counter) for counter in _Counter]
+            counted = self._count()
         except OSError as error:
             raise ProbeError("MapUnreadable", f"the kernel refused to read the map: {error}") from error
         if "reset_sent" not in self._links:
             readings = [each._replace(resets=None) for each in readings]
-        grown = [now - before for now, before in zip(counted, self._counted, strict=True)]
+        grown = _Counts(*(now - before for now, before in zip(counted, self._counted, strict=True)))
         self._counted = counted
         # Of all that was timed so far: a quiet window has too few to judge by.
-        mean_ns = counted[_Counter.TIMED_NS] / max(1, counted[_Counter.TIMED])
+        mean_ns = counted.timed_ns / max(1, counted.timed)
         return Harvest(
             readings=readings,
-            events=grown[_Counter.EVENTS] + grown[_Counter.MISSED],
-            lost={"MapFull": grown[_Counter.MAP_FULL], "Reentered": grown[_Counter.MISSED]},
+            events=grown.events + grown.missed,
+            lost={"MapFull": grown.map_full, "Reentered": grown.missed},
             map_usage_percent={"tcp": 100.0 * len(readings) / self._limits.keys},
-            bpf_ns=round(mean_ns * grown[_Counter.EVENTS]),
+            bpf_ns=round(mean_ns * grown.events),
         )
 
     def close(self) -> None:
@@ -136,10 +136,11 @@ class TcpPrograms:
         except OSError as error:
             raise ProbeError("MapUnwritable", f"the kernel refused to write to the map: {error}") from error
 
-    def _count(self, counter: _Counter) -> int:
-        if counter is _Counter.MISSED:
-            return sum(run_time(program).missed for program in self._loaded.programs.values())
-        return sum(self._counters.get(counter) or ())
+    def _count(self) -> _Counts:
+        here = self._counters.get(0) or ()
+        members = len(_Counts._fields) - 1
+        missed = sum(run_time(program).missed for program in self._loaded.programs.values())
+        return _Counts(*(sum(here[member::members]) for member in range(members)), missed)
 
 
 async def open_programs(way: Way, *, limits: Limits | None = None, btf: Path = VMLINUX) -> TcpPrograms:
