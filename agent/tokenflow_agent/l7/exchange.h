@@ -2,6 +2,7 @@
 
 #define REQUEST_BYTES 1024
 #define RESPONSE_BYTES 512
+#define TEXT_BYTES 1024
 #define SLACK_BYTES 32  // fixed-width looks near the end of the response stay inside
 #define NO_WAKEUP 1
 
@@ -58,6 +59,21 @@ struct exchange {
   struct head head;
   struct record record;
   u8 bytes[REQUEST_BYTES + RESPONSE_BYTES + SLACK_BYTES];
+};
+
+// Events of a response that is a stream of them, summed up here: user space hears of none of them singly.
+struct stream {
+  u64 first_ns;
+  u64 last_ns;
+  u64 events;
+  u64 bytes;
+  u32 gaps[BUCKETS];  // times between two events, in microseconds
+  u32 in_line;        // the line that was cut off by the end of a write is not empty
+  u32 in_event;       // a line of the event that is not over yet had a field
+};
+
+struct text {
+  u8 bytes[TEXT_BYTES];
 };
 
 // A read or a write, of whatever kind, that moved data.

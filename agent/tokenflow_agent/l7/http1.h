@@ -56,10 +56,21 @@ static __always_inline s64 number_at(const u8 *response, u64 at) {
   return number;
 }
 
-// The first bytes of a response. Tells whether the exchange is over with them.
+enum { GOES_ON, OVER, STREAMS, SWITCHES };
+
+// Bytes of a response behind the first "skipped" ones, its head's. Tells whether it is over with them.
+static __always_inline int http1_body(struct call *call, struct connection *c, u32 skipped, u64 now) {
+  c->last_ns = now;
+  if (c->framing == CHUNKED) return call->total > skipped && ends_chunked(call) ? OVER : GOES_ON;
+  if (c->framing != BY_LENGTH) return GOES_ON;
+  c->remaining -= call->total;
+  return c->remaining <= 0 ? OVER : GOES_ON;
+}
+
+// The first bytes of a response. Tells whether it is over with them, a stream of events, or the last one.
 static __always_inline int http1_response(struct call *call, struct connection *c, struct exchange *e, u64 now) {
   u8 *response = respond(call, c, e, now);
-  if (response[9] == '1' && response[11] != '1') return 0;  // interim: the final one follows
+  if (response[9] == '1' && response[11] != '1') return GOES_ON;  // interim: the final one follows
   u32 length = e->record.response_length;
   BOUND(length, RESPONSE_BYTES);
   struct head *head = &e->head;
@@ -67,50 +78,49 @@ static __always_inline int http1_response(struct call *call, struct connection *
   if (head->end) e->record.response_length = head->end;
   c->phase = RESPONSE;
   c->framing = UNTIL_NEXT;
-  if (response[9] == '1') { c->protocol = IGNORED; return 1; }  // switches to another protocol
-  if (!head->end) return 0;
+  if (response[9] == '1') return SWITCHES;
+  if (!head->end) return GOES_ON;
   int to_head = e->bytes[0] == 'H' && e->bytes[1] == 'E' && e->bytes[2] == 'A' && e->bytes[3] == 'D';
   int empty = (response[9] == '2' && response[11] == '4') || (response[9] == '3' && response[11] == '4');
-  if (to_head || empty) return 1;
+  if (to_head || empty) return OVER;
   if (head->chunked) {
     c->framing = CHUNKED;
-    return call->total > head->end && ends_chunked(call);
+  } else if (head->length_at) {
+    c->framing = BY_LENGTH;
+    c->remaining = number_at(response, head->length_at) + head->end;
   }
-  if (!head->length_at) return 0;
-  c->framing = BY_LENGTH;
-  c->remaining = number_at(response, head->length_at) - (call->total - head->end);
-  return c->remaining <= 0;
+  return head->events ? STREAMS : http1_body(call, c, head->end, now);
 }
 
-// Further bytes of a response. Tells whether the exchange is over with them.
-static __always_inline int http1_body(struct call *call, struct connection *c, u64 now) {
-  c->last_ns = now;
-  if (c->framing == CHUNKED) return ends_chunked(call);
-  if (c->framing != BY_LENGTH) return 0;
-  c->remaining -= call->total;
-  return c->remaining <= 0;
+static __always_inline void http1_request(struct call *call, struct connection *c, const u8 *first, u64 now) {
+  if (c->phase == REQUEST || !starts_http1(first)) return;
+  if (c->phase == RESPONSE) finish(call->key, c, EXCHANGE, c->framing == UNTIL_NEXT);
+  if (c->phase == STREAM) end_stream(call->key, c, c->framing == UNTIL_NEXT);
+  begin(call, c, now);
+}
+
+static __always_inline void http1_stream(struct call *call, struct connection *c, u32 skipped, u64 now) {
+  struct stream *s = skipped ? new_stream(call->key) : stream_of(call->key);
+  if (s && call->head_length > skipped) stream_data(s, call->head + skipped, call->head_length - skipped, now);
+  if (http1_body(call, c, skipped, now) == OVER) end_stream(call->key, c, 1);
 }
 
 static __always_inline void http1(struct call *call, struct connection *c, const u8 *first, u64 now) {
-  int over = 0;
-  if (call->out == (c->role == DIALED)) {
-    int begins = starts_http1(first);
-    if (begins && c->phase == RESPONSE) finish(call->key, c, EXCHANGE, c->framing == UNTIL_NEXT);
-    if (begins && c->phase != REQUEST) begin(call, c, now);
-    return;
-  }
+  if (call->out == (c->role == DIALED)) { http1_request(call, c, first, now); return; }
+  int fate = GOES_ON;
+  u32 skipped = 0;
   if (c->phase == REQUEST) {
     struct exchange *e = exchange_of(call->key);
-    if (!e) return;
-    if (*(u32 *)first != 0x50545448) { c->protocol = IGNORED; return; }  // "HTTP"
-    over = http1_response(call, c, e, now);
+    if (!e) { count(COUNT_EVICTED); c->phase = IDLE; return; }
+    if (*(u32 *)first != 0x50545448) { ignore(call->key, c); return; }  // "HTTP"
+    fate = http1_response(call, c, e, now);
+    skipped = e->head.end;
   } else if (c->phase == RESPONSE) {
-    over = http1_body(call, c, now);
+    fate = http1_body(call, c, 0, now);
   }
-  if (!over) return;
-  u8 protocol = c->protocol;
-  c->protocol = HTTP1;
-  finish(call->key, c, EXCHANGE, 1);
-  c->protocol = protocol;
-  c->phase = IDLE;
+  if (fate != GOES_ON) finish(call->key, c, fate == STREAMS ? STREAM_OPENED : EXCHANGE, 1);
+  if (fate == OVER) c->phase = IDLE;
+  if (fate == SWITCHES) ignore(call->key, c);
+  if (fate == STREAMS) c->phase = STREAM;
+  if (c->phase == STREAM) http1_stream(call, c, skipped, now);
 }

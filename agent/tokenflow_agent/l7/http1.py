@@ -63,9 +63,9 @@ def status(head: bytes) -> int | None:
     return int(found[1]) if found else None
 
 
-def outcome(code: int, *, complete: bool) -> str:
+def outcome(code: int) -> str:
     """Return what a status counts as: ``2xx`` and so on."""
-    return f"{code // 100}xx" if complete else ABORTED
+    return f"{code // 100}xx"
 
 
 def _header(rest: bytes, name: bytes) -> str:

@@ -50,3 +50,10 @@ static __always_inline u8 *respond(struct call *call, struct connection *c, stru
   c->first_ns = c->last_ns = now;
   return response;
 }
+
+// Takes the connection for one of another protocol from now on.
+static __always_inline void ignore(u64 key, struct connection *c) {
+  drop_exchange(key);
+  c->protocol = IGNORED;
+  c->phase = IDLE;
+}

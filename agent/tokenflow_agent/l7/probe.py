@@ -13,14 +13,17 @@ from tokenflow_agent.kernel.loader import Loaded, Program, Unit, load
 from tokenflow_agent.kernel.maps import BpfMap
 from tokenflow_agent.kernel.ringbuf import RingBuffer
 from tokenflow_agent.l7.machine import this_machine
+from tokenflow_agent.l7.streams import StreamCounts
+from tokenflow_agent.tcp.histogram import BUCKETS
 
 MAX_CONNECTIONS: Final = 16_384
 MAX_EXCHANGES: Final = 4096
+MAX_STREAMS: Final = 4096
 RING_BYTES: Final = 1 << 21
 _PAGE: Final = 4096
 _SOURCE: Final = Path(__file__).parent / "program.c"
 _TRACEPOINTS: Final = ("sys_exit", "inet_sock_set_state")
-_MAPS: Final = ("counters", "records")
+_MAPS: Final = ("counters", "records", "streams")
 _OFFSETS: Final[Mapping[str, Sequence[str]]] = {
     "OFF_TASK_FILES": ("task_struct", "files"),
     "OFF_FILES_TABLE": ("files_struct", "fdt"),
@@ -39,6 +42,7 @@ _OFFSETS: Final[Mapping[str, Sequence[str]]] = {
     "OFF_CGROUP_NODE": ("cgroup", "kn"),
     "OFF_NODE_ID": ("kernfs_node", "id"),
 }
+_STREAM: Final = struct.Struct(f"=QQQQ{BUCKETS}III")
 _RECORDS, _RING_FULL, _EVICTED, _OPENED, _CLOSED = range(5)
 
 
@@ -67,6 +71,7 @@ class L7Probe:
         self._links = links
         self._ring = RingBuffer(loaded.maps["records"], size=ring_bytes)
         self._counters = BpfMap(loaded.maps["counters"], key=struct.Struct("=I"), value=struct.Struct("=Q"))
+        self._streams = BpfMap(loaded.maps["streams"], key=struct.Struct("=Q"), value=_STREAM)
         self._counted = [0] * 5
         self._ran_ns = 0
         self._evicted = 0
@@ -102,6 +107,18 @@ class L7Probe:
         self._counted, self._ran_ns, self._evicted = counted, ran_ns, self._evicted + pushed_out
         return counts
 
+    def stream(self, connection: int) -> StreamCounts | None:
+        """Return what was counted of a stream since it was opened; ``None`` where the kernel forgot it.
+
+        Raises:
+            OSError: the kernel refused to read it.
+        """
+        value = self._streams.get(connection)
+        if value is None:
+            return None
+        first_ns, _, events, size, *gaps = map(int, value[:-2])
+        return StreamCounts(first_ns=first_ns, events=events, size=size, gaps=gaps)
+
     def close(self) -> None:
         """Detach: the kernel drops the programs with their last descriptor."""
         self._ring.close()
@@ -128,6 +145,8 @@ async def open_probe(*, direct: bool, ring_bytes: int = RING_BYTES) -> L7Probe:
     sizes = {
         "MAX_CONNECTIONS": MAX_CONNECTIONS,
         "MAX_EXCHANGES": MAX_EXCHANGES,
+        "MAX_STREAMS": MAX_STREAMS,
+        "BUCKETS": BUCKETS,
         "RING_PAGES": ring_bytes // _PAGE,
     }
     loaded = await load(

@@ -3,12 +3,16 @@
 // read from BTF when this is compiled; numbers of system calls (NR_*) are the machine's.
 
 #include "read.h"
+#include "histogram.h"
 #include "exchange.h"
 
 // bcc knows its maps in this file only; what is included below comes by them through these functions.
 BPF_TABLE("lru_hash", u64, struct connection, connections, MAX_CONNECTIONS);
 BPF_TABLE("lru_hash", u64, struct exchange, exchanges, MAX_EXCHANGES);
+BPF_TABLE("lru_hash", u64, struct stream, streams, MAX_STREAMS);
 BPF_ARRAY(blank, struct exchange, 1);
+BPF_ARRAY(blank_stream, struct stream, 1);
+BPF_PERCPU_ARRAY(text, struct text, 1);
 BPF_ARRAY(counters, u64, COUNTERS);
 BPF_RINGBUF_OUTPUT(records, RING_PAGES);
 
@@ -27,6 +31,20 @@ static __always_inline struct exchange *new_exchange(u64 key) {
   return exchanges.lookup(&key);
 }
 
+static __always_inline struct stream *stream_of(u64 key) { return streams.lookup(&key); }
+
+static __always_inline struct stream *new_stream(u64 key) {
+  u32 zero = 0;
+  struct stream *template = blank_stream.lookup((int *)&zero);
+  if (template) streams.update(&key, template);
+  return streams.lookup(&key);
+}
+
+static __always_inline struct text *scratch_text(void) {
+  u32 zero = 0;
+  return text.lookup((int *)&zero);
+}
+
 static __always_inline void send(void *record, u64 length) {
   count(COUNT_RECORDS);
   if (records.ringbuf_output(record, length, NO_WAKEUP)) count(COUNT_RING_FULL);
@@ -34,6 +52,7 @@ static __always_inline void send(void *record, u64 length) {
 
 #include "socket.h"
 #include "life.h"
+#include "stream.h"
 #include "http1.h"
 
 #define TCP_CLOSE 7
@@ -121,8 +140,9 @@ int inet_sock_set_state(u64 *ctx) {
   struct connection *c = connections.lookup(&key);
   if (!c) return 0;
   if (c->phase == REQUEST) c->last_ns = bpf_ktime_get_ns();
-  if (c->phase == REQUEST || c->phase == RESPONSE)
-    finish(key, c, EXCHANGE, c->phase == RESPONSE && c->framing == UNTIL_NEXT);
+  int complete = c->phase != REQUEST && c->framing == UNTIL_NEXT;
+  if (c->phase == STREAM) end_stream(key, c, complete);
+  else if (c->phase != IDLE) finish(key, c, EXCHANGE, complete);
   if (!connections.delete(&key)) count(COUNT_CLOSED);
   return 0;
 }

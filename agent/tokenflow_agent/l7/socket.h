@@ -6,32 +6,26 @@
 #define MODE_MASK 0170000
 #define MODE_SOCKET 0140000
 
-// A read by helper: of pointers whose types the verifier does not know.
-#define FETCH(type, base, offset) ({ \
-  type fetched_ = 0; \
-  bpf_probe_read_kernel(&fetched_, sizeof(fetched_), (const void *)((u64)(base) + (offset))); \
-  fetched_; })
-
 // 0 where the descriptor is no TCP socket.
 static __always_inline u64 socket_of(u64 descriptor, int surely_socket) {
-  u64 files = FETCH(u64, bpf_get_current_task(), OFF_TASK_FILES);
-  u64 table = FETCH(u64, FETCH(u64, files, OFF_FILES_TABLE), OFF_TABLE_FILES);
-  u64 file = FETCH(u64, table, (u32)descriptor * 8ULL);
+  u64 files = PROBE(u64, bpf_get_current_task(), OFF_TASK_FILES);
+  u64 table = PROBE(u64, PROBE(u64, files, OFF_FILES_TABLE), OFF_TABLE_FILES);
+  u64 file = PROBE(u64, table, (u32)descriptor * 8ULL);
   if (!surely_socket) {
-    u16 mode = FETCH(u16, FETCH(u64, file, OFF_FILE_INODE), OFF_INODE_MODE);
+    u16 mode = PROBE(u16, PROBE(u64, file, OFF_FILE_INODE), OFF_INODE_MODE);
     if ((mode & MODE_MASK) != MODE_SOCKET) return 0;
   }
-  u64 sk = FETCH(u64, FETCH(u64, file, OFF_FILE_PRIVATE), OFF_SOCKET_SK);
-  if (FETCH(u16, sk, OFF_SK_PROTOCOL) != PROTOCOL_TCP) return 0;
-  u16 family = FETCH(u16, sk, OFF_FAMILY);
+  u64 sk = PROBE(u64, PROBE(u64, file, OFF_FILE_PRIVATE), OFF_SOCKET_SK);
+  if (PROBE(u16, sk, OFF_SK_PROTOCOL) != PROTOCOL_TCP) return 0;
+  u16 family = PROBE(u16, sk, OFF_FAMILY);
   return family == FAMILY_IPV4 || family == FAMILY_IPV6 ? sk : 0;
 }
 
 static __always_inline void locate(u64 sk, u8 role, struct connection *c) {
-  u16 peer = FETCH(u16, sk, OFF_DPORT);
+  u16 peer = PROBE(u16, sk, OFF_DPORT);
   c->role = role;
-  c->port = role == SERVED ? FETCH(u16, sk, OFF_NUM) : (u16)(peer >> 8 | peer << 8);
-  u64 node = FETCH(u64, FETCH(u64, sk, OFF_SOCK_CGROUP), OFF_CGROUP_NODE);
-  c->cgroup = node ? FETCH(u64, node, OFF_NODE_ID) : 0;
-  c->network = FETCH(u32, FETCH(u64, sk, OFF_NET), OFF_NET_INODE);
+  c->port = role == SERVED ? PROBE(u16, sk, OFF_NUM) : (u16)(peer >> 8 | peer << 8);
+  u64 node = PROBE(u64, PROBE(u64, sk, OFF_SOCK_CGROUP), OFF_CGROUP_NODE);
+  c->cgroup = node ? PROBE(u64, node, OFF_NODE_ID) : 0;
+  c->network = PROBE(u32, PROBE(u64, sk, OFF_NET), OFF_NET_INODE);
 }

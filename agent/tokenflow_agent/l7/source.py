@@ -1,31 +1,21 @@
 """HTTP, TLS and SQL as a source of the agent."""
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from typing import Final
 
 from tokenflow_agent.backends import Candidate, Chain
 from tokenflow_agent.errors import ProbeError
 from tokenflow_agent.identity import Origin, Pod, Pods
-from tokenflow_agent.l7.interpreter import Interpreter, Tallies, Traced
-from tokenflow_agent.l7.probe import L7Probe, open_probe
-from tokenflow_agent.l7.record import decode
+from tokenflow_agent.l7.probe import open_probe
+from tokenflow_agent.l7.reader import L7Reader
 from tokenflow_agent.l7.tables import http_table, sql_table
-from tokenflow_agent.l7.tally import Place
+from tokenflow_agent.l7.tally import Place, Tallies, Traced
 from tokenflow_agent.sources import Exemplar, Findings, Window
 from tokenflow_api.telemetry import Signal
 from tokenflow_api.telemetry_agent import Backend, Http, Probe, TelemetryAgentSpec
 
-_log = logging.getLogger(__name__)
-
 PROBES: Final = (Probe.HTTP_LATENCY, Probe.TLS_LATENCY, Probe.SQL_LATENCY)
-READ_EVERY_S: Final = 0.1
-"""Pause between two looks at the records that wait: the ring must hold what comes meanwhile."""
-_BREATH: Final = 256
-"""Records read before others get their turn."""
-_MOST: Final = 65_536
-"""Records read in one turn."""
 
 
 class L7Source:
@@ -39,40 +29,36 @@ class L7Source:
         self._pods = pods
         self._asked: tuple[Probe, ...] = ()
         self._http = Http()
-        self._interpreter = Interpreter(self._http)
-        self._reading: asyncio.Task[None] | None = None
-        self._chain = Chain[L7Probe](
+        self._chain = Chain[L7Reader](
             "HTTP and SQL",
             [
-                Candidate(Backend.BTF_TRACEPOINT, lambda: open_probe(direct=True)),
-                Candidate(Backend.BCC_TRACEPOINT, lambda: open_probe(direct=False)),
+                Candidate(Backend.BTF_TRACEPOINT, lambda: self._open(direct=True)),
+                Candidate(Backend.BCC_TRACEPOINT, lambda: self._open(direct=False)),
             ],
         )
 
     async def follow(self, spec: TelemetryAgentSpec) -> None:
         """Be attached where one of its signals is asked for."""
         self._asked = tuple(probe for probe in PROBES if probe in spec.ebpf.probes)
-        if spec.http != self._http:
-            self._http, self._interpreter = spec.http, Interpreter(spec.http)
+        self._http = spec.http
         if not self._asked:
-            await self.close()
+            self._chain.close()
             return
-        await self._chain.ensure(spec.ebpf.backend)
-        if self._reading is None:
-            self._reading = asyncio.create_task(self._read_on())
+        reader = await self._chain.ensure(spec.ebpf.backend)
+        if reader is not None:
+            reader.follow(spec.http)
 
     async def collect(self, window: Window) -> Findings:
         """Return the requests and statements that ended in the window."""
-        probe = self._chain.reader
-        if probe is None:
+        reader = self._chain.reader
+        if reader is None:
             return Findings()
         try:
-            await self._read(probe)
-            counts = probe.counts()
+            harvest = await reader.harvest()
         except ProbeError as error:
             self._chain.failed(error)
             return Findings()
-        tallies = self._interpreter.drain()
+        tallies, counts = harvest.tallies, harvest.counts
         pods = await self._owners(tallies)
         http = http_table(tallies.http, pods, start_unix_ms=window.start_unix_ms)
         sql = sql_table(tallies.sql, pods, start_unix_ms=window.start_unix_ms)
@@ -99,24 +85,10 @@ class L7Source:
 
     async def close(self) -> None:
         """Detach."""
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.wait([self._reading])
-            self._reading = None
         self._chain.close()
 
-    async def _read_on(self) -> None:
-        while True:
-            await asyncio.sleep(READ_EVERY_S)
-            probe = self._chain.reader
-            if probe is not None:
-                await self._read(probe)
-
-    async def _read(self, probe: L7Probe) -> None:
-        for number, data in enumerate(probe.records(most=_MOST), start=1):
-            self._interpreter.take(decode(data))
-            if number % _BREATH == 0:
-                await asyncio.sleep(0)
+    async def _open(self, *, direct: bool) -> L7Reader:
+        return L7Reader(await open_probe(direct=direct), self._http)
 
     async def _owners(self, tallies: Tallies) -> dict[Place, Pod]:
         places = {key.place for key in tallies.http} | {key.place for key in tallies.sql}

@@ -1,6 +1,7 @@
 """Counts exchanges by what may be told of them."""
 
 from array import array
+from collections import Counter
 from dataclasses import dataclass, field
 from operator import add
 from typing import Final, NamedTuple, Self
@@ -8,6 +9,8 @@ from typing import Final, NamedTuple, Self
 from tokenflow_agent.tcp.histogram import BUCKETS, bucket
 from tokenflow_api.windows import MAX_ROWS, Direction, HttpProtocol, SqlSystem
 
+MAX_TRACED: Final = 8
+"""Exemplars of one window: its slowest traced requests."""
 MAX_KEYS: Final = 2 * MAX_ROWS
 """Rows counted in one window, before those of no pod are taken out."""
 
@@ -108,6 +111,48 @@ class SqlRow:
         self.errors += other.errors
         self.latency_sum_us += other.latency_sum_us
         self.latencies = _sum(self.latencies, other.latencies)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Traced:
+    """A traced request."""
+
+    key: HttpKey
+    trace_id: str
+    latency_us: int
+
+
+@dataclass(slots=True)
+class Tallies:
+    """What was counted in one window.
+
+    Attributes:
+        http: requests.
+        sql: statements.
+        traced: the slowest traced requests.
+        lost: exchanges that were not counted, by reason.
+    """
+
+    http: dict[HttpKey, HttpRow] = field(default_factory=dict)
+    sql: dict[SqlKey, SqlRow] = field(default_factory=dict)
+    traced: list[Traced] = field(default_factory=list)
+    lost: Counter[str] = field(default_factory=Counter)
+
+    def http_row(self, key: HttpKey) -> HttpRow | None:
+        """Return the row of a key; ``None`` where there are too many, which is counted."""
+        row = self.http.get(key)
+        if row is None:
+            if len(self.http) >= MAX_KEYS:
+                self.lost["KeysFull"] += 1
+                return None
+            row = self.http[key] = HttpRow()
+        return row
+
+    def trace(self, traced: Traced) -> None:
+        """Keep it if it is among the slowest."""
+        self.traced.append(traced)
+        if len(self.traced) > MAX_TRACED:
+            self.traced.remove(min(self.traced, key=lambda each: each.latency_us))
 
 
 def _sum(one: "array[int]", other: "array[int]") -> "array[int]":

@@ -1,0 +1,77 @@
+"""An opened backend: reads what the kernel hands over, often enough that its buffer does not fill."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from tokenflow_agent.errors import ProbeError
+from tokenflow_agent.l7.interpreter import Interpreter
+from tokenflow_agent.l7.probe import Counts, L7Probe
+from tokenflow_agent.l7.record import decode
+from tokenflow_agent.l7.tally import Tallies
+from tokenflow_api.telemetry_agent import Http
+
+READ_EVERY_S: Final = 0.1
+"""Pause between two looks at the records that wait: the buffer must hold what comes meanwhile."""
+_BREATH: Final = 256
+"""Records read before others get their turn."""
+_MOST: Final = 65_536
+"""Records read in one turn."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Harvest:
+    """What was seen since the last reading."""
+
+    tallies: Tallies
+    counts: Counts
+
+
+class L7Reader:
+    """Reads until ``close``.
+
+    Args:
+        probe: attached; this owns it from now on.
+        http: how requests are named.
+    """
+
+    def __init__(self, probe: L7Probe, http: Http) -> None:
+        self._probe = probe
+        self._interpreter = Interpreter(http, probe)
+        self._one = asyncio.Lock()
+        self._task = asyncio.create_task(self._read_on())
+
+    def follow(self, http: Http) -> None:
+        """Name requests as ``http`` says from now on."""
+        self._interpreter.follow(http)
+
+    async def harvest(self) -> Harvest:
+        """Return what was seen since the last call.
+
+        Raises:
+            ProbeError: the kernel cannot be read any more.
+        """
+        try:
+            if self._task.done():
+                self._task.result()
+            await self._read()
+            return Harvest(tallies=self._interpreter.drain(), counts=self._probe.counts())
+        except OSError as error:
+            raise ProbeError("MapUnreadable", f"the kernel refused to read a map: {error}") from error
+
+    def close(self) -> None:
+        """Let go of the kernel."""
+        self._task.cancel()
+        self._probe.close()
+
+    async def _read_on(self) -> None:
+        while True:
+            await asyncio.sleep(READ_EVERY_S)
+            await self._read()
+
+    async def _read(self) -> None:
+        async with self._one:
+            for number, data in enumerate(self._probe.records(most=_MOST), start=1):
+                self._interpreter.take(decode(data))
+                if number % _BREATH == 0:
+                    await asyncio.sleep(0)

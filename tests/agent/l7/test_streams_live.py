@@ -1,0 +1,79 @@
+"""Streams of server-sent events over loopback, seen by the running kernel."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.agent.l7.support import Watch, rows
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
+GAP_S = 0.05
+EVENTS = 20
+
+
+async def stream(write: Callable[[bytes], None], head: bytes, frame: Callable[[bytes], bytes]) -> float:
+    """Send events that are ``GAP_S`` apart, the first after as long; return how long the first one took."""
+    began = time.monotonic()
+    write(head)
+    await asyncio.sleep(GAP_S)
+    first = time.monotonic() - began
+    for number in range(EVENTS):
+        write(frame(b'data: {"choices": [{"delta": {"content": "word%d"}}]}\n\n' % number))
+        await asyncio.sleep(GAP_S)
+    return first
+
+
+def plain(data: bytes) -> bytes:
+    return data
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+async def read_all(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+    while data := await reader.read(65536):
+        if data.endswith(b"0\r\n\r\n"):
+            break
+    writer.close()
+    await writer.wait_closed()
+
+
+@pytest.mark.bpf
+@pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "until the end of the connection"])
+async def test_a_stream_has_its_events_and_gaps_while_it_runs(watch: Watch, chunked: bool) -> None:
+    first = 0.0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal first
+        await reader.readuntil(b"\r\n\r\n")
+        head = HEAD + (b"Transfer-Encoding: chunked\r\n\r\n" if chunked else b"Connection: close\r\n\r\n")
+        first = await stream(writer.write, head, chunk if chunked else plain)
+        if chunked:
+            writer.write(b"0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        client = asyncio.create_task(read_all(port))
+        await asyncio.sleep(GAP_S * EVENTS / 2)
+        early = [row for row in rows((await watch.collect()).http, port) if row["direction"] == "Served"]
+        await client
+    found = await watch.until(port, requests=1)
+    late = [row for each in found for row in rows(each.http, port) if row["direction"] == "Served"]
+
+    assert [row["requests"] for row in early] == [0]
+    assert EVENTS / 4 < int(str(early[0]["events"])) < EVENTS
+    assert early[0]["first_event_p50_us"] == pytest.approx(first * 1e6, rel=0.2)
+    assert sum(int(str(row["events"])) for row in early + late) == EVENTS
+    assert sum(int(str(row["streams"])) for row in late) == 1
+    for row in early:
+        assert row["gap_p50_us"] == pytest.approx(GAP_S * 1e6, rel=0.2)
+        assert row["status"] == "2xx"
+    assert {row["route"] for row in early + late} == {"/v1/*"}
+    assert "word" not in repr(found)
