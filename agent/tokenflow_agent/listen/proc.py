@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from tokenflow_agent.errors import ProbeError
 from tokenflow_agent.listen.reading import Harvest, Reading
 from tokenflow_agent.sockets.namespaces import Survey, check_visible
 from tokenflow_agent.sockets.procnet import ListeningPort, counters, listening_ports
 from tokenflow_agent.sockets.rotation import Rotation
+from tokenflow_agent.sockets.visits import visit_each
 
 _DROPS: Final = "ListenDrops"
 _OVERFLOWS: Final = "ListenOverflows"
@@ -37,7 +37,7 @@ class ListenProc:
         self._networks = networks
         self._proc = proc
         self._rotation = Rotation(clock)
-        self._counted: dict[int, Mapping[str, int]] = {}
+        self._counted: dict[int, dict[str, int]] = {}
 
     async def harvest(self) -> Harvest:
         """Return what waits in the namespaces whose turn it is.
@@ -53,19 +53,17 @@ class ListenProc:
     def _read(self) -> list[Reading]:
         processes = self._networks().processes
         self._counted = {network: count for network, count in self._counted.items() if network in processes}
-        found: list[Reading] = []
-        for network, pid in self._rotation.turn(processes):
-            try:
-                ports = listening_ports(pid, proc=self._proc)
-                counted = counters(pid, "netstat", "TcpExt", proc=self._proc)
-            except ProbeError as error:
-                if error.reason == "NamespaceGone":
-                    continue  # pods end at any time
-                raise
-            before = self._counted.get(network)
-            self._counted[network] = counted
-            found += _readings(network, ports, before, counted)
+        visits = visit_each(self._rotation, processes, self._visit)
+        found = [
+            reading
+            for network, (ports, counted) in visits.items()
+            for reading in _readings(network, ports, self._counted.get(network), counted)
+        ]
+        self._counted |= {network: counted for network, (_, counted) in visits.items()}
         return found
+
+    def _visit(self, _: int, pid: int) -> tuple[list[ListeningPort], dict[str, int]]:
+        return listening_ports(pid, proc=self._proc), counters(pid, "netstat", "TcpExt", proc=self._proc)
 
 
 def _readings(

@@ -35,7 +35,7 @@ class ListenSockDiag:
         """
         processes = await asyncio.to_thread(lambda: self._networks().processes)
         self._drops = {network: drops for network, drops in self._drops.items() if network in processes}
-        visits = await visit(self._rotation, processes, lambda diag: diag.listeners())
+        visits = await visit(self._rotation, processes, lambda _, diag: diag.listeners())
         readings = [self._reading(network, one) for network, listeners in visits.items() for one in listeners]
         self._drops |= {
             network: {one.cookie: one.drops for one in listeners if one.drops is not None}

@@ -10,6 +10,8 @@ from typing import Final
 
 from tokenflow_agent.errors import ProbeError
 
+GONE: Final = "NamespaceGone"
+"""Reason why a namespace whose processes ended cannot be read: pods end at any time."""
 _PROC: Final = Path("/proc")
 _CLONE_NEWNET: Final = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -105,7 +107,7 @@ def _enter_process(pid: int, proc: Path) -> None:
             " which spec.security: Privileged gives",
         ) from error
     except OSError as error:
-        raise ProbeError("NamespaceGone", f"process {pid}: {error.strerror}") from error
+        raise ProbeError(GONE, f"process {pid}: {error.strerror}") from error
 
 
 def _enter(descriptor: int) -> None:

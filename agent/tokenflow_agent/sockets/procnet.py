@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tokenflow_agent.errors import ProbeError
+from tokenflow_agent.sockets.namespaces import GONE
 
 _PROC: Final = Path("/proc")
 _LISTEN: Final = b"0A"
@@ -71,7 +72,7 @@ def counters(pid: int, table: str, group: str, *, proc: Path = _PROC) -> dict[st
 
 
 def _gone(pid: int) -> ProbeError:
-    return ProbeError("NamespaceGone", f"process {pid} ended")
+    return ProbeError(GONE, f"process {pid} ended")
 
 
 def _closed(pid: int, error: OSError) -> ProbeError:

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from tokenflow_api.telemetry_agent import Ebpf
 from tokenflow_api.windows import Direction
+
+UNKNOWN_REMOTE: Final = bytes(16)
+"""Network of the other side where the backend cannot tell it."""
 
 
 class Reading(NamedTuple):

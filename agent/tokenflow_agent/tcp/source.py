@@ -11,10 +11,12 @@ from tokenflow_agent.identity import Origin, Pods
 from tokenflow_agent.sources import Findings, Window
 from tokenflow_agent.tcp.hooks import PROBES, Way
 from tokenflow_agent.tcp.minimum import SlidingMinimum
+from tokenflow_agent.tcp.proc import open_proc
 from tokenflow_agent.tcp.programs import open_programs
 from tokenflow_agent.tcp.reading import TcpReader
+from tokenflow_agent.tcp.sock_diag import open_sock_diag
 from tokenflow_agent.tcp.windows import RowKey, rows, table
-from tokenflow_api.telemetry import Signal
+from tokenflow_api.telemetry import Signal, SignalState
 from tokenflow_api.telemetry_agent import Backend, Probe, TelemetryAgentSpec
 
 _PATH_MINIMUM_S: Final = 10.0
@@ -39,6 +41,8 @@ class TcpSource:
                 Candidate(Backend.BTF_TRACEPOINT, lambda: open_programs(Way.TYPED)),
                 Candidate(Backend.BCC_TRACEPOINT, lambda: open_programs(Way.RAW)),
                 Candidate(Backend.KPROBE, lambda: open_programs(Way.KPROBE)),
+                Candidate(Backend.SOCK_DIAG, lambda: open_sock_diag(pods.networks)),
+                Candidate(Backend.PROC, lambda: open_proc(pods.networks)),
             ],
         )
 
@@ -90,8 +94,15 @@ class TcpSource:
 
     def signals(self) -> Sequence[Signal]:
         """Return how the signals that are asked for are read."""
-        return [self._chain.signal(probe) for probe in self._asked]
+        return [self._signal(probe) for probe in self._asked]
 
     async def close(self) -> None:
         """Detach."""
         self._chain.close()
+
+    def _signal(self, probe: Probe) -> Signal:
+        signal = self._chain.signal(probe)
+        if probe is not Probe.TCP_ROUND_TRIP_TIME or self._chain.backend is not Backend.PROC:
+            return signal
+        words = signal.message or "/proc shows no round-trip times: set spec.ebpf.backend: Auto"
+        return Signal(name=probe, state=SignalState.DEGRADED, reason=signal.reason or "NotShown", message=words)

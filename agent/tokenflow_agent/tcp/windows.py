@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from tokenflow_agent.identity import Pod
 from tokenflow_agent.tcp.histogram import quantiles
 from tokenflow_agent.tcp.merging import merged
-from tokenflow_agent.tcp.reading import Reading
+from tokenflow_agent.tcp.reading import UNKNOWN_REMOTE, Reading
 from tokenflow_api.destinations import destination_class
 from tokenflow_api.windows import MAX_ROWS, OTHER_CLASS, Direction, TcpWindows
 
@@ -102,4 +102,4 @@ def _delivery(reading: Reading) -> int | None:
 
 @lru_cache(maxsize=4096)
 def _class(remote: bytes) -> str:
-    return destination_class(str(IPv6Address(remote)))
+    return OTHER_CLASS if remote == UNKNOWN_REMOTE else destination_class(str(IPv6Address(remote)))

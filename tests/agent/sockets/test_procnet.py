@@ -72,8 +72,8 @@ def test_turns_keep_to_their_share_and_skip_nobody() -> None:
             assert pid == inode + 1000
             seen.append(inode)
             clock.now += 0.03
-    spent = 0.03 * len(seen)
-    assert spent <= SHARE * clock.now + 0.03
+    # What a minute allows is there from the start.
+    assert 0.03 * len(seen) <= SHARE * (clock.now + 60.0) + 0.03
     assert seen == [number % 10 for number in range(len(seen))]
     assert len(seen) >= 10
 
