@@ -5,31 +5,47 @@ import logging
 import signal
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final, TypeVar
 
-from aiohttp import web
-
+from tokenflow_agent import memory
+from tokenflow_agent.cost import CostMeter
+from tokenflow_agent.delivery.clock import Clock
 from tokenflow_agent.delivery.fanout import Deliveries
+from tokenflow_agent.delivery.sender import Context
+from tokenflow_agent.delivery.state import DeliveryState
 from tokenflow_agent.export.figures import Figures
-from tokenflow_agent.export.server import application
+from tokenflow_agent.export.history import History
+from tokenflow_agent.export.model import Family
+from tokenflow_agent.export.pages import Shown, pages
+from tokenflow_agent.export.push import Pusher
+from tokenflow_agent.export.series import Node, Pod
+from tokenflow_agent.export.server import Server
 from tokenflow_agent.gpu.session import Session
 from tokenflow_agent.gpu.source import GpuSource
 from tokenflow_agent.identity import Pods
+from tokenflow_agent.identity.names import named_pods
 from tokenflow_agent.identity.source import PodNameSource
-from tokenflow_agent.listen.source import ListenSource
 from tokenflow_agent.settings import Configuration
 from tokenflow_agent.sources import Findings, Source, Window
+from tokenflow_agent.supervision import Supervised
 from tokenflow_agent.tcp.source import TcpSource
-from tokenflow_api.quantities import seconds
-from tokenflow_api.telemetry import BatchReply, Reporter, Signal, TelemetryBatch
+from tokenflow_agent.windows import Windows
+from tokenflow_api.codec import encode
+from tokenflow_api.projected_tokens import read_token
+from tokenflow_api.quantities import amount, seconds
+from tokenflow_api.telemetry import BatchReply, Reporter, Signal, SignalState, TelemetryBatch
 from tokenflow_api.windows import GpuProcesses, GpuSamples, HttpWindows, ListenWindows, SqlWindows, TcpWindows
 
 _log = logging.getLogger(__name__)
 
 FLUSH_S: Final = 5.0
+WARM_UP: Final = 3
+"""Windows after which all code that runs again and again has run."""
+SPOOL: Final = "Spool"
 
 TableT = TypeVar("TableT")
 
@@ -44,6 +60,8 @@ class Settings:
         token_file: projected token for the hint services.
         cgroup_root: the host's /sys/fs/cgroup.
         pod_logs: the host's /var/log/pods.
+        spool_dir: where windows wait on the disk.
+        log_level: how much is logged; ``None`` is as the config says.
         host: address to listen on.
         port: of metrics and probes.
     """
@@ -53,6 +71,8 @@ class Settings:
     token_file: Path
     cgroup_root: Path
     pod_logs: Path
+    spool_dir: Path = Path("/var/lib/tokenflow/spool")
+    log_level: str | None = None
     host: str = "0.0.0.0"  # noqa: S104 - it serves the pod's network
     port: int = 9435
 
@@ -60,7 +80,7 @@ class Settings:
 def sources(settings: Settings) -> list[Source]:
     """Return all that the agent can read."""
     pods = Pods(cgroup_root=settings.cgroup_root, log_root=settings.pod_logs)
-    return [TcpSource(pods), ListenSource(pods), GpuSource(Session(pods)), PodNameSource(pods)]
+    return [TcpSource(pods), GpuSource(Session(pods)), PodNameSource(pods)]
 
 
 class Agent:
@@ -69,8 +89,14 @@ class Agent:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._configuration = Configuration(settings.config_file)
-        self._sources = sources(settings)
-        self._figures = Figures()
+        self._sources = [Supervised(source) for source in sources(settings)]
+        self._figures = Figures(Node(living=self._living))
+        self._history = History()
+        self._clock = Clock()
+        self._cost = CostMeter()
+        self._windows = Windows()
+        self._deliveries: Deliveries | None = None
+        self._pusher = Pusher(self._families, resource=_resource(settings.node))
         self._boot_id = uuid.uuid4().hex
         self._sequence = 0
         self._beat = time.monotonic()
@@ -81,46 +107,65 @@ class Agent:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        runner = web.AppRunner(application(signals=self._signals, beat=lambda: self._beat), access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, self._settings.host, self._settings.port).start()
+        shown = Shown(
+            signals=self._signals,
+            delivery=self._delivery,
+            families=self._families,
+            history=self._history,
+            beat=lambda: self._beat,
+        )
+        server = Server(pages(shown))
+        await server.start(host=self._settings.host, port=self._settings.port)
         try:
             async with asyncio.TaskGroup() as tasks:
-                deliveries = Deliveries(token_file=self._settings.token_file, on_reply=self._take_reply, tasks=tasks)
-                await self._measure(deliveries, stop)
-                await deliveries.flush(timeout_s=FLUSH_S)
+                self._deliveries = Deliveries(self._settings.spool_dir, context=self._context(), tasks=tasks)
+                pushing = tasks.create_task(self._pusher.run())
+                await self._measure(self._deliveries, stop)
+                pushing.cancel()
+                await self._deliveries.close(timeout_s=FLUSH_S)
         finally:
-            await runner.cleanup()
+            await server.close()
             for source in self._sources:
                 await source.close()
 
     async def _measure(self, deliveries: Deliveries, stop: asyncio.Event) -> None:
-        due = time.monotonic()
         while not stop.is_set():
             self._beat = time.monotonic()
-            self._configuration.reread()
-            config = self._configuration.current
-            deliveries.follow(config.ingest)
-            for source in self._sources:
-                await source.follow(config.spec)
-            interval = seconds(config.spec.interval)
-            due = max(due + interval, time.monotonic())
-            started = time.time_ns() // 1_000_000
+            await self._follow(deliveries)
+            interval_s = seconds(self._configuration.current.spec.interval)
             try:
-                async with asyncio.timeout(max(0.0, due - time.monotonic())):
+                async with asyncio.timeout(self._windows.left_s(interval_s)):
                     await stop.wait()
             except TimeoutError:
                 _log.debug("window over")
-            window = Window(start_unix_ms=started, length_ms=round(interval * 1000))
-            found = [await source.collect(window) for source in self._sources]
-            batch = self._batch(window, found)
-            self._figures.show(batch, found)
-            deliveries.add(batch)
-            self._beat = time.monotonic()
+            window = self._windows.close(interval_s)
+            found = await asyncio.gather(*(source.collect(window) for source in self._sources))
+            await self._publish(window, found, deliveries)
+            if self._sequence == WARM_UP:
+                memory.give_back()
+
+    async def _follow(self, deliveries: Deliveries) -> None:
+        """Be as the config in force asks."""
+        self._configuration.reread()
+        config = self._configuration.current
+        observability = config.spec.observability
+        logging.getLogger().setLevel((self._settings.log_level or observability.log_level).upper())
+        self._pusher.follow(observability.otlp_endpoint)
+        await deliveries.follow(config.ingest, most_bytes=int(amount(config.spec.spool.max_size)))
+        await asyncio.gather(*(source.follow(config.spec) for source in self._sources))
+
+    async def _publish(self, window: Window, found: Sequence[Findings], deliveries: Deliveries) -> None:
+        batch = self._batch(window, found)
+        document = encode(batch)
+        self._history.add(batch.sequence, document)
+        gpu_interval_s = seconds(self._configuration.current.spec.gpu.interval)
+        self._figures.show(batch, found, gpu_interval_s=gpu_interval_s)
+        await deliveries.add(document, at_unix_ms=batch.sent_at_unix_ms)
 
     def _batch(self, window: Window, found: Sequence[Findings]) -> TelemetryBatch:
         self._sequence += 1
         config = self._configuration.current
+        clock = self._clock.reading()
         return TelemetryBatch(
             reporter=Reporter.AGENT,
             agent=f"{config.namespace}/{config.name}",
@@ -129,6 +174,8 @@ class Agent:
             sequence=self._sequence,
             sent_at_unix_ms=time.time_ns() // 1_000_000,
             window_ms=window.length_ms,
+            clock_offset_ms=clock.offset_ms,
+            clock_error_ms=clock.error_ms,
             tcp=_table((each.tcp for each in found), TcpWindows()),
             listen=_table((each.listen for each in found), ListenWindows()),
             http=_table((each.http for each in found), HttpWindows()),
@@ -136,10 +183,36 @@ class Agent:
             gpu=_table((each.gpu for each in found), GpuSamples()),
             gpu_processes=_table((each.gpu_processes for each in found), GpuProcesses()),
             signals=self._signals(),
+            cost=self._cost.take(found, self._delivery()),
         )
 
+    def _context(self) -> Context:
+        return Context(
+            token=lambda: read_token(self._settings.token_file), on_reply=self._take_reply, clock=self._clock
+        )
+
+    def _delivery(self) -> DeliveryState:
+        return self._deliveries.state if self._deliveries else DeliveryState()
+
+    def _families(self) -> Iterator[Family]:
+        yield from self._figures.families()
+        failures = {source.name: source.failures for source in self._sources}
+        yield from self._figures.own.families(signals=self._signals(), delivery=self._delivery(), failures=failures)
+        yield from self._pusher.families()
+
+    def _living(self) -> set[Pod]:
+        try:
+            return {(pod.namespace, pod.name) for pod in named_pods(self._settings.pod_logs).values()}
+        except OSError as error:
+            _log.warning("the node's pods cannot be listed", extra={"reason": str(error)})
+            return set()
+
     def _signals(self) -> list[Signal]:
-        return [signal for source in self._sources for signal in source.signals()]
+        signals = [signal for source in self._sources for signal in source.signals()]
+        spool = self._delivery().spool
+        if spool.reason:
+            signals.append(Signal(name=SPOOL, state=SignalState.DEGRADED, reason=spool.reason, message=spool.message))
+        return signals
 
     def _take_reply(self, reply: BatchReply) -> None:
         if reply.config is not None:
@@ -148,3 +221,12 @@ class Agent:
 
 def _table(found: Iterable[TableT | None], empty: TableT) -> TableT:
     return next((table for table in found if table is not None), empty)
+
+
+def _resource(node: str) -> list[tuple[str, str]]:
+    return [
+        ("service.name", "tokenflow-agent"),
+        ("service.version", version("tokenflow-operator")),
+        ("service.instance.id", node),
+        ("k8s.node.name", node),
+    ]

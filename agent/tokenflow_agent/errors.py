@@ -50,9 +50,29 @@ class GpuValueError(ProbeError):
     """One value of a GPU cannot be read."""
 
 
-class DeliveryError(AgentError):
-    """A hint service did not take a batch."""
+class ExchangeError(AgentError):
+    """A server gave no whole answer.
+
+    Attributes:
+        reason: CamelCase word for the cause.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
-class RefusedError(AgentError):
-    """A hint service will never take this batch."""
+class SpoolError(AgentError):
+    """The spool cannot be used.
+
+    Attributes:
+        reason: CamelCase word for the cause.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class CorruptError(AgentError):
+    """A record of the spool is not what was written."""

@@ -16,7 +16,9 @@ class Configuration:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self.current = self._load()
+        self._refused = ""
+        self._words = self._read()
+        self.current = self._parsed(self._words)
 
     def offer(self, config: AgentConfig, *, source: str) -> None:
         """Run by ``config`` from now on, unless a newer one is in force."""
@@ -33,15 +35,30 @@ class Configuration:
     def reread(self) -> None:
         """Offer the mounted file where it has changed; a bad one is refused with a log line."""
         try:
-            self.offer(self._load(), source="file")
+            words = self._read()
+            if words == self._words:
+                return
+            self._words = words
+            self.offer(self._parsed(words), source="file")
         except ConfigError as error:
-            _log.warning("config refused, the last good one stays", extra={"reason": str(error)})
+            self._refuse(str(error))
+        else:
+            self._refused = ""
 
-    def _load(self) -> AgentConfig:
+    def _refuse(self, reason: str) -> None:
+        if reason != self._refused:
+            _log.warning("config refused, the last good one stays", extra={"reason": reason})
+        self._refused = reason
+
+    def _read(self) -> bytes:
         try:
-            return AgentConfig.model_validate_json(self._file.read_text())
+            return self._file.read_bytes()
         except OSError as error:
             raise ConfigError(f"{self._file} cannot be read: {error.strerror}") from error
+
+    def _parsed(self, words: bytes) -> AgentConfig:
+        try:
+            return AgentConfig.model_validate_json(words)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "document"

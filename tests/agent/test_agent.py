@@ -24,7 +24,7 @@ async def running(tmp_path: Path, port: int, *before: str) -> AsyncIterator[asyn
     process = await asyncio.create_subprocess_exec(
         *(*before, sys.executable, "-m", "tokenflow_agent", "--config-file", str(file), "--port", str(port)),
         *("--cgroup-root", "/sys/fs/cgroup", "--pod-logs", str(tmp_path), "--node", "n1", "--log-level", "Error"),
-        *("--token-file", str(tmp_path / "token")),
+        *("--token-file", str(tmp_path / "token"), "--spool-dir", str(tmp_path / "spool")),
         stderr=asyncio.subprocess.PIPE,
     )
     try:

@@ -32,11 +32,12 @@ def parser() -> argparse.ArgumentParser:
     _doctor(commands.add_parser("doctor", help="say what this node lacks", parents=[_node_flags()]))
     _top(commands.add_parser("top", help="show the node's pods as they fare"))
     _record(commands.add_parser("record", help="write the agent's windows to a file"))
+    _replay(commands.add_parser("replay", help="send recorded windows to a hint service"))
     main.set_defaults(command="run", **_defaults())
     return main
 
 
-def _defaults() -> dict[str, str]:
+def _defaults() -> dict[str, str | None]:
     """Return the defaults of all node and run flags.
 
     They stand on the main parser alone: a command that has its own would undo what was written before it.
@@ -49,7 +50,8 @@ def _defaults() -> dict[str, str]:
         "pod_logs": env("TOKENFLOW_POD_LOGS", "/host/var/log/pods"),
         "node": env("NODE_NAME", socket.gethostname()),
         "port": env("TOKENFLOW_PORT", str(PORT)),
-        "log_level": "Info",
+        "spool_dir": env("TOKENFLOW_SPOOL_DIR", "/var/lib/tokenflow/spool"),
+        "log_level": None,
     }
 
 
@@ -66,7 +68,12 @@ def _run_flags() -> argparse.ArgumentParser:
     flags = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     flags.add_argument("--node", help="name of this node")
     flags.add_argument("--port", type=int, help="of metrics and probes")
-    flags.add_argument("--log-level", choices=["Debug", "Info", "Warning", "Error"])
+    flags.add_argument("--spool-dir", type=Path, help="where windows wait on the disk")
+    flags.add_argument(
+        "--log-level",
+        choices=["Debug", "Info", "Warning", "Error"],
+        help="how much is logged; by default as spec.observability.logLevel says",
+    )
     return flags
 
 
@@ -95,6 +102,17 @@ def _record(command: argparse.ArgumentParser) -> None:
     command.add_argument("--duration", type=_duration, help="end after so long, such as 10m; by default at Ctrl-C")
 
 
+def _replay(command: argparse.ArgumentParser) -> None:
+    command.description = "Send recorded windows again, in their order and at their pace, under a new boot id."
+    command.add_argument("file", type=Path, metavar="FILE", help="what record has written")
+    target = command.add_mutually_exclusive_group(required=True)
+    target.add_argument("--to", metavar="URL", help="base address of a hint service")
+    target.add_argument("--dry-run", action="store_true", help="send nothing, say what would be sent")
+    command.add_argument("--token-file", type=Path, default=argparse.SUPPRESS, help="token for the hint service")
+    command.add_argument("--speed", type=_speed, default="1", help="how many times faster (default: %(default)s)")
+    command.add_argument("--as-node", metavar="NAME", help="send under another node's name")
+
+
 def _agent_flag(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--url", default=f"http://127.0.0.1:{PORT}", help="address of the agent's port (default: %(default)s)"
@@ -108,4 +126,14 @@ def _duration(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from error
     if value <= 0:
         raise argparse.ArgumentTypeError("it must be longer than nothing: write a duration such as 2s")
+    return value
+
+
+def _speed(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1000:  # noqa: PLR2004 - the bound is in the words below
+        raise argparse.ArgumentTypeError(f"{text!r} is no speed: write a number above 0 and up to 1000, such as 10")
     return value

@@ -13,7 +13,7 @@ def main(arguments: argparse.Namespace) -> int:
     Raises:
         ConfigError: its config cannot be read.
     """
-    logs.configure(component="agent", level=arguments.log_level)
+    logs.configure(component="agent", level=arguments.log_level or "Info")
     agent = Agent(
         Settings(
             node=arguments.node,
@@ -21,6 +21,8 @@ def main(arguments: argparse.Namespace) -> int:
             token_file=arguments.token_file,
             cgroup_root=arguments.cgroup_root,
             pod_logs=arguments.pod_logs,
+            spool_dir=arguments.spool_dir,
+            log_level=arguments.log_level,
             port=arguments.port,
         )
     )

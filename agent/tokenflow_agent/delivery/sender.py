@@ -1,115 +1,150 @@
-"""Delivers batches to one hint service, through its outages."""
+"""Delivers windows to one hint service, in order, through its outages."""
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable
-from typing import Final
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Protocol
 
-import aiohttp
 from pydantic import ValidationError
 
-from tokenflow_agent.errors import DeliveryError, RefusedError
-from tokenflow_agent.export import metrics
-from tokenflow_api.backoff import Backoff
-from tokenflow_api.codec import CONTENT_TYPE, encode
-from tokenflow_api.telemetry import BatchReply, TelemetryBatch
+from tokenflow_agent.delivery.breaker import Breaker
+from tokenflow_agent.delivery.clock import Clock, now
+from tokenflow_agent.delivery.http import HttpClient
+from tokenflow_agent.delivery.segment import Record
+from tokenflow_agent.delivery.state import Circuit
+from tokenflow_agent.delivery.verdict import Fate, Verdict, judge
+from tokenflow_agent.errors import ExchangeError
+from tokenflow_api.codec import CONTENT_TYPE
+from tokenflow_api.telemetry import BatchReply
 
 _log = logging.getLogger(__name__)
 
-MAX_WAITING: Final = 300
-"""Batches kept while the hint service is away; beyond it the oldest are dropped, and counted."""
-_TIMEOUT_S: Final = 2.0
-_REFUSED: Final = (400, 413, 422)
-"""Answers that sending again would not change."""
+TIMEOUT_S: Final = 5.0
+CATCH_UP_PER_S: Final = 20.0
+"""Windows per second after an outage: a fleet that comes back must not flood the hint service."""
+REFUSED: Final = "Refused"
+_WORDS: Final = 300
+
+
+class Queue(Protocol):
+    """What one destination has to get."""
+
+    async def first(self) -> Record:
+        """Wait for the oldest window that is not acknowledged, and return it."""
+
+    async def acknowledge(self, record: Record, *, dropped: str = "") -> None:
+        """Note that the destination has it, or never will for the reason ``dropped``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Context:
+    """What all deliveries share.
+
+    Attributes:
+        token: called for the bearer token of each request.
+        on_reply: called with each reply.
+        clock: learns from each exchange.
+        sleep: waits for so many seconds.
+    """
+
+    token: Callable[[], str]
+    on_reply: Callable[[BatchReply], None]
+    clock: Clock
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
 class Delivery:
-    """A queue of batches for one hint service, and the task that sends them in order.
+    """Sends one policy's windows.
 
     Args:
         policy: whose hint service it is.
         url: its base URL.
-        token: called for the bearer token of each request.
-        on_reply: called with each reply.
+        queue: what it has to get.
+        context: what all deliveries share.
+        breaker: tells when to try.
+
+    Attributes:
+        outcomes: attempts by outcome.
+        message: why the last attempt failed; empty when it did not.
+        in_flight: the window that is being sent.
     """
 
     def __init__(
-        self, *, policy: str, url: str, token: Callable[[], str], on_reply: Callable[[BatchReply], None]
+        self, *, policy: str, url: str, queue: Queue, context: Context, breaker: Breaker | None = None
     ) -> None:
         self.policy = policy
-        self.url = url.rstrip("/")
-        self._token = token
-        self._on_reply = on_reply
-        self._waiting: deque[TelemetryBatch] = deque()
-        self._arrived = asyncio.Event()
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self.url = url
+        self.outcomes: Counter[str] = Counter()
+        self.message = ""
+        self.in_flight: Record | None = None
+        self._queue = queue
+        self._context = context
+        self._breaker = breaker or Breaker()
+        self._client = HttpClient(url)
 
-    def add(self, batch: TelemetryBatch) -> None:
-        """Queue a batch; the oldest makes room when the queue is full."""
-        if len(self._waiting) >= MAX_WAITING:
-            self._waiting.popleft()
-            metrics.BATCHES.labels(self.policy, "dropped").inc()
-        self._waiting.append(batch)
-        self._empty.clear()
-        self._arrived.set()
-
-    async def flush(self, *, timeout_s: float) -> None:
-        """Wait until all is sent, at most ``timeout_s`` seconds; what is left is counted as dropped."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._empty.wait()
-        except TimeoutError:
-            metrics.BATCHES.labels(self.policy, "dropped").inc(len(self._waiting))
-            _log.warning("windows were not delivered", extra={"policy": self.policy, "batches": len(self._waiting)})
+    @property
+    def circuit(self) -> Circuit:
+        """Whether the hint service is tried."""
+        return self._breaker.circuit
 
     async def run(self) -> None:
         """Send what comes, for ever."""
-        backoff = Backoff()
-        failing = False
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S)) as session:
-            while True:
-                await self._arrived.wait()
-                self._arrived.clear()
-                while self._waiting:
-                    batch = self._waiting[0]
-                    try:
-                        reply = await self._post(session, batch)
-                    except RefusedError as error:
-                        metrics.BATCHES.labels(self.policy, "refused").inc()
-                        _log.error("a batch was refused", extra={"policy": self.policy, "reason": str(error)})
-                        self._forget(batch)
-                        continue
-                    except DeliveryError as error:
-                        metrics.BATCHES.labels(self.policy, "failed").inc()
-                        if not failing:
-                            _log.warning("delivery failed", extra={"policy": self.policy, "reason": str(error)})
-                        failing = True
-                        await asyncio.sleep(backoff.failed())
-                        continue
-                    failing = False
-                    backoff.succeeded()
-                    metrics.BATCHES.labels(self.policy, "sent").inc()
-                    self._forget(batch)
-                    self._on_reply(reply)
-                self._empty.set()
-
-    def _forget(self, batch: TelemetryBatch) -> None:
-        """Take the batch out, unless it has made room for newer ones meanwhile."""
-        if self._waiting and self._waiting[0] is batch:
-            self._waiting.popleft()
-
-    async def _post(self, session: aiohttp.ClientSession, batch: TelemetryBatch) -> BatchReply:
-        url = f"{self.url}/v1/telemetry"
         try:
-            headers = {"Authorization": f"Bearer {self._token()}", "Content-Type": CONTENT_TYPE}
-            async with session.post(url, data=encode(batch), headers=headers) as answer:
-                words = await answer.text(errors="replace")
-                if answer.status in _REFUSED:
-                    raise RefusedError(f"{url} answered {answer.status}: {words[:300]}")
-                if not answer.ok:
-                    raise DeliveryError(f"{url} answered {answer.status}: {words[:300]}")
-                return BatchReply.model_validate_json(words)
-        except (aiohttp.ClientError, OSError, TimeoutError, ValidationError) as error:
-            raise DeliveryError(f"{url}: {type(error).__name__}: {error}") from error
+            while True:
+                record = self.in_flight = await self._queue.first()
+                began = time.monotonic()
+                verdict = await self._attempt(record)
+                if verdict.fate is not Fate.AGAIN:
+                    self.in_flight = None
+                    await self._queue.acknowledge(record, dropped=REFUSED if verdict.fate is Fate.REFUSED else "")
+                rest_s = 1 / CATCH_UP_PER_S - (time.monotonic() - began)
+                await self._context.sleep(max(rest_s, self._breaker.pause_s()))
+        finally:
+            self._client.close()
+
+    async def _attempt(self, record: Record) -> Verdict:
+        try:
+            verdict, words = await self._exchange(record)
+        except ExchangeError as error:
+            verdict, words = Verdict(Fate.AGAIN), str(error)
+        if verdict.fate is Fate.AGAIN:
+            self.outcomes["failed"] += 1
+            self._breaker.failed(at_least_s=verdict.pause_s)
+            if not self.message:
+                _log.warning("delivery failed", extra={"policy": self.policy, "reason": words})
+            self.message = words
+            return verdict
+        self._breaker.succeeded()
+        if verdict.fate is Fate.REFUSED:
+            self.outcomes["refused"] += 1
+            _log.error("a window was refused", extra={"policy": self.policy, "reason": words})
+        else:
+            self.outcomes["sent"] += 1
+            if self.message:
+                _log.info("delivery works again", extra={"policy": self.policy})
+        self.message = ""
+        return verdict
+
+    async def _exchange(self, record: Record) -> tuple[Verdict, str]:
+        """Send ``record``; return what became of it, and why."""
+        sent = now()
+        answer = await self._client.post(
+            "/v1/telemetry",
+            record.document,
+            headers={"Authorization": f"Bearer {self._context.token()}", "Content-Type": CONTENT_TYPE},
+            timeout_s=TIMEOUT_S,
+        )
+        verdict = judge(answer.status, answer.headers, now=datetime.now(UTC))
+        words = f"{self.url} answered {answer.status}: {answer.body[:_WORDS].decode(errors='replace')}"
+        if verdict.fate is Fate.TAKEN:
+            try:
+                reply = BatchReply.model_validate_json(answer.body)
+            except ValidationError as error:
+                raise ExchangeError("Protocol", f"{words}: that acknowledges nothing") from error
+            self._context.clock.exchanged(sent, reply.received_at_unix_ms)
+            self._context.on_reply(reply)
+        return verdict, words

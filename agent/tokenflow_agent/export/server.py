@@ -1,42 +1,161 @@
-"""What the agent shows on its own port: metrics, and how well each signal is read."""
+"""The agent's own port: an HTTP server that neither a slow nor a hostile client can occupy."""
 
-import time
-from collections.abc import Callable, Sequence
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
+from urllib.parse import parse_qsl
 
-from aiohttp import web
-from prometheus_client import generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
+import h11
 
-from tokenflow_agent.export import metrics
-from tokenflow_api.telemetry import Signal
+_log = logging.getLogger(__name__)
 
-HEARTBEAT_S: Final = 120.0
-"""Age of the last turn of the main loop beyond which it counts as stuck: the longest window, and a compile."""
+MAX_CONNECTIONS: Final = 32
+"""Beyond it the one that is open the longest makes room, so that the kubelet is always heard."""
+MAX_HEAD_BYTES: Final = 8192
+HEAD_TIMEOUT_S: Final = 2.0
+ANSWER_TIMEOUT_S: Final = 10.0
+_READ_BYTES: Final = 4096
+_TEXT: Final = "text/plain; charset=utf-8"
 
 
-def application(
-    *, signals: Callable[[], Sequence[Signal]], beat: Callable[[], float], clock: Callable[[], float] = time.monotonic
-) -> web.Application:
-    """Return the application of the agent's port.
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client asks for.
 
-    Args:
-        signals: called for the state of each signal.
-        beat: called for when the main loop last turned, by ``clock``.
-        clock: monotonic, in seconds.
+    Attributes:
+        query: the parameters of the address.
+        accept: the content types that it takes.
     """
 
-    async def healthz(_: web.Request) -> web.Response:
-        age = clock() - beat()
-        return web.json_response({"windowAgeSeconds": age}, status=200 if age < HEARTBEAT_S else 503)
+    query: Mapping[str, str]
+    accept: str
 
-    async def readyz(_: web.Request) -> web.Response:
-        # Degraded is ready: each signal that is read is worth having.
-        return web.json_response({"signals": [signal.model_dump(mode="json") for signal in signals()]})
 
-    async def figures(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(metrics.REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What it gets.
 
-    app = web.Application()
-    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", figures)])
-    return app
+    Attributes:
+        content_type: of the body.
+        body: in pieces, made while they are sent.
+        status: of HTTP.
+    """
+
+    content_type: str
+    body: Iterable[bytes]
+    status: int = 200
+
+
+Page = Callable[[Request], Answer]
+
+
+class Server:
+    """Serves pages by GET and HEAD, one request per connection.
+
+    Args:
+        pages: what is served at which path.
+    """
+
+    def __init__(self, pages: Mapping[str, Page]) -> None:
+        self._pages = pages
+        self._open: dict[asyncio.Task[None], None] = {}
+        self._server: asyncio.Server | None = None
+
+    async def start(self, *, host: str, port: int) -> None:
+        """Listen.
+
+        Raises:
+            OSError: the address is not free.
+        """
+        self._server = await asyncio.start_server(self._accept, host, port, limit=MAX_HEAD_BYTES)
+
+    async def close(self) -> None:
+        """Stop listening, and leave those who are still being served."""
+        if self._server is not None:
+            self._server.close()
+        serving = list(self._open)
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._open) >= MAX_CONNECTIONS:
+            next(iter(self._open)).cancel()
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._open[task] = None
+        task.add_done_callback(self._open.pop)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
+        # A full buffer of the kernel is felt at once, so that no answer piles up in this process.
+        writer.transport.set_write_buffer_limits(high=0)
+        try:
+            async with asyncio.timeout(HEAD_TIMEOUT_S):
+                request = await _head(connection, reader)
+            if request is not None:
+                async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                    await _send(connection, writer, self._answer(request), headless=request.method == b"HEAD")
+        except h11.RemoteProtocolError as error:
+            await _complain(connection, writer, error)
+        except (TimeoutError, OSError) as error:
+            _log.debug("a client was left", extra={"reason": f"{type(error).__name__}: {error}"})
+            writer.transport.abort()
+        except Exception:  # noqa: BLE001 - a page that fails must not end the port
+            _log.exception("a page failed")
+            writer.transport.abort()
+        finally:
+            writer.close()
+
+    def _answer(self, request: h11.Request) -> Answer:
+        path, _, query = request.target.decode("ascii").partition("?")
+        if request.method not in (b"GET", b"HEAD"):
+            return _words(405, "only GET and HEAD are served here")
+        page = self._pages.get(path)
+        if page is None:
+            return _words(404, f"there is nothing here but {', '.join(sorted(self._pages))}")
+        accept = b",".join(value for name, value in request.headers if name == b"accept")
+        return page(Request(query=dict(parse_qsl(query)), accept=accept.decode("latin-1")))
+
+
+async def _head(connection: h11.Connection, reader: asyncio.StreamReader) -> h11.Request | None:
+    """Return the head of the request; ``None`` when the client leaves before it is whole."""
+    while True:
+        event = connection.next_event()
+        if isinstance(event, h11.Request):
+            return event
+        if event is not h11.NEED_DATA:
+            return None
+        connection.receive_data(await reader.read(_READ_BYTES))
+
+
+async def _send(connection: h11.Connection, writer: asyncio.StreamWriter, answer: Answer, *, headless: bool) -> None:
+    headers = [("Content-Type", answer.content_type), ("Connection", "close")]
+    if answer.status == 405:  # noqa: PLR2004 - HTTP's
+        headers.append(("Allow", "GET, HEAD"))
+    head = h11.Response(status_code=answer.status, headers=headers)
+    writer.write(connection.send(head) or b"")
+    if not headless:
+        for piece in answer.body:
+            writer.write(connection.send(h11.Data(data=piece)) or b"")
+            await writer.drain()
+    writer.write(connection.send(h11.EndOfMessage()) or b"")
+    await writer.drain()
+
+
+async def _complain(connection: h11.Connection, writer: asyncio.StreamWriter, error: h11.RemoteProtocolError) -> None:
+    """Tell a client what is wrong with its request, where it can still be told."""
+    _log.debug("a request is not HTTP", extra={"reason": str(error)})
+    if connection.our_state is not h11.IDLE and connection.our_state is not h11.SEND_RESPONSE:
+        return
+    try:
+        async with asyncio.timeout(HEAD_TIMEOUT_S):
+            await _send(connection, writer, _words(error.error_status_hint, str(error)), headless=False)
+    except (TimeoutError, OSError) as gone:
+        _log.debug("a client was left", extra={"reason": f"{type(gone).__name__}: {gone}"})
+        writer.transport.abort()
+
+
+def _words(status: int, words: str) -> Answer:
+    return Answer(_TEXT, [f"{words}\n".encode()], status)

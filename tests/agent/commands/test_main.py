@@ -17,7 +17,7 @@ def test_flags_alone_run_the_agent_as_the_daemon_set_calls_it(monkeypatch: pytes
     assert arguments.command == "run"
     assert arguments.config_file == Path("/c/agent.json")
     assert arguments.pod_logs == Path("/host/var/log/pods")
-    assert (arguments.node, arguments.port, arguments.log_level) == ("n1", 9436, "Info")
+    assert (arguments.node, arguments.port, arguments.log_level) == ("n1", 9436, None)
 
 
 @pytest.mark.parametrize("words", [["--config-file=/c", "run"], ["run", "--config-file=/c"]])

@@ -1,71 +1,138 @@
-"""Delivery to a real server, through its outage."""
+"""Delivery of one policy's windows to a real server."""
 
 import asyncio
+from collections import deque
 
+import pytest
 from aiohttp import web
 
-from tokenflow_agent.delivery.sender import MAX_WAITING, Delivery
-from tokenflow_api.codec import decode
-from tokenflow_api.telemetry import BatchReply, Reporter, TelemetryBatch
+from tests.agent.delivery.hint_service import HintService, batch, serving
+from tokenflow_agent.delivery.breaker import Breaker
+from tokenflow_agent.delivery.clock import Clock
+from tokenflow_agent.delivery.segment import Record
+from tokenflow_agent.delivery.sender import Context, Delivery
+from tokenflow_agent.delivery.state import Circuit
+from tokenflow_api.codec import encode
+from tokenflow_api.telemetry import BatchReply
 
 
-def batch(sequence: int) -> TelemetryBatch:
-    return TelemetryBatch(
-        reporter=Reporter.AGENT, agent="d/nodes", node="n1", boot_id="b", sequence=sequence, sent_at_unix_ms=1
-    )
+class Queue:
+    """Records in memory."""
+
+    def __init__(self, sequences: list[int]) -> None:
+        self.records = deque(Record(number, 1, encode(batch(number))) for number in sequences)
+        self.dropped: list[tuple[int, str]] = []
+        self.empty = asyncio.Event()
+
+    async def first(self) -> Record:
+        if not self.records:
+            self.empty.set()
+            await asyncio.Event().wait()
+        return self.records[0]
+
+    async def acknowledge(self, record: Record, *, dropped: str = "") -> None:
+        assert self.records.popleft() is record
+        if dropped:
+            self.dropped.append((record.number, dropped))
 
 
-class Ingest:
-    """A hint service that takes batches, when it is well."""
+class Sleeper:
+    """Does not sleep, and remembers for how long it did not."""
 
     def __init__(self) -> None:
-        self.got: list[int] = []
-        self.refusals = 0
-        self.tokens: set[str] = set()
+        self.slept: list[float] = []
 
-    async def take(self, request: web.Request) -> web.Response:
-        if self.refusals:
-            self.refusals -= 1
-            return web.Response(status=503, text="later")
-        self.tokens.add(request.headers["Authorization"])
-        received = decode(await request.read(), TelemetryBatch)
-        self.got.append(received.sequence)
-        return web.json_response(text=BatchReply(sequence=received.sequence, received_at_unix_ms=1).model_dump_json())
+    async def __call__(self, pause_s: float) -> None:
+        self.slept.append(pause_s)
+        await asyncio.sleep(0)
 
 
-async def delivered(ingest: Ingest, sequences: list[int]) -> list[int]:
-    app = web.Application()
-    app.router.add_post("/v1/telemetry", ingest.take)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    replies: list[BatchReply] = []
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
-    delivery = Delivery(policy="demo", url=url, token=lambda: "secret", on_reply=replies.append)
-    for sequence in sequences:
-        delivery.add(batch(sequence))
+class Sent:
+    """A delivery that has sent all it had."""
+
+    def __init__(self) -> None:
+        self.sleeper = Sleeper()
+        self.replies: list[BatchReply] = []
+        self.clock = Clock()
+
+    async def run(self, service: HintService, sequences: list[int], *, url: str = "") -> tuple[Delivery, Queue]:
+        queue = Queue(sequences)
+        context = Context(token=lambda: "secret", on_reply=self.replies.append, clock=self.clock, sleep=self.sleeper)
+        async with serving(service) as address, asyncio.timeout(20):
+            delivery = Delivery(policy="demo", url=url or address, queue=queue, context=context)
+            sending = asyncio.create_task(delivery.run())
+            emptied = asyncio.create_task(queue.empty.wait())
+            await asyncio.wait([sending, emptied], return_when=asyncio.FIRST_COMPLETED)
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+        return delivery, queue
+
+
+async def test_windows_arrive_in_order_with_the_token() -> None:
+    service, sent = HintService(), Sent()
+    delivery, _ = await sent.run(service, [1, 2, 3])
+    assert service.sequences == [1, 2, 3]
+    assert service.tokens == {"Bearer secret"}
+    assert [reply.sequence for reply in sent.replies] == [1, 2, 3]
+    assert delivery.outcomes == {"sent": 3}
+    assert sent.clock.reading().error_ms is not None
+
+
+async def test_an_outage_loses_nothing() -> None:
+    service = HintService(answers=[web.Response(status=503) for _ in range(7)])
+    delivery, _ = await Sent().run(service, [1, 2, 3])
+    assert service.sequences == [1, 2, 3]
+    assert delivery.outcomes == {"failed": 7, "sent": 3}
+    assert delivery.circuit is Circuit.CLOSED
+    assert not delivery.message
+
+
+async def test_what_is_refused_for_good_is_dropped_and_counted() -> None:
+    service = HintService(answers=[web.Response(status=400, text="no such field")])
+    delivery, queue = await Sent().run(service, [1, 2])
+    assert service.sequences == [2]
+    assert queue.dropped == [(1, "Refused")]
+    assert delivery.outcomes == {"refused": 1, "sent": 1}
+
+
+async def test_a_refused_token_is_tried_again_slowly() -> None:
+    service, sent = HintService(answers=[web.Response(status=401)]), Sent()
+    await sent.run(service, [1])
+    assert service.sequences == [1]
+    assert sent.sleeper.slept[0] == pytest.approx(5, abs=0.5)
+
+
+async def test_a_server_that_names_its_time_is_obeyed() -> None:
+    service, sent = HintService(answers=[web.Response(status=429, headers={"Retry-After": "40"})]), Sent()
+    await sent.run(service, [1])
+    assert sent.sleeper.slept[0] == pytest.approx(40, abs=0.5)
+
+
+async def test_catching_up_is_paced() -> None:
+    service, sent = HintService(), Sent()
+    await sent.run(service, list(range(1, 11)))
+    assert all(0 <= pause_s <= 1 / 20 for pause_s in sent.sleeper.slept)
+    assert sum(sent.sleeper.slept) > 0.1
+
+
+async def test_an_answer_that_acknowledges_nothing_is_none() -> None:
+    service = HintService(answers=[web.Response(text="<html>welcome</html>")])
+    delivery, _ = await Sent().run(service, [1])
+    assert service.sequences == [1]
+    assert delivery.outcomes == {"failed": 1, "sent": 1}
+
+
+async def test_what_fails_is_told() -> None:
+    queue = Queue([1])
+    context = Context(token=str, on_reply=lambda _: None, clock=Clock(), sleep=asyncio.sleep)
+    delivery = Delivery(
+        policy="demo", url="http://127.0.0.1:1", queue=queue, context=context, breaker=Breaker(uniform=max)
+    )
     sending = asyncio.create_task(delivery.run())
-    await delivery.flush(timeout_s=10)
+    async with asyncio.timeout(10):
+        while not delivery.outcomes["failed"]:
+            await asyncio.sleep(0.01)
+    assert "Connect call failed" in delivery.message
+    assert delivery.in_flight is queue.records[0]
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)
-    await runner.cleanup()
-    return [reply.sequence for reply in replies]
-
-
-async def test_batches_arrive_in_order_with_the_token() -> None:
-    ingest = Ingest()
-    assert await delivered(ingest, [1, 2, 3]) == [1, 2, 3]
-    assert ingest.tokens == {"Bearer secret"}
-
-
-async def test_nothing_is_lost_over_an_outage() -> None:
-    ingest = Ingest()
-    ingest.refusals = 3
-    await delivered(ingest, [1, 2, 3])
-    assert ingest.got == [1, 2, 3]
-
-
-async def test_beyond_the_bound_the_oldest_go() -> None:
-    ingest = Ingest()
-    await delivered(ingest, list(range(1, MAX_WAITING + 11)))
-    assert ingest.got == list(range(11, MAX_WAITING + 11))

@@ -1,0 +1,88 @@
+"""Pushes the figures to an OpenTelemetry collector."""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from tokenflow_agent.delivery.http import HttpClient
+from tokenflow_agent.errors import ExchangeError
+from tokenflow_agent.export.model import NO_LABELS, Family, Labels, Point, counter, gauge
+from tokenflow_agent.export.otlp import document, gzipped
+
+_log = logging.getLogger(__name__)
+
+INTERVAL_S: Final = 15.0
+TIMEOUT_S: Final = 10.0
+_HEADERS: Final = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+_DURATION: Final = gauge("otlp_export_duration_seconds", "How long the last push to the OTLP endpoint took.")
+_PUSHES: Final = counter("tokenflow_agent_otlp_exports", "Pushes to the OTLP endpoint by outcome.")
+_WORDS: Final = 300
+
+
+class Pusher:
+    """Sends all figures every ``INTERVAL_S`` while an endpoint is set.
+
+    A push that fails is not repeated: the next one says more, since its sums are those since the start.
+
+    Args:
+        families: called for the figures.
+        resource: attributes of the agent.
+        interval_s: time between two pushes.
+    """
+
+    def __init__(
+        self,
+        families: Callable[[], Iterator[Family]],
+        *,
+        resource: Sequence[tuple[str, str]],
+        interval_s: float = INTERVAL_S,
+    ) -> None:
+        self._families = families
+        self._resource = resource
+        self._interval_s = interval_s
+        self._endpoint = ""
+        self._client = HttpClient("")
+        self._outcomes: Counter[str] = Counter()
+        self._took_s: float | None = None
+
+    def follow(self, endpoint: str | None) -> None:
+        """Push there from now on; nowhere where it is ``None``."""
+        if (endpoint or "") != self._endpoint:
+            self._client.close()
+            self._endpoint = endpoint or ""
+            self._client = HttpClient(self._endpoint)
+
+    async def run(self) -> None:
+        """Push for ever."""
+        try:
+            while True:
+                await asyncio.sleep(self._interval_s)
+                if self._endpoint:
+                    await self.push()
+        finally:
+            self._client.close()
+
+    async def push(self) -> None:
+        """Push once; a failure is counted and logged."""
+        began = time.monotonic()
+        body = gzipped(document(self._families(), resource=self._resource, at_s=time.time()))
+        try:
+            answer = await self._client.post("/v1/metrics", body, headers=_HEADERS, timeout_s=TIMEOUT_S)
+        except ExchangeError as error:
+            outcome, words = error.reason, str(error)
+        else:
+            outcome = "Sent" if 200 <= answer.status < 300 else f"HTTP{answer.status}"  # noqa: PLR2004 - HTTP's
+            words = answer.body[:_WORDS].decode(errors="replace")
+        self._took_s = time.monotonic() - began
+        if outcome != "Sent" and not self._outcomes[outcome]:
+            _log.warning("a push to the OTLP endpoint failed", extra={"reason": outcome, "detail": words})
+        self._outcomes[outcome] += 1
+
+    def families(self) -> Iterator[Family]:
+        """Yield the metrics of the pushes."""
+        if self._took_s is not None:
+            yield _DURATION, [Point(NO_LABELS, self._took_s)]
+        yield _PUSHES, [Point(Labels([("outcome", name)]), value) for name, value in self._outcomes.items()]
