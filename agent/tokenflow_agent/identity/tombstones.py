@@ -20,6 +20,9 @@ class Tombstones(Generic[K, V]):
     def __contains__(self, key: K) -> bool:
         return key in self._kept
 
+    def __len__(self) -> int:
+        return len(self._kept)
+
     def get(self, key: K) -> V | None:
         """Return what ``key`` is or was."""
         return self._kept.get(key)

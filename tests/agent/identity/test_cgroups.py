@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tokenflow_agent.identity import cgroups
+from tokenflow_agent.identity import Pod, Pods, cgroups
 from tokenflow_agent.identity.cgroups import CgroupTree, unified_tree
 from tokenflow_agent.identity.paths import Place
+from tokenflow_agent.identity.tombstones import TOMBSTONE_S
 
 
 def uid(number: int) -> str:
@@ -99,3 +100,29 @@ def test_the_tree_of_a_hybrid_node_is_found(tmp_path: Path) -> None:
     (tmp_path / "unified").mkdir()
     (tmp_path / "unified" / "cgroup.controllers").touch()
     assert unified_tree(tmp_path) == tmp_path / "unified"
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_pods_that_come_and_go_leave_nothing_behind(top: Path, tmp_path: Path) -> None:
+    clock = Clock()
+    known = Pods(cgroup_root=top, log_root=tmp_path, clock=clock)
+    for number in range(300):
+        directory = pod(top, number)
+        log = tmp_path / f"batch_job-{number}_{uid(number)}"
+        log.mkdir()
+        inode = directory.stat().st_ino
+        assert known.resolve({inode}) == {inode: Pod(uid(number), "batch", f"job-{number}")}
+        directory.rmdir()
+        log.rmdir()
+        clock.now += 1.0
+    for _ in range(2):
+        clock.now += 2 * TOMBSTONE_S
+        known.upkeep()
+    assert [known.named(uid(number)) for number in range(300)] == [None] * 300
+    assert len(known._places) == 0
