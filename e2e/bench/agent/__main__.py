@@ -45,7 +45,7 @@ class Extent:
     outage_s: float
 
 
-FULL: Final = Extent(cost_s=10.0, rounds=12, stream_s=1.0, web_s=2.0, lossy_s=5.0, requests=2000, outage_s=60.0)
+FULL: Final = Extent(cost_s=10.0, rounds=14, stream_s=0.7, web_s=1.5, lossy_s=5.0, requests=2000, outage_s=60.0)
 QUICK: Final = Extent(cost_s=3.0, rounds=2, stream_s=0.5, web_s=1.0, lossy_s=1.0, requests=200, outage_s=4.0)
 
 

@@ -72,8 +72,8 @@ def _loss(site: Site) -> Iterator[None]:
 
 def _requests(running: AgentProcess, *, count: int) -> Figure:
     log = running.site.scratch / "accuracy.log"
-    with running.site.running(SERVER, "web", "serve", str(_WEB_PORT), str(log)):
-        running.site.run(CLIENT, "web", "drive", str(_WEB_PORT), "exactly", str(count), timeout_s=_GRACE_S)
+    with running.site.running(SERVER, "web", str(_WEB_PORT), str(log)):
+        running.site.run(CLIENT, "requests", "exactly", str(_WEB_PORT), str(count), timeout_s=_GRACE_S)
         time.sleep(_WINDOWS_S)
     truth = len(log.read_text().splitlines())
     port = str(_WEB_PORT)

@@ -1,4 +1,8 @@
-"""What the agent takes from the programs beside it: each round measures without it and with it."""
+"""What the agent takes from the programs beside it: each round measures without it and with it.
+
+Agent and loads run at one real-time priority, so that they compete with one another, and with nothing else on the
+machine. That is hard on the loads: a program of equal priority waits for the agent's whole turn.
+"""
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +15,7 @@ from e2e.bench.agent.process import ALL_PROBES, TCP_PROBES, agent
 from e2e.bench.agent.site import CLIENT, SERVER, Site
 from tokenflow_api.telemetry_agent import Probe
 
-REQUESTS_PER_SECOND: Final = 1000
+REQUESTS_PER_SECOND: Final = 1500
 _OFF: Final = "off"
 _CASES: Final[Mapping[str, Sequence[Probe]]] = MappingProxyType(
     {_OFF: (), "TCP probes": TCP_PROBES, "all probes": ALL_PROBES}
@@ -39,13 +43,13 @@ def impact(site: Site, *, rounds: int, stream_s: float, web_s: float) -> Iterato
     with ExitStack() as servers:
         log = str(site.scratch / "requests.log")
         servers.enter_context(site.running(SERVER, "stream", "serve", str(_STREAM_PORT), cpu=_SERVER_CPU))
-        servers.enter_context(site.running(SERVER, "web", "serve", str(_WEB_PORT), log, cpu=_SERVER_CPU))
+        servers.enter_context(site.running(SERVER, "web", str(_WEB_PORT), log, cpu=_SERVER_CPU))
         for number in range(rounds):
             cases = list(_CASES)
             for case in reversed(cases) if number % 2 else cases:
                 with ExitStack() as agents:
                     if case != _OFF:
-                        agents.enter_context(agent(site, probes=_CASES[case]))
+                        agents.enter_context(agent(site, probes=_CASES[case], urgent=True))
                     throughput[case].append(_stream(site, seconds=stream_s))
                     latency[case].append(_web(site, seconds=web_s))
     for case in (case for case in _CASES if case != _OFF):
@@ -60,7 +64,7 @@ def _stream(site: Site, *, seconds: float) -> float:
 
 
 def _web(site: Site, *, seconds: float) -> float:
-    arguments = ("web", "drive", str(_WEB_PORT), str(REQUESTS_PER_SECOND), str(seconds))
+    arguments = ("requests", "steady", str(_WEB_PORT), str(REQUESTS_PER_SECOND), str(seconds))
     done = site.run(CLIENT, *arguments, cpu=_CLIENT_CPU, timeout_s=seconds + _GRACE_S)
     return float(done["p99_s"])
 

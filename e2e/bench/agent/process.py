@@ -18,7 +18,7 @@ from typing import Any, Final, Self
 from prometheus_client.parser import text_string_to_metric_families
 
 from e2e.bench.agent.errors import BenchError
-from e2e.bench.agent.site import Site
+from e2e.bench.agent.site import URGENT, Site
 from tokenflow_agent.kernel.bpf import enable_statistics
 from tokenflow_api.telemetry import AgentConfig, IngestAddress
 from tokenflow_api.telemetry_agent import Probe, TelemetryAgentSpec
@@ -128,7 +128,12 @@ class AgentProcess:
 
 @contextmanager
 def agent(
-    site: Site, *, probes: Sequence[Probe], ingest: Sequence[str] = (), statistics: bool = False
+    site: Site,
+    *,
+    probes: Sequence[Probe],
+    ingest: Sequence[str] = (),
+    statistics: bool = False,
+    urgent: bool = False,
 ) -> Iterator[AgentProcess]:
     """Run an agent that measures the site, until the block is left.
 
@@ -137,6 +142,7 @@ def agent(
         probes: what it reads.
         ingest: base URLs of hint services.
         statistics: whether the kernel counts the run time of programs, which costs a little itself.
+        urgent: whether it competes with pinned loads as an equal.
 
     Raises:
         BenchError: it does not get to read what it should.
@@ -155,7 +161,9 @@ def agent(
             stack.callback(os.close, enable_statistics())
         log = stack.enter_context((site.scratch / "agent.log").open("ab"))
         port = _free_port()
-        process = stack.enter_context(subprocess.Popen(_command(site, port), stderr=log))
+        process = stack.enter_context(
+            subprocess.Popen([*(URGENT if urgent else ()), *_command(site, port)], stderr=log)
+        )
         try:
             running = AgentProcess(site=site, process=process, port=port, config=config)
             running.wait(probes)

@@ -22,6 +22,8 @@ NAMESPACE: Final = "bench"
 """Kubernetes namespace of the pods."""
 SERVER: Final = "server"
 CLIENT: Final = "client"
+URGENT: Final = ("chrt", "--rr", "10")
+"""Runs a program before all that the machine does otherwise; programs that are as urgent share a processor."""
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _ENTER: Final = 'echo $$ > "$0" && exec "$@"'
 _END_S: Final = 5.0
@@ -47,7 +49,14 @@ class Site:
 
     @contextmanager
     def running(self, pod: str, load: str, *arguments: str, cpu: int | None = None) -> Iterator[subprocess.Popen[str]]:
-        """Run ``python -m e2e.bench.agent.loads.<load>`` in a pod until the block is left."""
+        """Run ``python -m e2e.bench.agent.loads.<load>`` in a pod until the block is left.
+
+        Args:
+            pod: name of the pod.
+            load: which program.
+            arguments: for it.
+            cpu: processor that it has to itself, but for an agent that is as urgent; any by default.
+        """
         process = self._start(pod, load, arguments, cpu=cpu)
         try:
             yield process
@@ -72,7 +81,7 @@ class Site:
         return dict(zip(names, map(int, values), strict=True))
 
     def _start(self, pod: str, load: str, arguments: Sequence[str], *, cpu: int | None) -> subprocess.Popen[str]:
-        pinned = ["taskset", "--cpu-list", str(cpu % (os.cpu_count() or 1))] if cpu is not None else []
+        pinned = ["taskset", "--cpu-list", str(cpu % (os.cpu_count() or 1)), *URGENT] if cpu is not None else []
         command = [
             *("nsenter", f"--net=/var/run/netns/{self.netns}"),
             *("sh", "-c", _ENTER, str(self.pods[pod] / "cgroup.procs"), *pinned),
