@@ -182,6 +182,7 @@ def _command(site: Site, port: int) -> list[str]:
         *(sys.executable, "-m", "tokenflow_agent", "--node", "bench", "--port", str(port)),
         *("--config-file", str(site.scratch / "agent.json"), "--token-file", str(site.scratch / "token")),
         *("--cgroup-root", str(site.cgroup_root), "--pod-logs", str(site.pod_logs)),
+        *("--spool-dir", str(site.scratch / "spool")),
     ]
 
 

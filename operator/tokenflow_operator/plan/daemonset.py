@@ -97,6 +97,7 @@ def _container(spec: TelemetryAgentSpec, images: Images) -> Manifest:
             f"--token-file={names.TOKEN_FILE}",
             f"--cgroup-root={_CGROUPS}",
             f"--pod-logs={_POD_LOGS}",
+            f"--spool-dir={_SPOOL}",
             f"--port={names.AGENT_PORT}",
         ],
         "env": [*field_env(NODE_NAME="spec.nodeName"), *_GPU_ENV],
