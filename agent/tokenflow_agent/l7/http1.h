@@ -18,8 +18,7 @@ static __always_inline int starts_http1(const u8 *first) {
 // The last chunk and the end of its trailers, where there are none.
 static __always_inline int ends_chunked(struct call *call) {
   u8 last[5] = {};
-  if (call->total < 5 || bpf_probe_read_user(last, 5, (void *)(call->end - 5))) return 0;
-  return last[0] == '0' && last[1] == '\r' && last[2] == '\n' && last[3] == '\r' && last[4] == '\n';
+  return last_bytes(call, last, 5) && last[0] == '0' && last[1] == '\r' && last[2] == '\n' && last[3] == '\r' && last[4] == '\n';
 }
 
 // What is found is kept in the map: in registers, every place where it can be found would be one more state to the
@@ -69,7 +68,7 @@ static __always_inline int http1_body(struct call *call, struct connection *c, u
 
 // The first bytes of a response. Tells whether it is over with them, a stream of events, or the last one.
 static __always_inline int http1_response(struct call *call, struct connection *c, struct exchange *e, u64 now) {
-  u8 *response = respond(call, c, e, now);
+  u8 *response = respond(call, c, e, RESPONSE_BYTES, now);
   if (response[9] == '1' && response[11] != '1') return GOES_ON;  // interim: the final one follows
   u32 length = e->record.response_length;
   BOUND(length, RESPONSE_BYTES);

@@ -1,17 +1,25 @@
 """Turns what the kernel hands over into tallies, and keeps nothing else of it."""
 
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Final
 
-from tokenflow_agent.l7 import http1
+from tokenflow_agent.l7 import http1, mysql, postgres
 from tokenflow_agent.l7.headers import allowed
+from tokenflow_agent.l7.postgres import Statements
+from tokenflow_agent.l7.prepared import Prepared
 from tokenflow_agent.l7.record import Kind, Protocol, Record
 from tokenflow_agent.l7.routes import Routes
 from tokenflow_agent.l7.streams import Counter, Streams
-from tokenflow_agent.l7.tally import HttpKey, HttpRow, Place, Tallies, Traced
+from tokenflow_agent.l7.tally import HttpKey, HttpRow, Place, SqlKey, Tallies, Traced
 from tokenflow_agent.l7.traceparent import trace_id
 from tokenflow_api.telemetry_agent import Http
-from tokenflow_api.windows import Direction, HttpProtocol
+from tokenflow_api.windows import Direction, HttpProtocol, SqlSystem
 
+_Reader = Callable[[bytes, bytes, MutableMapping[bytes, str]], Statements]
+_SYSTEMS: Final[Mapping[int, tuple[SqlSystem, _Reader]]] = {
+    Protocol.POSTGRESQL: (SqlSystem.POSTGRESQL, postgres.statements),
+    Protocol.MYSQL: (SqlSystem.MYSQL, mysql.statements),
+}
 _DIRECTIONS: Final = (Direction.SERVED, Direction.DIALED)
 
 
@@ -28,6 +36,7 @@ class Interpreter:
         self._routes = Routes(http.path_templates)
         self._headers = allowed(http.redact_headers)
         self._streams = Streams(counter)
+        self._prepared = Prepared()
         self._tallies = Tallies()
 
     def follow(self, http: Http) -> None:
@@ -41,6 +50,8 @@ class Interpreter:
         """Count what a record tells; bytes that make no sense count as ``Malformed``."""
         if record.protocol == Protocol.HTTP1:
             self._http1(record)
+        elif record.protocol in _SYSTEMS:
+            self._sql(record)
 
     def drain(self) -> Tallies:
         """Return what was counted since the last call, also of streams that go on."""
@@ -81,6 +92,15 @@ class Interpreter:
         row = self._count(record, key if record.complete else key._replace(status=http1.ABORTED))
         if row:
             row.streams += 1
+
+    def _sql(self, record: Record) -> None:
+        system, statements = _SYSTEMS[record.protocol]
+        found = statements(record.request, record.response, self._prepared.on(record.connection))
+        failed = found.failed or not record.complete
+        for verb in found.verbs:
+            row = self._tallies.sql_row(SqlKey(place=_place(record), system=system, verb=verb))
+            if row:
+                row.add(latency_us=record.latency_us, failed=failed)
 
     def _count(self, record: Record, key: HttpKey) -> HttpRow | None:
         row = self._tallies.http_row(key)

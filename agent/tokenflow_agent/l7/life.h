@@ -40,11 +40,11 @@ static __always_inline void begin(struct call *call, struct connection *c, u64 n
   c->first_ns = c->last_ns = 0;
 }
 
-// Adds the first bytes of the response; they lie behind those of the request.
-static __always_inline u8 *respond(struct call *call, struct connection *c, struct exchange *e, u64 now) {
+// Adds the first bytes of the response, at most "most"; they lie behind those of the request.
+static __always_inline u8 *respond(struct call *call, struct connection *c, struct exchange *e, u64 most, u64 now) {
   u8 *response = e->bytes + (e->record.request_length & (REQUEST_BYTES - 1));
   u64 length = call->head_length;
-  BOUND(length, RESPONSE_BYTES);
+  BOUND(length, most);
   if (bpf_probe_read_user(response, length, (void *)call->head)) length = 0;
   e->record.response_length = length;
   c->first_ns = c->last_ns = now;
@@ -56,4 +56,9 @@ static __always_inline void ignore(u64 key, struct connection *c) {
   drop_exchange(key);
   c->protocol = IGNORED;
   c->phase = IDLE;
+}
+
+// The last bytes of what was read or written. Tells whether there are as many.
+static __always_inline int last_bytes(struct call *call, u8 *last, u32 length) {
+  return call->total >= length && !bpf_probe_read_user(last, length, (void *)(call->end - length));
 }

@@ -2,7 +2,7 @@
 
 import os
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ from tokenflow_agent.kernel.ringbuf import RingBuffer
 from tokenflow_agent.l7.machine import this_machine
 from tokenflow_agent.l7.streams import StreamCounts
 from tokenflow_agent.tcp.histogram import BUCKETS
+from tokenflow_api.telemetry_agent import Probe
 
 MAX_CONNECTIONS: Final = 16_384
 MAX_EXCHANGES: Final = 4096
@@ -23,7 +24,7 @@ RING_BYTES: Final = 1 << 21
 _PAGE: Final = 4096
 _SOURCE: Final = Path(__file__).parent / "program.c"
 _TRACEPOINTS: Final = ("sys_exit", "inet_sock_set_state")
-_MAPS: Final = ("counters", "records", "streams")
+_MAPS: Final = ("counters", "records", "streams", "wanted")
 _OFFSETS: Final[Mapping[str, Sequence[str]]] = {
     "OFF_TASK_FILES": ("task_struct", "files"),
     "OFF_FILES_TABLE": ("files_struct", "fdt"),
@@ -42,6 +43,7 @@ _OFFSETS: Final[Mapping[str, Sequence[str]]] = {
     "OFF_CGROUP_NODE": ("cgroup", "kn"),
     "OFF_NODE_ID": ("kernfs_node", "id"),
 }
+_WANTED: Final = {Probe.HTTP_LATENCY: 1, Probe.SQL_LATENCY: 2, Probe.TLS_LATENCY: 4}
 _STREAM: Final = struct.Struct(f"=QQQQ{BUCKETS}III")
 _RECORDS, _RING_FULL, _EVICTED, _OPENED, _CLOSED = range(5)
 
@@ -72,9 +74,18 @@ class L7Probe:
         self._ring = RingBuffer(loaded.maps["records"], size=ring_bytes)
         self._counters = BpfMap(loaded.maps["counters"], key=struct.Struct("=I"), value=struct.Struct("=Q"))
         self._streams = BpfMap(loaded.maps["streams"], key=struct.Struct("=Q"), value=_STREAM)
+        self._wanted = BpfMap(loaded.maps["wanted"], key=struct.Struct("=I"), value=struct.Struct("=I"))
         self._counted = [0] * 5
         self._ran_ns = 0
         self._evicted = 0
+
+    def want(self, probes: Collection[Probe]) -> None:
+        """Look for what these probes read, from the next new connection on.
+
+        Raises:
+            OSError: the kernel refused.
+        """
+        self._wanted.put((0,), (sum(_WANTED[probe] for probe in probes),))
 
     def records(self, *, most: int) -> Iterator[bytes]:
         """Yield the records that are waiting, at most ``most``."""

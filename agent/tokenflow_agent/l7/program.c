@@ -14,6 +14,7 @@ BPF_ARRAY(blank, struct exchange, 1);
 BPF_ARRAY(blank_stream, struct stream, 1);
 BPF_PERCPU_ARRAY(text, struct text, 1);
 BPF_ARRAY(counters, u64, COUNTERS);
+BPF_ARRAY(wanted, u32, 1);
 BPF_RINGBUF_OUTPUT(records, RING_PAGES);
 
 static __always_inline void count(u32 slot) {
@@ -54,6 +55,7 @@ static __always_inline void send(void *record, u64 length) {
 #include "life.h"
 #include "stream.h"
 #include "http1.h"
+#include "sql.h"
 
 #define TCP_CLOSE 7
 #define PEEK 2
@@ -68,15 +70,27 @@ static __always_inline void moved(struct call *call) {
   bpf_probe_read_user(first, known, (void *)call->head);
   struct connection *c = connections.lookup(&call->key);
   if (!c) {
-    if (!starts_http1(first)) return;
-    struct connection fresh = {.protocol = HTTP1, .tls = call->tls};
-    locate(call->sk, call->out ? DIALED : SERVED, &fresh);
+    struct connection fresh = {.tls = call->tls};
+    u8 role = call->out ? DIALED : SERVED;
+    u32 zero = 0;
+    u32 *asked = wanted.lookup((int *)&zero);
+    if (!asked) return;
+    if (*asked & WANT_HTTP && starts_http1(first)) {
+      fresh.protocol = HTTP1;
+    } else if (*asked & WANT_SQL && !call->tls) {
+      if (starts_postgresql(call, first)) fresh.protocol = POSTGRESQL;
+      else if (starts_mysql(call, first)) fresh.protocol = MYSQL;
+      else if (greets_mysql(call, first)) { fresh.protocol = MYSQL; role ^= SERVED ^ DIALED; }
+    }
+    if (!fresh.protocol) return;
+    locate(call->sk, role, &fresh);
     connections.update(&call->key, &fresh);
     count(COUNT_OPENED);
     c = connections.lookup(&call->key);
     if (!c) return;
   }
   if (c->protocol == HTTP1) http1(call, c, first, now);
+  else if (c->protocol == POSTGRESQL || c->protocol == MYSQL) sql(call, c, first, now);
 }
 
 // A struct iovec, and the part of a struct msghdr that leads to it.

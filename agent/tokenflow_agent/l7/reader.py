@@ -9,7 +9,7 @@ from tokenflow_agent.l7.interpreter import Interpreter
 from tokenflow_agent.l7.probe import Counts, L7Probe
 from tokenflow_agent.l7.record import decode
 from tokenflow_agent.l7.tally import Tallies
-from tokenflow_api.telemetry_agent import Http
+from tokenflow_api.telemetry_agent import Http, Probe
 
 READ_EVERY_S: Final = 0.1
 """Pause between two looks at the records that wait: the buffer must hold what comes meanwhile."""
@@ -32,18 +32,29 @@ class L7Reader:
 
     Args:
         probe: attached; this owns it from now on.
-        http: how requests are named.
     """
 
-    def __init__(self, probe: L7Probe, http: Http) -> None:
+    def __init__(self, probe: L7Probe) -> None:
         self._probe = probe
-        self._interpreter = Interpreter(http, probe)
+        self._wanted: tuple[Probe, ...] = ()
+        self._interpreter = Interpreter(Http(), probe)
         self._one = asyncio.Lock()
         self._task = asyncio.create_task(self._read_on())
 
-    def follow(self, http: Http) -> None:
-        """Name requests as ``http`` says from now on."""
+    def follow(self, probes: tuple[Probe, ...], http: Http) -> None:
+        """Look for what ``probes`` read, and name requests as ``http`` says, from now on.
+
+        Raises:
+            ProbeError: the kernel refused.
+        """
         self._interpreter.follow(http)
+        if probes == self._wanted:
+            return
+        try:
+            self._probe.want(probes)
+        except OSError as error:
+            raise ProbeError("MapUnwritable", f"the kernel refused to write a map: {error}") from error
+        self._wanted = probes
 
     async def harvest(self) -> Harvest:
         """Return what was seen since the last call.

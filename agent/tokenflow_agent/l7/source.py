@@ -13,7 +13,7 @@ from tokenflow_agent.l7.tables import http_table, sql_table
 from tokenflow_agent.l7.tally import Place, Tallies, Traced
 from tokenflow_agent.sources import Exemplar, Findings, Window
 from tokenflow_api.telemetry import Signal
-from tokenflow_api.telemetry_agent import Backend, Http, Probe, TelemetryAgentSpec
+from tokenflow_api.telemetry_agent import Backend, Probe, TelemetryAgentSpec
 
 PROBES: Final = (Probe.HTTP_LATENCY, Probe.TLS_LATENCY, Probe.SQL_LATENCY)
 
@@ -28,7 +28,6 @@ class L7Source:
     def __init__(self, pods: Pods) -> None:
         self._pods = pods
         self._asked: tuple[Probe, ...] = ()
-        self._http = Http()
         self._chain = Chain[L7Reader](
             "HTTP and SQL",
             [
@@ -40,13 +39,15 @@ class L7Source:
     async def follow(self, spec: TelemetryAgentSpec) -> None:
         """Be attached where one of its signals is asked for."""
         self._asked = tuple(probe for probe in PROBES if probe in spec.ebpf.probes)
-        self._http = spec.http
         if not self._asked:
             self._chain.close()
             return
         reader = await self._chain.ensure(spec.ebpf.backend)
         if reader is not None:
-            reader.follow(spec.http)
+            try:
+                reader.follow(self._asked, spec.http)
+            except ProbeError as error:
+                self._chain.failed(error)
 
     async def collect(self, window: Window) -> Findings:
         """Return the requests and statements that ended in the window."""
@@ -88,7 +89,7 @@ class L7Source:
         self._chain.close()
 
     async def _open(self, *, direct: bool) -> L7Reader:
-        return L7Reader(await open_probe(direct=direct), self._http)
+        return L7Reader(await open_probe(direct=direct))
 
     async def _owners(self, tallies: Tallies) -> dict[Place, Pod]:
         places = {key.place for key in tallies.http} | {key.place for key in tallies.sql}

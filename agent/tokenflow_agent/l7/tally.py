@@ -98,12 +98,12 @@ class SqlRow:
     latency_sum_us: int = 0
     latencies: "array[int]" = field(default_factory=no_samples)
 
-    def add(self, *, latency_us: int, statements: int, failed: bool) -> None:
-        """Count statements that ended together."""
-        self.statements += statements
+    def add(self, *, latency_us: int, failed: bool) -> None:
+        """Count a statement that ended."""
+        self.statements += 1
         self.errors += failed
-        self.latency_sum_us += latency_us * statements
-        self.latencies[bucket(latency_us)] += statements
+        self.latency_sum_us += latency_us
+        self.latencies[bucket(latency_us)] += 1
 
     def merge(self, other: Self) -> None:
         """Count what the other counted, too."""
@@ -146,6 +146,16 @@ class Tallies:
                 self.lost["KeysFull"] += 1
                 return None
             row = self.http[key] = HttpRow()
+        return row
+
+    def sql_row(self, key: SqlKey) -> SqlRow | None:
+        """Return the row of a key; ``None`` where there are too many, which is counted."""
+        row = self.sql.get(key)
+        if row is None:
+            if len(self.sql) >= MAX_KEYS:
+                self.lost["KeysFull"] += 1
+                return None
+            row = self.sql[key] = SqlRow()
         return row
 
     def trace(self, traced: Traced) -> None:
