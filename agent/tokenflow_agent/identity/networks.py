@@ -35,8 +35,8 @@ class PodNetworks:
         return {network: place for network in networks if (place := self._places.get(network))}
 
     def survey(self) -> Survey:
-        """Return the network namespaces of the node."""
-        self._look_if_due(wanted=not self._survey.processes)
+        """Return the network namespaces of the node, as they were a moment ago."""
+        self._look_if_due(wanted=True)
         return self._survey
 
     def _look_if_due(self, *, wanted: bool) -> None:

@@ -4,9 +4,8 @@ import threading
 import time
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from tokenflow_agent.identity.cgroups import MAX_DIRECTORIES, CgroupTree, unified_tree
 from tokenflow_agent.identity.names import Pod, named_pods
@@ -21,9 +20,8 @@ SIGNAL: Final = "PodNames"
 _MAX_FOREIGN: Final = 65_536
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Origin:
-    """Where a socket is.
+class Origin(NamedTuple):
+    """Where a socket is. A tuple, because a busy node asks for thousands in each window.
 
     Attributes:
         cgroup: id of its cgroup; 0 where unknown.

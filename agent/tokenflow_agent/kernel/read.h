@@ -28,7 +28,9 @@
 #define ARGUMENT_AT(number) ((number) * 8)  // x0 and on, of struct user_pt_regs of aarch64
 #endif
 
-#define ARGUMENT(ctx, number) ({ \
-  u64 argument_; \
-  asm volatile("%0 = *(u64 *)(%1 + %2)" : "=r"(argument_) : "r"(ctx), "i"(ARGUMENT_AT(number))); \
-  argument_; })
+#define CONTEXT(ctx, at) ({ \
+  u64 word_; \
+  asm volatile("%0 = *(u64 *)(%1 + %2)" : "=r"(word_) : "r"(ctx), "i"(at)); \
+  word_; })
+
+#define ARGUMENT(ctx, number) CONTEXT(ctx, ARGUMENT_AT(number))

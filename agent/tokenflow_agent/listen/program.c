@@ -66,7 +66,8 @@ static __always_inline struct queue_t *queue_of(u64 sk) {
     if (queue->length > queue->longest) queue->longest = queue->length; \
   } })
 
-// Runs for every socket that received something: most are no listeners.
+// Runs for every socket that received something: most are no listeners. As a kprobe, for every listener that a
+// connection came to.
 int sk_data_ready(u64 *ctx) {
   u64 *runs = counter(COUNT_RUNS);
   if (!runs) return 0;
@@ -89,7 +90,7 @@ int sk_data_ready(u64 *ctx) {
 int look_again(u64 *ctx) {
 #pragma unroll
   for (int i = 0; i < ARGUMENTS; i++) {
-    u64 sk = ARGUMENT(ctx, i);
+    u64 sk = CONTEXT(ctx, i * 8);
     if (sk && (u8)PROBE(u8, sk, OFF_STATE) == TCP_LISTEN) LOOK_AT(PROBE, sk);
   }
   return 0;

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from tokenflow_agent.backends import Candidate, Chain
 from tokenflow_agent.errors import ProbeError
 from tokenflow_agent.identity import Origin, Pods
+from tokenflow_agent.kernel.bpf import ProgramType
 from tokenflow_agent.listen.proc import open_proc
+from tokenflow_agent.listen.programs import open_programs
 from tokenflow_agent.listen.reading import ListenReader, Reading
 from tokenflow_agent.listen.sock_diag import open_sock_diag
-from tokenflow_agent.listen.tracepoint import open_tracepoint
 from tokenflow_agent.listen.windows import table
 from tokenflow_agent.sources import Findings, Window
 from tokenflow_api.telemetry import Signal
@@ -30,8 +31,9 @@ class ListenSource:
         self._chain = Chain[ListenReader](
             "accept queues",
             [
-                Candidate(Backend.BTF_TRACEPOINT, lambda: open_tracepoint(direct=True, networks=networks)),
-                Candidate(Backend.BCC_TRACEPOINT, lambda: open_tracepoint(direct=False, networks=networks)),
+                Candidate(Backend.BTF_TRACEPOINT, lambda: open_programs(ProgramType.TRACING, networks=networks)),
+                Candidate(Backend.BCC_TRACEPOINT, lambda: open_programs(ProgramType.RAW_TRACEPOINT, networks=networks)),
+                Candidate(Backend.KPROBE, lambda: open_programs(ProgramType.KPROBE, networks=networks)),
                 Candidate(Backend.SOCK_DIAG, lambda: open_sock_diag(networks)),
                 Candidate(Backend.PROC, lambda: open_proc(networks)),
             ],

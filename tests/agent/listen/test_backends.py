@@ -3,23 +3,26 @@
 import os
 from ast import literal_eval
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tokenflow_agent.errors import ProbeError
 from tokenflow_agent.kernel import btf
+from tokenflow_agent.kernel.bpf import ProgramType
 from tokenflow_agent.listen.proc import open_proc
+from tokenflow_agent.listen.programs import open_programs
 from tokenflow_agent.listen.reading import ListenReader, Reading
 from tokenflow_agent.listen.sock_diag import open_sock_diag
-from tokenflow_agent.listen.tracepoint import open_tracepoint
 from tokenflow_agent.sockets.namespaces import Survey, survey
 
+HAS_KPROBES = Path("/sys/bus/event_source/devices/kprobe").exists()
 Open = Callable[[Callable[[], Survey]], Awaitable[ListenReader]]
 
 TRACEPOINTS = {
-    "BTFTracepoint": lambda networks: open_tracepoint(direct=True, networks=networks),
-    "BCCTracepoint": lambda networks: open_tracepoint(direct=False, networks=networks),
+    "BTFTracepoint": lambda networks: open_programs(ProgramType.TRACING, networks=networks),
+    "BCCTracepoint": lambda networks: open_programs(ProgramType.RAW_TRACEPOINT, networks=networks),
 }
 BACKENDS = {**TRACEPOINTS, "SockDiag": open_sock_diag, "Proc": open_proc}
 
@@ -154,3 +157,13 @@ async def test_a_node_that_hides_its_processes_is_told() -> None:
     with pytest.raises(ProbeError, match=r"7 processes are hidden\): the agent needs hostPID") as refused:
         await open_proc(lambda: Survey({4026531840: 5}, 7))
     assert refused.value.reason == "ProcClosed"
+
+
+@pytest.mark.bpf
+async def test_a_kernel_without_kprobes_is_told() -> None:
+    if HAS_KPROBES:
+        (await open_programs(ProgramType.KPROBE, networks=survey)).close()
+        return
+    with pytest.raises(ProbeError, match="this kernel has no kprobes") as refused:
+        await open_programs(ProgramType.KPROBE, networks=survey)
+    assert refused.value.reason == "NoKprobes"

@@ -1,4 +1,4 @@
-"""Backends on the kernel's tracepoint for sockets that received something."""
+"""Backends in the kernel: at the event of a connection that was put into an accept queue."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tokenflow_agent.errors import KernelError, ProbeError
-from tokenflow_agent.kernel.bpf import ProgramType, attach_raw_tracepoint
+from tokenflow_agent.kernel.bpf import ProgramType, attach_kprobe, attach_raw_tracepoint
 from tokenflow_agent.kernel.call import ARGUMENTS, call
 from tokenflow_agent.kernel.loader import Loaded, Program, Unit, load
 from tokenflow_agent.kernel.maps import BpfMap, processors
@@ -22,6 +22,9 @@ from tokenflow_agent.sockets.namespaces import Survey
 MAX_QUEUES: Final = 4096
 _SOURCE: Final = Path(__file__).parent / "program.c"
 _TRACEPOINT: Final = "sk_data_ready"
+_FUNCTION: Final = "tcp_child_process"
+"""Gets the listener and its new connection; kernels before 6.3 lack the tracepoint."""
+_MACROS: Final = {ProgramType.TRACING: {"DIRECT": 1}, ProgramType.RAW_TRACEPOINT: {}, ProgramType.KPROBE: {"KPROBE": 1}}
 _AGAIN: Final = "look_again"
 _OFFSETS: Final = {
     "OFF_STATE": ("sock_common", "skc_state"),
@@ -68,7 +71,7 @@ class _Queue(NamedTuple):
         return self.cgroup, self.network, self.port
 
 
-class ListenTracepoint:
+class ListenPrograms:
     """Attached to the kernel until ``close``.
 
     Args:
@@ -160,32 +163,33 @@ def _reading(queue: _Queue, before: _Queue | None) -> Reading:
     )
 
 
-async def open_tracepoint(*, direct: bool, networks: Callable[[], Survey]) -> ListenTracepoint:
-    """Attach to the kernel's tracepoint.
+async def open_programs(kind: ProgramType, *, networks: Callable[[], Survey]) -> ListenPrograms:
+    """Attach to the kernel.
 
     Args:
-        direct: with a typed argument, which is followed without helpers; else as a plain raw tracepoint.
+        kind: TRACING for the tracepoint with a typed argument, which is followed without helpers; RAW_TRACEPOINT
+            for the same without types; KPROBE for the entry of a function.
         networks: returns the network namespaces of the node.
 
     Raises:
         ProbeError: the node does not allow it.
     """
-    kind = ProgramType.TRACING if direct else ProgramType.RAW_TRACEPOINT
     loaded = await load(
         Unit(
             source=_SOURCE,
-            programs=[
-                Program(_TRACEPOINT, kind, _TRACEPOINT),
-                Program(_AGAIN, ProgramType.RAW_TRACEPOINT),
-            ],
+            programs=[Program(_TRACEPOINT, kind, _TRACEPOINT), Program(_AGAIN, ProgramType.RAW_TRACEPOINT)],
             maps=["queues_0", "queues_1", "parity", "counters"],
-            constants={"MAX_QUEUES": MAX_QUEUES, "ARGUMENTS": ARGUMENTS, **({"DIRECT": 1} if direct else {})},
+            constants={"MAX_QUEUES": MAX_QUEUES, "ARGUMENTS": ARGUMENTS, **_MACROS[kind]},
             offsets=_OFFSETS,
         )
     )
+    program = loaded.programs[_TRACEPOINT]
     try:
-        link = attach_raw_tracepoint(loaded.programs[_TRACEPOINT], None if direct else _TRACEPOINT)
+        if kind is ProgramType.KPROBE:
+            link = attach_kprobe(program, _FUNCTION)
+        else:
+            link = attach_raw_tracepoint(program, None if kind is ProgramType.TRACING else _TRACEPOINT)
     except KernelError:
         loaded.close()
         raise
-    return ListenTracepoint(loaded, link, networks)
+    return ListenPrograms(loaded, link, networks)
