@@ -4,6 +4,7 @@ A reply carries one stamp, so the offset is that of the middle of the exchange, 
 round trip. The exchange with the least error speaks, as in the clock filter of NTP (RFC 5905, section 10).
 """
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -18,6 +19,7 @@ STEP_MS: Final = 100.0
 """A wall clock that moved this far from the monotonic one was set."""
 _STAMP_MS: Final = 1.0
 """Resolution of the stamps."""
+_ROUNDING_MS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class Clock:
         if not self._exchanges:
             return Reading(0, None)
         best = min(self._exchanges, key=lambda exchange: exchange.error_at(moment.steady_ms))
-        return Reading(round(best.offset_ms), round(best.error_at(moment.steady_ms) + 0.5))
+        return Reading(round(best.offset_ms), math.ceil(best.error_at(moment.steady_ms) + _ROUNDING_MS))
 
     def _was_set(self, moment: Instant) -> bool:
         return bool(self._exchanges) and abs(_apart(moment) - self._apart_ms) > STEP_MS

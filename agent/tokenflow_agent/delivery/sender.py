@@ -131,12 +131,11 @@ class Delivery:
 
     async def _exchange(self, record: Record) -> tuple[Verdict, str]:
         """Send ``record``; return what became of it, and why."""
+        token = self._context.token()
+        bearer = {"Authorization": f"Bearer {token}"} if token else {}
         sent = now()
         answer = await self._client.post(
-            "/v1/telemetry",
-            record.document,
-            headers={"Authorization": f"Bearer {self._context.token()}", "Content-Type": CONTENT_TYPE},
-            timeout_s=TIMEOUT_S,
+            "/v1/telemetry", record.document, headers={**bearer, "Content-Type": CONTENT_TYPE}, timeout_s=TIMEOUT_S
         )
         verdict = judge(answer.status, answer.headers, now=datetime.now(UTC))
         words = f"{self.url} answered {answer.status}: {answer.body[:_WORDS].decode(errors='replace')}"

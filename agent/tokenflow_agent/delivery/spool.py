@@ -21,6 +21,7 @@ MAX_MEMORY_BYTES: Final = 1 << 20
 SPOOL_FULL: Final = "SpoolFull"
 MEMORY_FULL: Final = "MemoryFull"
 DAMAGED: Final = "Damaged"
+TORN: Final = "Torn"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,8 +86,8 @@ class Spool:
         for name in self._cursors.keys() - names:
             del self._cursors[name], self._dropped[name]
         for name in names - self._cursors.keys():
-            self._cursors[name] = Cursor(self._resumed(name, otherwise=self._end))
             self._dropped[name] = Counter()
+            self._cursors[name] = self._resumed(name, otherwise=self._end)
         self._former = {}
         if self._journal is not None:
             self._try(lambda journal: journal.trim(most_bytes))
@@ -169,13 +170,15 @@ class Spool:
         self._end += shift
         self._journal, self._former = journal, journal.saved
         for name, cursor in self._cursors.items():
-            self._cursors[name] = Cursor(self._resumed(name, otherwise=cursor.number + shift))
+            self._cursors[name] = self._resumed(name, otherwise=cursor.number + shift)
 
-    def _resumed(self, name: str, *, otherwise: int) -> int:
-        """Return from where a destination goes on: all there is, where a former process left no word of it."""
-        if self._former is None and self._journal is not None:
-            return self._journal.first
-        return (self._former or {}).get(name, otherwise)
+    def _resumed(self, name: str, *, otherwise: int) -> Cursor:
+        """Return from where a destination goes on: from the oldest, where a former process left no word of it."""
+        if self._journal is None or (self._former is not None and name not in self._former):
+            return Cursor(otherwise)
+        if self._journal.torn:
+            self._dropped[name][TORN] += 1
+        return Cursor(self._journal.first if self._former is None else self._former[name])
 
     def _on_disk(self, name: str, cursor: Cursor) -> Record | None:
         while self._journal is not None:

@@ -38,7 +38,7 @@ class HintService:
             return web.Response(status=503, text="later")
         if self.answers:
             return self.answers.pop(0)
-        self.tokens.add(request.headers["Authorization"])
+        self.tokens.add(request.headers.get("Authorization", ""))
         received = decode(body, TelemetryBatch)
         self.got.append((received.boot_id, received.sequence))
         reply = BatchReply(sequence=received.sequence, received_at_unix_ms=RECEIVED_AT, config=self.config)

@@ -7,13 +7,11 @@ import pytest
 from aiohttp import web
 
 from tests.agent.delivery.hint_service import HintService, batch, serving
-from tokenflow_agent.delivery.breaker import Breaker
 from tokenflow_agent.delivery.clock import Clock
 from tokenflow_agent.delivery.segment import Record
 from tokenflow_agent.delivery.sender import Context, Delivery
 from tokenflow_agent.delivery.state import Circuit
 from tokenflow_api.codec import encode
-from tokenflow_api.telemetry import BatchReply
 
 
 class Queue:
@@ -51,13 +49,19 @@ class Sent:
     """A delivery that has sent all it had."""
 
     def __init__(self) -> None:
+        self.token = "secret"
         self.sleeper = Sleeper()
-        self.replies: list[BatchReply] = []
+        self.acknowledged: list[int] = []
         self.clock = Clock()
 
     async def run(self, service: HintService, sequences: list[int], *, url: str = "") -> tuple[Delivery, Queue]:
         queue = Queue(sequences)
-        context = Context(token=lambda: "secret", on_reply=self.replies.append, clock=self.clock, sleep=self.sleeper)
+        context = Context(
+            token=lambda: self.token,
+            on_reply=lambda reply: self.acknowledged.append(reply.sequence),
+            clock=self.clock,
+            sleep=self.sleeper,
+        )
         async with serving(service) as address, asyncio.timeout(20):
             delivery = Delivery(policy="demo", url=url or address, queue=queue, context=context)
             sending = asyncio.create_task(delivery.run())
@@ -73,9 +77,16 @@ async def test_windows_arrive_in_order_with_the_token() -> None:
     delivery, _ = await sent.run(service, [1, 2, 3])
     assert service.sequences == [1, 2, 3]
     assert service.tokens == {"Bearer secret"}
-    assert [reply.sequence for reply in sent.replies] == [1, 2, 3]
+    assert sent.acknowledged == [1, 2, 3]
     assert delivery.outcomes == {"sent": 3}
     assert sent.clock.reading().error_ms is not None
+
+
+async def test_without_a_token_none_is_shown() -> None:
+    service, sent = HintService(), Sent()
+    sent.token = ""
+    await sent.run(service, [1])
+    assert service.tokens == {""}
 
 
 async def test_an_outage_loses_nothing() -> None:
@@ -123,15 +134,16 @@ async def test_an_answer_that_acknowledges_nothing_is_none() -> None:
 
 
 async def test_what_fails_is_told() -> None:
-    queue = Queue([1])
-    context = Context(token=str, on_reply=lambda _: None, clock=Clock(), sleep=asyncio.sleep)
-    delivery = Delivery(
-        policy="demo", url="http://127.0.0.1:1", queue=queue, context=context, breaker=Breaker(uniform=max)
-    )
+    queue, attempted = Queue([1]), asyncio.Event()
+
+    async def sleep(_: float) -> None:
+        attempted.set()
+        await asyncio.Event().wait()
+
+    context = Context(token=str, on_reply=lambda _: None, clock=Clock(), sleep=sleep)
+    delivery = Delivery(policy="demo", url="http://127.0.0.1:1", queue=queue, context=context)
     sending = asyncio.create_task(delivery.run())
-    async with asyncio.timeout(10):
-        while not delivery.outcomes["failed"]:
-            await asyncio.sleep(0.01)
+    await asyncio.wait_for(attempted.wait(), 10)
     assert "Connect call failed" in delivery.message
     assert delivery.in_flight is queue.records[0]
     sending.cancel()
