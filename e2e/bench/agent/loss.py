@@ -34,16 +34,16 @@ def losses(site: Site, *, outage_s: float) -> Iterator[Figure]:
             time.sleep(outage_s / 4)
             counted = _counted(running)
             running.kill()
-        with agent(site, probes=TCP_PROBES, ingest=[url]) as again, ingest.listening():
-            _until(ingest, _counted(again), boot=1)
+        with agent(site, probes=TCP_PROBES, ingest=[url]), ingest.listening():
+            _until(ingest, counted)
             yield _survived(ingest, counted)
 
 
 def _delivered(ingest: Ingest, running: AgentProcess, *, name: str) -> Figure:
-    _until(ingest, _counted(running), boot=0)
+    _until(ingest, _counted(running))
     return Figure(
         name=name,
-        value=f"{ingest.missing()} of {len(_boot(ingest, 0))}",
+        value=f"{ingest.missing()} of {len(_first_boot(ingest))}",
         goal="0",
         met=ingest.missing() == 0,
         how=f"{_RATE} segments/s throughout; {ingest.duplicates} windows came twice, and were known as such",
@@ -51,7 +51,7 @@ def _delivered(ingest: Ingest, running: AgentProcess, *, name: str) -> Figure:
 
 
 def _survived(ingest: Ingest, counted: int) -> Figure:
-    segments = sum(_boot(ingest, 0).values())
+    segments = sum(_first_boot(ingest).values())
     return Figure(
         name="Segments lost by kill -9 during an outage, but for the window being built",
         value=f"{max(0, counted - segments)} of {counted}",
@@ -66,14 +66,13 @@ def _counted(running: AgentProcess) -> int:
     return round(sum(running.samples("network_segments_received_total", namespace="bench")))
 
 
-def _until(ingest: Ingest, counted: int, *, boot: int) -> None:
-    """Wait until what an agent had counted has come; what has not come by then is lost."""
+def _until(ingest: Ingest, counted: int) -> None:
+    """Wait until what the first agent had counted has come; what has not come by then is lost."""
     deadline = time.monotonic() + _DELIVERED_S
-    while sum(_boot(ingest, boot).values()) < counted and time.monotonic() < deadline:
+    while sum(_first_boot(ingest).values()) < counted and time.monotonic() < deadline:
         time.sleep(_POLL_S)
 
 
-def _boot(ingest: Ingest, number: int) -> dict[int, int]:
-    """Return what came of an agent's start, in the order in which the starts were first heard of."""
-    starts = list(ingest.segments.values())
-    return starts[number] if number < len(starts) else {}
+def _first_boot(ingest: Ingest) -> dict[int, int]:
+    """Return what came of the first agent's start."""
+    return next(iter(ingest.segments.values()), {})
