@@ -34,10 +34,10 @@ def get(url: str, path: str, *, timeout_s: float) -> Answer:
         UsageError: ``url`` is no HTTP address.
         AwayError: no answer came.
     """
-    address = _split(url)
-    connection = _CONNECTIONS[address.scheme](address.hostname or "", address.port, timeout=timeout_s)
+    where = address(url)
+    connection = _CONNECTIONS[where.scheme](where.hostname or "", where.port, timeout=timeout_s)
     try:
-        connection.request("GET", address.path.rstrip("/") + path)
+        connection.request("GET", where.path.rstrip("/") + path)
         response = connection.getresponse()
         return Answer(response.status, response.headers, response.read(MAX_BYTES))
     except (OSError, http.client.HTTPException) as error:
@@ -46,12 +46,17 @@ def get(url: str, path: str, *, timeout_s: float) -> Answer:
         connection.close()
 
 
-def _split(url: str) -> SplitResult:
+def address(url: str) -> SplitResult:
+    """Return the parts of a base address.
+
+    Raises:
+        UsageError: it is none of HTTP.
+    """
     try:
-        address = urlsplit(url)
-        known = address.scheme in _CONNECTIONS and bool(address.hostname) and address.port != 0
+        parts = urlsplit(url)
+        known = parts.scheme in _CONNECTIONS and bool(parts.hostname) and parts.port != 0
     except ValueError:
         known = False
     if not known:
         raise UsageError(f"{url!r} is no address: write one such as http://127.0.0.1:9435")
-    return address
+    return parts

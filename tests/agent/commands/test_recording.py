@@ -29,6 +29,8 @@ ENUMERATIONS = {
 def column(table: str, of: tables.Column) -> st.SearchStrategy[Any]:
     if of.name in ENUMERATIONS:
         return ENUMERATIONS[of.name]
+    if of.name.endswith("_unix_ms"):
+        return st.integers(0, 2**45)
     (entry,) = get_args(type(TelemetryBatch.model_fields[table].default).model_fields[of.name].annotation)
     known = {Kind.COUNT: COUNTS, Kind.TEXT: TEXTS, Kind.FLAG: st.booleans()}[of.kind]
     return st.none() | known if type(None) in get_args(entry) else known
