@@ -61,6 +61,7 @@ def _node_flags() -> argparse.ArgumentParser:
     flags.add_argument("--token-file", type=Path, help="the projected token for the hint services")
     flags.add_argument("--cgroup-root", type=Path, help="the host's /sys/fs/cgroup")
     flags.add_argument("--pod-logs", type=Path, help="the host's /var/log/pods")
+    flags.add_argument("--spool-dir", type=Path, help="where windows wait on the disk")
     return flags
 
 
@@ -68,7 +69,6 @@ def _run_flags() -> argparse.ArgumentParser:
     flags = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     flags.add_argument("--node", help="name of this node")
     flags.add_argument("--port", type=int, help="of metrics and probes")
-    flags.add_argument("--spool-dir", type=Path, help="where windows wait on the disk")
     flags.add_argument(
         "--log-level",
         choices=["Debug", "Info", "Warning", "Error"],

@@ -17,6 +17,7 @@ def main(arguments: argparse.Namespace) -> int:
         pod_logs=arguments.pod_logs,
         config_file=arguments.config_file,
         token_file=arguments.token_file,
+        spool_dir=arguments.spool_dir,
     )
     checks: list[Check] = []
     for name, question in examination(place).items():

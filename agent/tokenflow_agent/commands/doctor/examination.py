@@ -7,13 +7,14 @@ from functools import partial
 from tokenflow_agent.commands.doctor import container, deliveries, gpus, kernel, pods, programs
 from tokenflow_agent.commands.doctor.check import Question
 from tokenflow_agent.commands.doctor.place import Place
-from tokenflow_api.telemetry_agent import GpuMode
+from tokenflow_api.quantities import amount
+from tokenflow_api.telemetry_agent import TelemetryAgentSpec
 
 
 def examination(place: Place) -> Mapping[str, Question]:
     """Return the checks of a node, by name."""
     config, check = deliveries.configuration(place.config_file)
-    mode = config.spec.gpu.mode if config else GpuMode.AUTO
+    spec = config.spec if config else TelemetryAgentSpec()
     questions: dict[str, Question] = {
         "kernel": partial(kernel.kernel, os.uname()),
         "BTF": partial(kernel.types, place.root),
@@ -23,10 +24,11 @@ def examination(place: Place) -> Mapping[str, Question]:
         "BPF statistics": programs.statistics,
         "compiler": programs.compiler,
         "memory": partial(container.memory, place.root),
+        "spool": partial(container.spool, place.spool_dir, most_bytes=int(amount(spec.spool.max_size))),
         "cgroups": partial(pods.cgroups, place.cgroup_root),
         "pod names": partial(pods.names, place.pod_logs),
         "processes": partial(pods.processes, place.root),
-        "GPU": partial(gpus.gpus, place.root, mode),
+        "GPU": partial(gpus.gpus, place.root, spec.gpu.mode),
         "config": lambda: [check],
         "token": partial(deliveries.token, place.token_file),
     }

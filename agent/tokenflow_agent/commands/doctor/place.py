@@ -13,6 +13,7 @@ class Place:
         pod_logs: the host's /var/log/pods.
         config_file: mounted AgentConfig.
         token_file: projected token for the hint services.
+        spool_dir: where windows wait on the disk.
         root: what /proc and /sys lie in.
     """
 
@@ -20,4 +21,5 @@ class Place:
     pod_logs: Path
     config_file: Path
     token_file: Path
+    spool_dir: Path
     root: Path = Path("/")

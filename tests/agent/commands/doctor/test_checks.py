@@ -115,6 +115,19 @@ def test_memory(tmp_path: Path, file: str, content: str, state: str, words: str)
     assert words in check.message
 
 
+def test_spool(tmp_path: Path) -> None:
+    (check,) = container.spool(tmp_path, most_bytes=1)
+    assert check.state == "ok"
+    assert f"{tmp_path} is writable" in check.message
+    assert list(tmp_path.iterdir()) == []
+    (check,) = container.spool(tmp_path, most_bytes=1 << 60)
+    assert check.state == "warn"
+    assert "set spec.spool.maxSize below its 1099511627776Mi" in check.message
+    (check,) = container.spool(tmp_path / "none", most_bytes=1)
+    assert check.state == "warn"
+    assert "cannot be written (No such file or directory)" in check.message
+
+
 def test_cgroups(tmp_path: Path) -> None:
     assert "mount the host's /sys/fs/cgroup there" in pods.cgroups(tmp_path)[0].message
     put(tmp_path / "cgroup.controllers")

@@ -33,6 +33,7 @@ def node(tmp_path: Path) -> list[str]:
     return [
         *("--cgroup-root", str(tmp_path / "cgroup"), "--pod-logs", str(tmp_path / "logs")),
         *("--token-file", str(tmp_path / "token"), "--config-file", str(tmp_path / "agent.json")),
+        *("--spool-dir", str(tmp_path)),
     ]
 
 
