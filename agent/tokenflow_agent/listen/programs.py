@@ -163,7 +163,7 @@ def _reading(queue: _Queue, before: _Queue | None) -> Reading:
     )
 
 
-async def open_programs(kind: ProgramType, *, networks: Callable[[], Survey]) -> ListenPrograms:
+async def open_programs(kind: ProgramType, networks: Callable[[], Survey]) -> ListenPrograms:
     """Attach to the kernel.
 
     Args:

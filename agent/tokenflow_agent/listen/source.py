@@ -31,9 +31,9 @@ class ListenSource:
         self._chain = Chain[ListenReader](
             "accept queues",
             [
-                Candidate(Backend.BTF_TRACEPOINT, lambda: open_programs(ProgramType.TRACING, networks=networks)),
-                Candidate(Backend.BCC_TRACEPOINT, lambda: open_programs(ProgramType.RAW_TRACEPOINT, networks=networks)),
-                Candidate(Backend.KPROBE, lambda: open_programs(ProgramType.KPROBE, networks=networks)),
+                Candidate(Backend.BTF_TRACEPOINT, lambda: open_programs(ProgramType.TRACING, networks)),
+                Candidate(Backend.BCC_TRACEPOINT, lambda: open_programs(ProgramType.RAW_TRACEPOINT, networks)),
+                Candidate(Backend.KPROBE, lambda: open_programs(ProgramType.KPROBE, networks)),
                 Candidate(Backend.SOCK_DIAG, lambda: open_sock_diag(networks)),
                 Candidate(Backend.PROC, lambda: open_proc(networks)),
             ],

@@ -168,6 +168,9 @@ class SockDiag:
                         _refuse(body)
                     yield body
                     position += length + 3 & ~3
+        except FileNotFoundError as error:
+            words = "the kernel has no tcp_diag: run 'modprobe tcp_diag' on the node"
+            raise ProbeError("SockDiagMissing", words) from error
         except OSError as error:
             raise ProbeError("SockDiagRefused", f"the kernel refused to list sockets: {error}") from error
 

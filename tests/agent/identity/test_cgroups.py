@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -82,15 +82,24 @@ def test_a_pod_with_very_many_cgroups_is_bounded(top: Path, monkeypatch: pytest.
     assert tree.truncated
 
 
-def test_three_hundred_pods_are_looked_at_in_little_time(top: Path) -> None:
+def cost(work: Callable[[], object]) -> float:
+    """Return the least processor time of a few runs, in seconds."""
+    times = []
+    for _ in range(5):
+        began = time.process_time()
+        work()
+        times.append(time.process_time() - began)
+    return min(times)
+
+
+def test_looking_again_at_three_hundred_pods_is_cheap(top: Path) -> None:
     for number in range(300):
         pod(top, number, *(3 * number + each for each in range(3)))
     tree = CgroupTree(top)
     assert len(tree.look()) == 1200
     pod(top, 300, 2000)
-    began = time.process_time()
     assert len(tree.look()) == 1202
-    assert time.process_time() - began < 0.05
+    assert cost(tree.look) < 0.5 * cost(lambda: list(os.walk(top)))
 
 
 def test_the_tree_of_a_hybrid_node_is_found(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 from ast import literal_eval
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,9 @@ from tokenflow_agent.sockets.namespaces import Survey, survey
 HAS_KPROBES = Path("/sys/bus/event_source/devices/kprobe").exists()
 Open = Callable[[Callable[[], Survey]], Awaitable[ListenReader]]
 
-TRACEPOINTS = {
-    "BTFTracepoint": lambda networks: open_programs(ProgramType.TRACING, networks=networks),
-    "BCCTracepoint": lambda networks: open_programs(ProgramType.RAW_TRACEPOINT, networks=networks),
-}
-BACKENDS = {**TRACEPOINTS, "SockDiag": open_sock_diag, "Proc": open_proc}
+KINDS = [ProgramType.KPROBE] if HAS_KPROBES else [ProgramType.TRACING, ProgramType.RAW_TRACEPOINT]
+PROGRAMS = {kind.name: partial(open_programs, kind) for kind in KINDS}
+BACKENDS = {**PROGRAMS, "SockDiag": open_sock_diag, "Proc": open_proc}
 
 
 def only(network: Any) -> Callable[[], Survey]:
@@ -92,9 +91,9 @@ async def test_a_full_queue_and_what_it_turns_away_are_counted(network: Any, bac
 
 @pytest.mark.bpf
 @pytest.mark.netns
-@pytest.mark.parametrize("backend", TRACEPOINTS)
+@pytest.mark.parametrize("backend", PROGRAMS)
 async def test_a_short_queue_is_seen_though_it_was_gone_before_the_window_ended(network: Any, backend: str) -> None:
-    reader = await opened(TRACEPOINTS[backend], network)
+    reader = await opened(PROGRAMS[backend], network)
     try:
         network.run("listen(8000, 8)")
         await reader.harvest()
@@ -112,7 +111,7 @@ async def test_a_short_queue_is_seen_though_it_was_gone_before_the_window_ended(
 async def test_queues_that_were_full_before_are_found(network: Any) -> None:
     network.run("listen(8000, 8)")
     network.run("connect(8000, 12)")
-    reader = await opened(TRACEPOINTS["BTFTracepoint"], network)
+    reader = await opened(next(iter(PROGRAMS.values())), network)
     try:
         for _ in range(2):
             assert (await readings(reader, network))[8000].backlog == 9
@@ -129,7 +128,7 @@ async def test_queues_that_were_full_before_are_found(network: Any) -> None:
 @pytest.mark.netns
 async def test_a_listener_that_is_gone_is_forgotten(new_network: Callable[[], Any]) -> None:
     network = new_network()
-    reader = await opened(TRACEPOINTS["BTFTracepoint"], network)
+    reader = await opened(next(iter(PROGRAMS.values())), network)
     try:
         inode = network.inode
         network.run("listen(8000, 8)")
@@ -160,10 +159,8 @@ async def test_a_node_that_hides_its_processes_is_told() -> None:
 
 
 @pytest.mark.bpf
+@pytest.mark.skipif(HAS_KPROBES, reason="this kernel has kprobes")
 async def test_a_kernel_without_kprobes_is_told() -> None:
-    if HAS_KPROBES:
-        (await open_programs(ProgramType.KPROBE, networks=survey)).close()
-        return
     with pytest.raises(ProbeError, match="this kernel has no kprobes") as refused:
-        await open_programs(ProgramType.KPROBE, networks=survey)
+        await open_programs(ProgramType.KPROBE, survey)
     assert refused.value.reason == "NoKprobes"

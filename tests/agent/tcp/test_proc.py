@@ -53,7 +53,8 @@ async def test_retransmits_are_those_of_the_window(tmp_path: Path) -> None:
 
 
 @pytest.mark.netns
-async def test_round_trips_that_proc_does_not_show_are_told(tmp_path: Path) -> None:
+async def test_round_trips_that_proc_does_not_show_are_told(network: Any, tmp_path: Path) -> None:
+    del network  # a namespace to see besides this one
     source = TcpSource(Pods(cgroup_root=Path("/sys/fs/cgroup"), log_root=tmp_path))
     probes = [Probe.TCP_ROUND_TRIP_TIME, Probe.TCP_RETRANSMIT]
     await source.follow(TelemetryAgentSpec(ebpf=Ebpf(backend=Backend.PROC, probes=probes)))
