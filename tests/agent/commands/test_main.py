@@ -9,6 +9,8 @@ import pytest
 
 from tokenflow_agent.__main__ import main
 from tokenflow_agent.commands.grammar import parser
+from tokenflow_api.runtime import AGENT_CONFIG_KEY
+from tokenflow_operator.plan import daemonset, names
 
 
 def test_flags_alone_run_the_agent_as_the_daemon_set_calls_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,6 +20,22 @@ def test_flags_alone_run_the_agent_as_the_daemon_set_calls_it(monkeypatch: pytes
     assert arguments.config_file == Path("/c/agent.json")
     assert arguments.pod_logs == Path("/host/var/log/pods")
     assert (arguments.node, arguments.port, arguments.log_level) == ("n1", 9436, None)
+
+
+def test_a_command_in_the_pod_looks_where_the_daemon_set_mounts(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CONFIG_FILE", "TOKEN_FILE", "CGROUP_ROOT", "POD_LOGS", "SPOOL_DIR", "PORT"):
+        monkeypatch.delenv(f"TOKENFLOW_{name}", raising=False)
+    arguments = vars(parser().parse_args(["doctor"]))
+    assert {name: str(arguments[name]) for name in ("config_file", "token_file", "port")} == {
+        "config_file": f"{names.AGENT_DIR}/{AGENT_CONFIG_KEY}",
+        "token_file": names.TOKEN_FILE,
+        "port": str(names.AGENT_PORT),
+    }
+    assert {name: str(arguments[name]) for name in ("cgroup_root", "pod_logs", "spool_dir")} == {
+        "cgroup_root": daemonset._CGROUPS,
+        "pod_logs": daemonset._POD_LOGS,
+        "spool_dir": daemonset._SPOOL,
+    }
 
 
 @pytest.mark.parametrize("words", [["--config-file=/c", "run"], ["run", "--config-file=/c"]])
