@@ -147,7 +147,7 @@ class ListenPrograms:
 
     def _complete(self, readings: list[Reading]) -> list[Reading]:
         known = {queue.owner[1:] for queue in self._known.values()}
-        return self._overflows.attribute(readings) + self._waiting.since_before(known)
+        return self._overflows.attribute(readings + self._waiting.since_before(known))
 
 
 def _reading(queue: _Queue, before: _Queue | None) -> Reading:
