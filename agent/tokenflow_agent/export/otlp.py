@@ -1,18 +1,17 @@
 """Figures as OTLP/HTTP in its JSON encoding (OpenTelemetry protocol 1.x), for who has no Prometheus."""
 
 import json
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
-from tokenflow_agent.export.model import Family, Kind, Metric, Point
+from tokenflow_agent.export.model import Family, Kind, Labels, Metric, Point
 
 MAX_POINTS: Final = 20_000
 """Bound on one document; what is beyond it is left out."""
 _SCOPE: Final = "tokenflow_agent"
 _CUMULATIVE: Final = 2
-_GZIP: Final = 31
+_quoted: Final = json.encoder.encode_basestring_ascii
 _NS: Final = 1_000_000_000
 
 
@@ -24,45 +23,43 @@ def document(families: Iterable[Family], *, resource: Sequence[tuple[str, str]],
         resource: attributes of the agent.
         at_s: when the figures were read, in Unix seconds.
     """
-    about = json.dumps({"attributes": _attributes(resource)})
+    about = f'{{"attributes":{_attributes(Labels(resource))}}}'
     yield f'{{"resourceMetrics":[{{"resource":{about},"scopeMetrics":[{{"scope":{{"name":"{_SCOPE}"}},"metrics":['
     comma, left = "", MAX_POINTS
     for metric, points in families:
-        values = [_point(metric, point, at_s) for point in islice(points, left)]
+        values = [_point(point, at_s) for point in islice(points, left)]
         left -= len(values)
         if values:
-            yield comma + json.dumps(_metric(metric, values), separators=(",", ":"))
+            yield comma + _metric(metric, values)
             comma = ","
     yield "]}]}]}"
 
 
-def gzipped(pieces: Iterable[str]) -> bytes:
-    """Return the pieces, joined and compressed."""
-    packer = zlib.compressobj(level=1, wbits=_GZIP)
-    return b"".join([*(packer.compress(piece.encode()) for piece in pieces), packer.flush()])
-
-
-def _metric(metric: Metric, values: list[dict[str, Any]]) -> dict[str, Any]:
-    about = {"name": metric.name, "description": metric.words}
+def _metric(metric: Metric, values: list[str]) -> str:
+    about = f'{{"name":"{metric.name}","description":{json.dumps(metric.words)}'
+    points = f'"dataPoints":[{",".join(values)}]'
     if metric.kind is Kind.GAUGE:
-        return {**about, "gauge": {"dataPoints": values}}
-    return {**about, "sum": {"dataPoints": values, "aggregationTemporality": _CUMULATIVE, "isMonotonic": True}}
+        return f'{about},"gauge":{{{points}}}}}'
+    return f'{about},"sum":{{{points},"aggregationTemporality":{_CUMULATIVE},"isMonotonic":true}}}}'
 
 
-def _point(metric: Metric, point: Point, at_s: float) -> dict[str, Any]:
-    value: dict[str, Any] = {
-        "attributes": _attributes(point.labels.pairs),
-        "timeUnixNano": str(round(at_s * _NS)),
-        # 64-bit integers are strings in the JSON encoding of protocol buffers.
-        **({"asInt": str(point.value)} if isinstance(point.value, int) else {"asDouble": point.value}),
-    }
-    if metric.kind is Kind.COUNTER and point.since_s:
-        value["startTimeUnixNano"] = str(round(point.since_s * _NS))
-    if point.trace is not None:
-        stamp = str(round(point.trace.at_s * _NS))
-        value["exemplars"] = [{"timeUnixNano": stamp, "asInt": str(point.trace.value), "traceId": point.trace.trace_id}]
-    return value
+def _point(point: Point, at_s: float) -> str:
+    # 64-bit integers are strings in the JSON encoding of protocol buffers.
+    value = f'"asInt":"{point.value}"' if isinstance(point.value, int) else f'"asDouble":{point.value}'
+    since = f'"startTimeUnixNano":"{_ns(point.since_s)}",' if point.since_s else ""
+    trace = point.trace
+    exemplars = (
+        f',"exemplars":[{{"timeUnixNano":"{_ns(trace.at_s)}","asInt":"{trace.value}","traceId":"{trace.trace_id}"}}]'
+        if trace
+        else ""
+    )
+    return f'{{"attributes":{_attributes(point.labels)},{since}"timeUnixNano":"{_ns(at_s)}",{value}{exemplars}}}'
 
 
-def _attributes(pairs: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
-    return [{"key": name, "value": {"stringValue": value}} for name, value in pairs]
+def _attributes(labels: Labels) -> str:
+    pairs = (f'{{"key":"{name}","value":{{"stringValue":{_quoted(value)}}}}}' for name, value in labels.pairs)
+    return f"[{','.join(pairs)}]"
+
+
+def _ns(at_s: float) -> int:
+    return round(at_s * _NS)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
@@ -10,15 +11,16 @@ from typing import Final
 from tokenflow_agent.delivery.http import HttpClient
 from tokenflow_agent.errors import ExchangeError
 from tokenflow_agent.export.model import NO_LABELS, Family, Labels, Point, counter, gauge
-from tokenflow_agent.export.otlp import document, gzipped
+from tokenflow_agent.export.otlp import document
 
 _log = logging.getLogger(__name__)
 
-INTERVAL_S: Final = 15.0
+INTERVAL_S: Final = 60.0
 TIMEOUT_S: Final = 10.0
 _HEADERS: Final = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
 _DURATION: Final = gauge("otlp_export_duration_seconds", "How long the last push to the OTLP endpoint took.")
 _PUSHES: Final = counter("tokenflow_agent_otlp_exports", "Pushes to the OTLP endpoint by outcome.")
+_GZIP: Final = 31
 _WORDS: Final = 300
 
 
@@ -68,9 +70,8 @@ class Pusher:
     async def push(self) -> None:
         """Push once; a failure is counted and logged."""
         began = time.monotonic()
-        body = gzipped(document(self._families(), resource=self._resource, at_s=time.time()))
         try:
-            answer = await self._client.post("/v1/metrics", body, headers=_HEADERS, timeout_s=TIMEOUT_S)
+            answer = await self._client.post("/v1/metrics", await self._body(), headers=_HEADERS, timeout_s=TIMEOUT_S)
         except ExchangeError as error:
             outcome, words = error.reason, str(error)
         else:
@@ -80,6 +81,15 @@ class Pusher:
         if outcome != "Sent" and not self._outcomes[outcome]:
             _log.warning("a push to the OTLP endpoint failed", extra={"reason": outcome, "detail": words})
         self._outcomes[outcome] += 1
+
+    async def _body(self) -> bytes:
+        packer = zlib.compressobj(level=1, wbits=_GZIP)
+        packed = bytearray()
+        for piece in document(self._families(), resource=self._resource, at_s=time.time()):
+            packed += packer.compress(piece.encode())
+            # The windows must not wait for all of it.
+            await asyncio.sleep(0)
+        return bytes(packed + packer.flush())
 
     def families(self) -> Iterator[Family]:
         """Yield the metrics of the pushes."""

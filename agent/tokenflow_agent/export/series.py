@@ -164,7 +164,7 @@ class SeriesTable:
             yield gauge.metric, self._last(position, gauge)
 
     def _counters(self, position: int, *, traced: bool) -> Iterator[Point]:
-        for series in self._series.values():
+        for series in self._all():
             value = series.sums[position]
             if value is not None:
                 yield Point(series.labels, value, series.since_s, series.trace if traced else None)
@@ -172,7 +172,7 @@ class SeriesTable:
     def _last(self, position: int, gauge: Last) -> Iterator[Point]:
         now = self._node.clock()
         over = self._over.get(gauge.over)
-        for series in self._series.values():
+        for series in self._all():
             if series.until <= now:
                 continue
             value = series.values[position]
@@ -184,6 +184,10 @@ class SeriesTable:
                     yield Point(series.labels, value / below)
             else:
                 yield Point(series.labels, value if gauge.scale == 1 else value * gauge.scale)
+
+    def _all(self) -> list[_Series]:
+        # A scrape goes on over several turns of the loop, between which series come and go.
+        return list(self._series.values())
 
     def _new(self, key: tuple[object, ...], now: float) -> _Series:
         if len(self._series) >= self._most and self._dropped != self._window:
