@@ -104,6 +104,7 @@ OFFSETS: Final[Mapping[str, Sequence[str]]] = {
     "OFF_RATE_INTERVAL": ("tcp_sock", "rate_interval_us"),
     "OFF_MSS": ("tcp_sock", "mss_cache"),
     "OFF_SKB_CB": ("sk_buff", "cb"),
+    "OFF_SEQ": ("tcp_skb_cb", "seq"),
     "OFF_ACK_SEQ": ("tcp_skb_cb", "ack_seq"),
     "OFF_GSO_SEGS": ("tcp_skb_cb", "tcp_gso_segs"),
 }

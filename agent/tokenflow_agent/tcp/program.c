@@ -13,7 +13,7 @@
 #define TIME_ONE_IN 64
 enum { SERVED, DIALED };
 enum { TCP_ESTABLISHED = 1, TCP_SYN_SENT = 2, TCP_SYN_RECV = 3, TCP_TIME_WAIT = 6, TCP_LISTEN = 10, TCP_NEW_SYN_RECV = 12 };
-enum { TCP_CA_RECOVERY = 3 };  // and TCP_CA_Loss beyond it
+enum { TCP_CA_OPEN = 0, TCP_CA_RECOVERY = 3 };  // and TCP_CA_Loss beyond it
 
 struct config_t {
   u32 epoch;          // number of the window, from 1: its parity selects the map
@@ -66,7 +66,8 @@ struct socket_t {
   u16 congested;
   u16 shut;           // the peer's window was closed
   struct key_t key;
-  u64 unused[2];
+  u32 disordered;     // its last segment was early, or met losses
+  u32 unused[3];
 };
 
 struct counters_t {
@@ -150,6 +151,22 @@ static __always_inline void set_remote(struct key_t *key, u64 sk) {
   key->remote = address & 0xffffff;
 }
 
+// Keys are copies of the pointer: older verifiers forget what a variable points to once its address was passed.
+static __always_inline struct socket_t *known(u64 tcp) {
+  u64 key = tcp;
+  return sockets.lookup(&key);
+}
+
+static __always_inline void remember(u64 tcp, struct socket_t *socket) {
+  u64 key = tcp;
+  sockets.update(&key, socket);
+}
+
+static __always_inline void forget(u64 tcp) {
+  u64 key = tcp;
+  sockets.delete(&key);
+}
+
 static __always_inline u16 remote_port(u64 sk) {
   u16 port = LOAD(u16, sk, OFF_DPORT);
   return (port >> 8) | (port << 8);
@@ -167,8 +184,8 @@ static __always_inline void copy_counters(struct socket_t *socket, u64 tcp) {
 // A socket that is older than this program, or was forgotten. Who listened is not known any more: servers mostly
 // do so on the lower port, because clients get theirs from the ephemeral range.
 static __always_inline struct socket_t *meet(u64 tcp) {
-  struct socket_t *known = sockets.lookup(&tcp);
-  if (known) return known;
+  struct socket_t *before = known(tcp);
+  if (before) return before;
   struct socket_t socket = {};
   u16 local = LOAD(u16, tcp, OFF_NUM), remote = remote_port(tcp);
   set_owner(&socket.key, tcp);
@@ -176,8 +193,8 @@ static __always_inline struct socket_t *meet(u64 tcp) {
   socket.key.direction = local <= remote ? SERVED : DIALED;
   socket.key.service_port = local <= remote ? local : remote;
   copy_counters(&socket, tcp);
-  sockets.update(&tcp, &socket);
-  return sockets.lookup(&tcp);
+  remember(tcp, &socket);
+  return known(tcp);
 }
 
 static __always_inline struct value_t *window_of(struct key_t *key, struct config_t *settings) {
@@ -201,7 +218,7 @@ static __always_inline struct value_t *window_of(struct key_t *key, struct confi
 
 #define ADD(target, amount) ({ if (amount) lock_xadd(&(target), amount); })
 
-// Counters that rarely grow.
+// Counters that rarely grow: looked at once per window, and while a connection is out of order.
 static __always_inline void look_at_losses(u64 tcp, struct socket_t *socket, struct value_t *value) {
   u32 retransmits = GROWN(socket, retransmits, tcp, OFF_TOTAL_RETRANS);
   u32 spurious = GROWN(socket, spurious, tcp, OFF_DSACK_DUPS);
@@ -213,7 +230,7 @@ static __always_inline void look_at_losses(u64 tcp, struct socket_t *socket, str
   ADD(value->out_of_order, out_of_order);
 }
 
-static __always_inline struct value_t *look(u64 tcp, struct socket_t *socket, struct config_t *settings) {
+static __always_inline struct value_t *look(u64 tcp, struct socket_t *socket, struct config_t *settings, int early) {
   struct value_t *value = window_of(&socket->key, settings);
   if (!value) return 0;
   u32 received = GROWN(socket, segments, tcp, OFF_SEGS_IN);
@@ -221,14 +238,17 @@ static __always_inline struct value_t *look(u64 tcp, struct socket_t *socket, st
   ADD(value->segments, received);
   ADD(value->sent, sent);
   u8 state = LOAD(u8, tcp, OFF_CA_STATE);
-  u16 congested = (state & 0x1f) >= TCP_CA_RECOVERY;
+  state &= 0x1f;
+  u16 congested = state >= TCP_CA_RECOVERY;
+  u32 disordered = early || state != TCP_CA_OPEN;
+  if (disordered || socket->disordered || socket->epoch != settings->epoch) look_at_losses(tcp, socket, value);
+  socket->disordered = disordered;
   if (socket->epoch == settings->epoch) {
     if (congested != socket->congested) lock_xadd(&value->congested_connections, congested ? 1 : -1);
   } else if (received || sent || !socket->epoch) {
     lock_xadd(&value->connections, 1);
     ADD(value->congested_connections, congested);
     socket->epoch = settings->epoch;
-    look_at_losses(tcp, socket, value);
   }
   socket->congested = congested;
   return value;
@@ -291,13 +311,16 @@ static __always_inline void segment(void *ctx) {
   if (one_in > 1 && bpf_get_prandom_u32() % one_in) return;
   u64 tcp = as_tcp(ARGUMENT(ctx, 0));
   struct socket_t *socket = tcp ? meet(tcp) : 0;
-  struct value_t *value = socket ? look(tcp, socket, settings) : 0;
+  if (!socket) return;
+  u64 skb = ARGUMENT(ctx, 1);
+  u32 first = LOAD(u32, skb, OFF_SKB_CB + OFF_SEQ), expected = LOAD(u32, tcp, OFF_RCV_NXT);
+  struct value_t *value = look(tcp, socket, settings, (s32)(first - expected) > 0);
   if (!value) return;
   look_at_queues(tcp, value);
   u16 shut = LOAD(u32, tcp, OFF_SND_WND) == 0;
   if (shut && !socket->shut) lock_xadd(&value->zero_windows, 1);
   socket->shut = shut;
-  u32 acknowledged = LOAD(u32, ARGUMENT(ctx, 1), OFF_SKB_CB + OFF_ACK_SEQ);
+  u32 acknowledged = LOAD(u32, skb, OFF_SKB_CB + OFF_ACK_SEQ);
   u32 oldest = LOAD(u32, tcp, OFF_SND_UNA), next = LOAD(u32, tcp, OFF_SND_NXT);
   if ((s32)(acknowledged - oldest) <= 0 || (s32)(acknowledged - next) > 0) return;
   add_round_trip(tcp, value, one_in);
@@ -308,14 +331,14 @@ static __always_inline void sent_again(void *ctx) {
   struct config_t *settings = settings_of();
   u64 tcp = as_tcp(ARGUMENT(ctx, 0));
   if (!settings || !tcp) return;
-  int known = sockets.lookup(&tcp) != 0;
+  int met = known(tcp) != 0;
   struct socket_t *socket = meet(tcp);
   if (!socket) return;
 #ifndef KPROBE
   // The kernel has counted it already; on entry to its function it has not.
-  if (!known) socket->retransmits -= (u16)LOAD(u16, ARGUMENT(ctx, 1), OFF_SKB_CB + OFF_GSO_SEGS);
+  if (!met) socket->retransmits -= (u16)LOAD(u16, ARGUMENT(ctx, 1), OFF_SKB_CB + OFF_GSO_SEGS);
 #endif
-  struct value_t *value = look(tcp, socket, settings);
+  struct value_t *value = look(tcp, socket, settings, 0);
   if (!value) return;
   look_at_losses(tcp, socket, value);
   look_at_queues(tcp, value);
@@ -341,7 +364,7 @@ static __always_inline void reset(u64 sk) {
   u8 state = LOAD(u8, tcp, OFF_STATE);
   if (state == TCP_LISTEN) return;  // nobody's connection
   struct socket_t *socket = meet(tcp);
-  struct value_t *value = socket ? look(tcp, socket, settings) : 0;
+  struct value_t *value = socket ? look(tcp, socket, settings, 0) : 0;
   if (value) lock_xadd(&value->resets, 1);
 }
 
@@ -370,17 +393,17 @@ static __always_inline void opened(void *ctx) {
   }
   set_owner(&socket.key, tcp);
   set_remote(&socket.key, tcp);
-  sockets.update(&tcp, &socket);
+  remember(tcp, &socket);
 }
 
 static __always_inline void closed(void *ctx) {
   struct config_t *settings = settings_of();
   u64 tcp = as_tcp(ARGUMENT(ctx, 0));
-  struct socket_t *socket = settings && tcp ? sockets.lookup(&tcp) : 0;
+  struct socket_t *socket = settings && tcp ? known(tcp) : 0;
   if (!socket) return;
-  struct value_t *value = look(tcp, socket, settings);
+  struct value_t *value = look(tcp, socket, settings, 0);
   if (value) look_at_losses(tcp, socket, value);
-  sockets.delete(&tcp);
+  forget(tcp);
 }
 
 int segment_received(void *ctx) { u64 since = begin(); segment(ctx); return end(since); }

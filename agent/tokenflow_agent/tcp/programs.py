@@ -140,7 +140,7 @@ class TcpPrograms:
         here = self._counters.get(0) or ()
         members = len(_Counts._fields) - 1
         missed = sum(run_time(program).missed for program in self._loaded.programs.values())
-        return _Counts(*(sum(here[member::members]) for member in range(members)), missed)
+        return _Counts._make([*(sum(here[member::members]) for member in range(members)), missed])
 
 
 async def open_programs(way: Way, *, limits: Limits | None = None, btf: Path = VMLINUX) -> TcpPrograms:

@@ -16,6 +16,8 @@ from tokenflow_agent.tcp.reading import Reading
 from tokenflow_api.telemetry_agent import Ebpf
 from tokenflow_api.windows import Direction
 
+WAYS = [Way.TYPED, Way.RAW] + ([Way.KPROBE] if Path("/sys/bus/event_source/devices/kprobe").exists() else [])
+"""Ways in which this kernel can be watched."""
 SERVED, DIALED = Direction.SERVED, Direction.DIALED
 
 

@@ -9,6 +9,7 @@ import pytest
 from tests.agent.tcp.support import (
     DIALED,
     SERVED,
+    WAYS,
     attached,
     connection,
     exchange,
@@ -21,10 +22,10 @@ from tokenflow_agent.tcp.hooks import Way
 from tokenflow_api.telemetry_agent import Ebpf, Probe
 
 pytestmark = pytest.mark.bpf
-BOTH = pytest.mark.parametrize("way", [Way.TYPED, Way.RAW])
+EACH = pytest.mark.parametrize("way", WAYS)
 
 
-@BOTH
+@EACH
 async def test_a_conversation_is_counted_on_both_sides(way: Way) -> None:
     async with attached(way) as programs:
         port = await exchange(100)
@@ -51,7 +52,7 @@ async def test_a_conversation_is_counted_on_both_sides(way: Way) -> None:
         assert await seen(programs, port) == {}
 
 
-@BOTH
+@EACH
 async def test_who_dialed_is_known_whatever_the_ports(way: Way) -> None:
     async with attached(way) as programs:
         with socket.create_server(("127.0.0.1", 61_000)) as server, socket.socket() as client:
@@ -74,7 +75,7 @@ async def test_older_connections_are_told_by_the_lower_port() -> None:
         assert {8 <= each.segments <= 11 for each in both.values()} == {True}
 
 
-@BOTH
+@EACH
 async def test_queues_and_closed_windows_show(way: Way) -> None:
     async with attached(way) as programs:
         with connection() as (client, served):
@@ -96,7 +97,7 @@ async def test_queues_and_closed_windows_show(way: Way) -> None:
         assert 65_536 < both[DIALED].unsent_bytes + both[SERVED].unread_bytes <= sent + 65_536
 
 
-@BOTH
+@EACH
 async def test_resets_show_on_both_sides(way: Way) -> None:
     async with attached(way) as programs:
         with connection() as (client, served):
