@@ -15,6 +15,7 @@ enum { WANT_HTTP = 1, WANT_SQL = 2, WANT_TLS = 4 };
 enum { COUNT_RECORDS, COUNT_RING_FULL, COUNT_EVICTED, COUNT_OPENED, COUNT_CLOSED, COUNTERS };
 
 struct connection {
+  u64 sk;
   u64 cgroup;
   u64 started_ns;   // first byte of the request
   u64 first_ns;     // first byte of the response
@@ -71,6 +72,15 @@ struct stream {
   u32 gaps[BUCKETS];  // times between two events, in microseconds
   u32 in_line;        // the line that was cut off by the end of a write is not empty
   u32 in_event;       // a line of the event that is not over yet had a field
+};
+
+// A call of a TLS library that has not returned yet.
+struct tls_call {
+  u64 ssl;
+  u64 buffer;
+  u64 moved;        // address of the number of bytes, in the extended forms
+  u8 out;
+  u8 extended;
 };
 
 struct text {

@@ -15,11 +15,15 @@ class Machine:
     Attributes:
         call_number: of the number of the system call.
         arguments: of its first four arguments, as they are when it returns.
+        parameters: of the first four parameters of a function, as it is entered.
+        result: of its result, as it returns.
         numbers: those of the system calls that move data.
     """
 
     call_number: int
     arguments: tuple[int, int, int, int]
+    parameters: tuple[int, int, int, int]
+    result: int
     numbers: Mapping[str, int]
 
     @property
@@ -28,6 +32,8 @@ class Machine:
         return {
             "OFF_CALL_NUMBER": self.call_number,
             **{f"OFF_ARGUMENT_{number}": offset for number, offset in enumerate(self.arguments)},
+            **{f"OFF_PARAMETER_{number}": offset for number, offset in enumerate(self.parameters)},
+            "OFF_RESULT": self.result,
             **{f"NR_{name}": number for name, number in self.numbers.items()},
         }
 
@@ -37,12 +43,16 @@ _MACHINES: Final = {
     "x86_64": Machine(
         call_number=120,
         arguments=(112, 104, 96, 56),
+        parameters=(112, 104, 96, 88),
+        result=80,
         numbers=dict(zip(_CALLS, (0, 1, 19, 20, 40, 44, 45, 46, 47), strict=True)),
     ),
     # The first argument's register holds the result by then: orig_x0 still has it.
     "aarch64": Machine(
         call_number=280,
         arguments=(272, 8, 16, 24),
+        parameters=(0, 8, 16, 24),
+        result=0,
         numbers=dict(zip(_CALLS, (63, 64, 65, 66, 71, 206, 207, 211, 212), strict=True)),
     ),
 }

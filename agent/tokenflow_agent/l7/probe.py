@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from tokenflow_agent.errors import KernelError, ProbeError
-from tokenflow_agent.kernel.bpf import ProgramType, attach_raw_tracepoint, run_time
+from tokenflow_agent.kernel.bpf import ProgramType, attach_raw_tracepoint, attach_uprobe, run_time
 from tokenflow_agent.kernel.loader import Loaded, Program, Unit, load
 from tokenflow_agent.kernel.maps import BpfMap
 from tokenflow_agent.kernel.ringbuf import RingBuffer
@@ -20,7 +20,18 @@ from tokenflow_api.telemetry_agent import Probe
 MAX_CONNECTIONS: Final = 16_384
 MAX_EXCHANGES: Final = 4096
 MAX_STREAMS: Final = 4096
+MAX_THREADS: Final = 8192
 RING_BYTES: Final = 1 << 21
+HOOKS: Final = {
+    "SSL_read": "tls_read",
+    "SSL_write": "tls_write",
+    "SSL_read_ex": "tls_read_ex",
+    "SSL_write_ex": "tls_write_ex",
+    "SSL_free": "tls_free",
+}
+"""Functions of a TLS library, and the programs that run as they are entered."""
+RETURN: Final = "tls_return"
+"""The program that runs as the first four return."""
 _PAGE: Final = 4096
 _SOURCE: Final = Path(__file__).parent / "program.c"
 _TRACEPOINTS: Final = ("sys_exit", "inet_sock_set_state")
@@ -130,6 +141,30 @@ class L7Probe:
         first_ns, _, events, size, *gaps = map(int, value[:-2])
         return StreamCounts(first_ns=first_ns, events=events, size=size, gaps=gaps)
 
+    def hook(self, library: Path, offsets: Mapping[str, int]) -> list[int]:
+        """Return the descriptors that keep a TLS library watched, in all processes that use it.
+
+        Args:
+            library: its file.
+            offsets: of those of its functions that it has, in bytes.
+
+        Raises:
+            KernelError: the kernel refused.
+        """
+        links: list[int] = []
+        try:
+            for name in HOOKS.keys() & offsets.keys():
+                program = self._loaded.programs[HOOKS[name]]
+                links.append(attach_uprobe(program, library, offsets[name]))
+                if name != "SSL_free":
+                    program = self._loaded.programs[RETURN]
+                    links.append(attach_uprobe(program, library, offsets[name], at_return=True))
+        except KernelError:
+            for link in links:
+                os.close(link)
+            raise
+        return links
+
     def close(self) -> None:
         """Detach: the kernel drops the programs with their last descriptor."""
         self._ring.close()
@@ -157,13 +192,17 @@ async def open_probe(*, direct: bool, ring_bytes: int = RING_BYTES) -> L7Probe:
         "MAX_CONNECTIONS": MAX_CONNECTIONS,
         "MAX_EXCHANGES": MAX_EXCHANGES,
         "MAX_STREAMS": MAX_STREAMS,
+        "MAX_THREADS": MAX_THREADS,
         "BUCKETS": BUCKETS,
         "RING_PAGES": ring_bytes // _PAGE,
     }
     loaded = await load(
         Unit(
             source=_SOURCE,
-            programs=[Program(name, kind, name) for name in _TRACEPOINTS],
+            programs=[
+                *(Program(name, kind, name) for name in _TRACEPOINTS),
+                *(Program(name, ProgramType.KPROBE) for name in (*HOOKS.values(), RETURN)),
+            ],
             maps=_MAPS,
             constants={**this_machine().constants, **sizes, **({"DIRECT": 1} if direct else {})},
             offsets=_OFFSETS,

@@ -15,6 +15,9 @@ BPF_ARRAY(blank_stream, struct stream, 1);
 BPF_PERCPU_ARRAY(text, struct text, 1);
 BPF_ARRAY(counters, u64, COUNTERS);
 BPF_ARRAY(wanted, u32, 1);
+BPF_TABLE("lru_hash", u64, struct tls_call, tls_calls, MAX_THREADS);  // by thread
+BPF_TABLE("lru_hash", u64, u64, tls_threads, MAX_THREADS);            // thread to the socket of its last TLS record
+BPF_TABLE("lru_hash", u64, u64, tls_sockets, MAX_CONNECTIONS);        // socket to its TLS connection
 BPF_RINGBUF_OUTPUT(records, RING_PAGES);
 
 static __always_inline void count(u32 slot) {
@@ -46,6 +49,8 @@ static __always_inline struct text *scratch_text(void) {
   return text.lookup((int *)&zero);
 }
 
+static __always_inline void keep_tls_call(u64 thread, struct tls_call *call) { tls_calls.update(&thread, call); }
+
 static __always_inline void send(void *record, u64 length) {
   count(COUNT_RECORDS);
   if (records.ringbuf_output(record, length, NO_WAKEUP)) count(COUNT_RING_FULL);
@@ -56,11 +61,37 @@ static __always_inline void send(void *record, u64 length) {
 #include "stream.h"
 #include "http1.h"
 #include "sql.h"
+#include "tls.h"
 
 #define TCP_CLOSE 7
 #define PEEK 2
 
 enum { PLAIN, VECTOR, MESSAGE, FILE_BYTES };
+
+static __always_inline u8 protocol_of(struct call *call, const u8 *first, u32 asked) {
+  if (asked & (call->tls ? WANT_TLS : WANT_HTTP) && starts_http1(first)) return HTTP1;
+  if (!(asked & WANT_SQL)) return 0;
+  if (starts_postgresql(call, first)) return POSTGRESQL;
+  return starts_mysql(call, first) || greets_mysql(call, first) ? MYSQL : 0;
+}
+
+static __always_inline struct connection *open_connection(struct call *call, const u8 *first) {
+  u32 zero = 0;
+  u32 *asked = wanted.lookup((int *)&zero);
+  if (!asked) return 0;
+  struct connection fresh = {.tls = call->tls, .protocol = protocol_of(call, first, *asked)};
+  if (!fresh.protocol) {
+    u64 thread = bpf_get_current_pid_tgid();
+    if (!call->tls && *asked & WANT_TLS && (is_tls_record(first) || tls_threads.lookup(&thread)))
+      tls_threads.update(&thread, &call->sk);
+    return 0;
+  }
+  int from_server = fresh.protocol == MYSQL && first[4] == GREETING;
+  locate(call->sk, call->out != from_server ? DIALED : SERVED, &fresh);
+  connections.update(&call->key, &fresh);
+  count(COUNT_OPENED);
+  return connections.lookup(&call->key);
+}
 
 static __always_inline void moved(struct call *call) {
   u64 now = bpf_ktime_get_ns();
@@ -69,25 +100,12 @@ static __always_inline void moved(struct call *call) {
   BOUND(known, sizeof(first));
   bpf_probe_read_user(first, known, (void *)call->head);
   struct connection *c = connections.lookup(&call->key);
-  if (!c) {
-    struct connection fresh = {.tls = call->tls};
-    u8 role = call->out ? DIALED : SERVED;
-    u32 zero = 0;
-    u32 *asked = wanted.lookup((int *)&zero);
-    if (!asked) return;
-    if (*asked & WANT_HTTP && starts_http1(first)) {
-      fresh.protocol = HTTP1;
-    } else if (*asked & WANT_SQL && !call->tls) {
-      if (starts_postgresql(call, first)) fresh.protocol = POSTGRESQL;
-      else if (starts_mysql(call, first)) fresh.protocol = MYSQL;
-      else if (greets_mysql(call, first)) { fresh.protocol = MYSQL; role ^= SERVED ^ DIALED; }
-    }
-    if (!fresh.protocol) return;
-    locate(call->sk, role, &fresh);
-    connections.update(&call->key, &fresh);
-    count(COUNT_OPENED);
-    c = connections.lookup(&call->key);
-    if (!c) return;
+  if (!c) c = open_connection(call, first);
+  if (!c) return;
+  // What a thread reads from a TLS connection it has just read from its socket.
+  if (call->tls && call->sk && (!call->out || !c->sk) && c->sk != call->sk) {
+    locate(call->sk, c->role, c);
+    tls_sockets.update(&call->sk, &call->key);
   }
   if (c->protocol == HTTP1) http1(call, c, first, now);
   else if (c->protocol == POSTGRESQL || c->protocol == MYSQL) sql(call, c, first, now);
@@ -147,16 +165,45 @@ int sys_exit(u64 *ctx) {
   return 0;
 }
 
-// A connection is over when its socket closes, by whichever end and for whatever reason.
-int inet_sock_set_state(u64 *ctx) {
-  if ((u32)ARGUMENT(ctx, 2) != TCP_CLOSE) return 0;
-  u64 key = ARGUMENT(ctx, 0);
+static __always_inline void over(u64 key) {
   struct connection *c = connections.lookup(&key);
-  if (!c) return 0;
-  if (c->phase == REQUEST) c->last_ns = bpf_ktime_get_ns();
+  if (!c) return;
   int complete = c->phase != REQUEST && c->framing == UNTIL_NEXT;
+  if (c->phase == REQUEST) c->last_ns = bpf_ktime_get_ns();
   if (c->phase == STREAM) end_stream(key, c, complete);
   else if (c->phase != IDLE) finish(key, c, EXCHANGE, complete);
   if (!connections.delete(&key)) count(COUNT_CLOSED);
+}
+
+// A connection is over when its socket closes, by whichever end and for whatever reason.
+int inet_sock_set_state(u64 *ctx) {
+  if ((u32)ARGUMENT(ctx, 2) != TCP_CLOSE) return 0;
+  u64 sk = ARGUMENT(ctx, 0);
+  u64 *within = tls_sockets.lookup(&sk);
+  u64 key = within ? *within : sk;
+  if (within) tls_sockets.delete(&sk);
+  over(key);
+  return 0;
+}
+
+int tls_read(u64 *ctx) { enter_tls(ctx, 0, 0); return 0; }
+int tls_write(u64 *ctx) { enter_tls(ctx, 1, 0); return 0; }
+int tls_read_ex(u64 *ctx) { enter_tls(ctx, 0, 1); return 0; }
+int tls_write_ex(u64 *ctx) { enter_tls(ctx, 1, 1); return 0; }
+
+int tls_return(u64 *ctx) {
+  u64 thread = bpf_get_current_pid_tgid();
+  struct tls_call *entered = tls_calls.lookup(&thread);
+  if (!entered) return 0;
+  u64 *sk = tls_threads.lookup(&thread);
+  struct call call = {.sk = sk ? *sk : 0};
+  int any = leave_tls(ctx, entered, &call);
+  tls_calls.delete(&thread);
+  if (any) moved(&call);
+  return 0;
+}
+
+int tls_free(u64 *ctx) {
+  over(tls_key(REGISTER(ctx, OFF_PARAMETER_0)));
   return 0;
 }

@@ -6,13 +6,16 @@ from typing import Final
 
 from tokenflow_agent.errors import ProbeError
 from tokenflow_agent.l7.interpreter import Interpreter
-from tokenflow_agent.l7.probe import Counts, L7Probe
+from tokenflow_agent.l7.probe import HOOKS, Counts, L7Probe
 from tokenflow_agent.l7.record import decode
 from tokenflow_agent.l7.tally import Tallies
+from tokenflow_agent.l7.tls import TlsLibraries
 from tokenflow_api.telemetry_agent import Http, Probe
 
 READ_EVERY_S: Final = 0.1
 """Pause between two looks at the records that wait: the buffer must hold what comes meanwhile."""
+LOOK_EVERY_S: Final = 2.0
+"""Pause between two looks at the node's processes for TLS libraries."""
 _BREATH: Final = 256
 """Records read before others get their turn."""
 _MOST: Final = 65_536
@@ -36,10 +39,11 @@ class L7Reader:
 
     def __init__(self, probe: L7Probe) -> None:
         self._probe = probe
+        self._libraries = TlsLibraries(probe.hook, frozenset(HOOKS))
         self._wanted: tuple[Probe, ...] = ()
         self._interpreter = Interpreter(Http(), probe)
         self._one = asyncio.Lock()
-        self._task = asyncio.create_task(self._read_on())
+        self._tasks = [asyncio.create_task(self._read_on()), asyncio.create_task(self._look_on())]
 
     def follow(self, probes: tuple[Probe, ...], http: Http) -> None:
         """Look for what ``probes`` read, and name requests as ``http`` says, from now on.
@@ -56,6 +60,11 @@ class L7Reader:
             raise ProbeError("MapUnwritable", f"the kernel refused to write a map: {error}") from error
         self._wanted = probes
 
+    @property
+    def tls_problem(self) -> ProbeError | None:
+        """Why a TLS library that is in use cannot be watched; ``None`` where all can."""
+        return self._libraries.problem
+
     async def harvest(self) -> Harvest:
         """Return what was seen since the last call.
 
@@ -63,8 +72,9 @@ class L7Reader:
             ProbeError: the kernel cannot be read any more.
         """
         try:
-            if self._task.done():
-                self._task.result()
+            for task in self._tasks:
+                if task.done():
+                    task.result()
             await self._read()
             return Harvest(tallies=self._interpreter.drain(), counts=self._probe.counts())
         except OSError as error:
@@ -72,13 +82,21 @@ class L7Reader:
 
     def close(self) -> None:
         """Let go of the kernel."""
-        self._task.cancel()
+        for task in self._tasks:
+            task.cancel()
+        self._libraries.close()
         self._probe.close()
 
     async def _read_on(self) -> None:
         while True:
             await asyncio.sleep(READ_EVERY_S)
             await self._read()
+
+    async def _look_on(self) -> None:
+        while True:
+            if Probe.TLS_LATENCY in self._wanted:
+                await asyncio.to_thread(self._libraries.look)
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def _read(self) -> None:
         async with self._one:

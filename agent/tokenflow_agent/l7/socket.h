@@ -22,8 +22,10 @@ static __always_inline u64 socket_of(u64 descriptor, int surely_socket) {
 }
 
 static __always_inline void locate(u64 sk, u8 role, struct connection *c) {
-  u16 peer = PROBE(u16, sk, OFF_DPORT);
   c->role = role;
+  if (!sk) { c->cgroup = bpf_get_current_cgroup_id(); return; }  // a TLS connection whose socket is not known yet
+  c->sk = sk;
+  u16 peer = PROBE(u16, sk, OFF_DPORT);
   c->port = role == SERVED ? PROBE(u16, sk, OFF_NUM) : (u16)(peer >> 8 | peer << 8);
   u64 node = PROBE(u64, PROBE(u64, sk, OFF_SOCK_CGROUP), OFF_CGROUP_NODE);
   c->cgroup = node ? PROBE(u64, node, OFF_NODE_ID) : 0;

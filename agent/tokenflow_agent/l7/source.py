@@ -12,7 +12,7 @@ from tokenflow_agent.l7.reader import L7Reader
 from tokenflow_agent.l7.tables import http_table, sql_table
 from tokenflow_agent.l7.tally import Place, Tallies, Traced
 from tokenflow_agent.sources import Exemplar, Findings, Window
-from tokenflow_api.telemetry import Signal
+from tokenflow_api.telemetry import Signal, SignalState
 from tokenflow_api.telemetry_agent import Backend, Probe, TelemetryAgentSpec
 
 PROBES: Final = (Probe.HTTP_LATENCY, Probe.TLS_LATENCY, Probe.SQL_LATENCY)
@@ -82,11 +82,24 @@ class L7Source:
 
     def signals(self) -> Sequence[Signal]:
         """Return how the signals that are asked for are read."""
-        return [self._chain.signal(probe) for probe in self._asked]
+        return [self._signal(probe) for probe in self._asked]
 
     async def close(self) -> None:
         """Detach."""
         self._chain.close()
+
+    def _signal(self, probe: Probe) -> Signal:
+        reader = self._chain.reader
+        problem = reader.tls_problem if reader and probe is Probe.TLS_LATENCY else None
+        if problem is None:
+            return self._chain.signal(probe)
+        return Signal(
+            name=probe,
+            backend=self._chain.backend or "",
+            state=SignalState.DEGRADED,
+            reason=problem.reason,
+            message=problem.message,
+        )
 
     async def _open(self, *, direct: bool) -> L7Reader:
         return L7Reader(await open_probe(direct=direct))

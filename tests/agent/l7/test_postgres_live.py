@@ -96,16 +96,13 @@ async def test_simple_queries_are_counted_by_verb_and_timed(watch: Watch, port: 
 
 @pytest.mark.bpf
 @pytest.mark.parametrize("mode", ["extended", "prepared"])
-async def test_extended_queries_are_counted_by_verb(watch: Watch, port: int, mode: str) -> None:
+async def test_extended_queries_are_counted_by_verb(watch: Watch, port: int, mode: str, tmp_path: Path) -> None:
     await watch.collect()
-    with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
-        script.write("SELECT :client_id + 1;\nSHOW server_version;\n")
-        script.flush()
-        Path(script.name).chmod(0o644)
-        tool = str(binaries() / "pgbench")
-        connection = ("-h", "127.0.0.1", "-p", str(port), "-U", "postgres")
-        command = [tool, "-n", "-M", mode, "-t", "20", "-f", script.name, *connection, "postgres"]
-        await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True, timeout=_START_S)
+    script = tmp_path / "script.sql"
+    script.write_text("SELECT :client_id + 1;\nSHOW server_version;\n")
+    connection = ("-h", "127.0.0.1", "-p", str(port), "-U", "postgres")
+    command = [str(binaries() / "pgbench"), "-n", "-M", mode, "-t", "20", "-f", str(script), *connection, "postgres"]
+    await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True, timeout=_START_S)
     found = await watch.until(port, statements=40)
     totals = counted(found, port, "Served")
     assert totals["SHOW"] == (20, 0)

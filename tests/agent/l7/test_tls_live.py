@@ -1,0 +1,183 @@
+"""HTTPS over loopback, seen by the running kernel in the processes' own libssl."""
+
+import asyncio
+import os
+import shutil
+import ssl
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.agent.l7.support import OnePod, Watch, needs_bpf, rows, spec
+from tokenflow_agent.l7.source import L7Source
+from tokenflow_agent.sources import Findings
+from tokenflow_api.telemetry_agent import Probe
+
+REQUESTS = 25
+# A process of its own, so that the library can be another one than this process's.
+CLIENT = """
+import http.client, ssl, sys
+context = ssl._create_unverified_context()
+for line in sys.stdin:
+    client = http.client.HTTPSConnection("127.0.0.1", int(sys.argv[1]), context=context)
+    for number in range(int(line)):
+        client.request("GET", f"/v1/item-{number}?key=hunter2", headers={"Authorization": "Bearer hunter2"})
+        client.getresponse().read()
+    client.close()
+    print("done", flush=True)
+"""
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("tls")
+    key, cert = folder / "key.pem", folder / "cert.pem"
+    names = ["-subj", "/CN=localhost", "-days", "2", "-nodes"]
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", *names]
+    subprocess.run([*command, "-keyout", key, "-out", cert], check=True, capture_output=True, timeout=30)
+    return cert, key
+
+
+@pytest.fixture
+async def watch() -> AsyncIterator[Watch]:
+    needs_bpf()
+    source = L7Source(OnePod())
+    await source.follow(spec(Probe.TLS_LATENCY))
+    try:
+        yield Watch(source)
+    finally:
+        await source.close()
+
+
+async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while await reader.readuntil(b"\r\n\r\n"):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+            await writer.drain()
+    except asyncio.IncompleteReadError:
+        writer.close()
+
+
+@asynccontextmanager
+async def serving(certificate: tuple[Path, Path]) -> AsyncIterator[int]:
+    """Yield the port of a server that reads through a memory BIO, as asyncio does."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@asynccontextmanager
+async def client(port: int, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Yield a process that sends as many requests as it is told, with its own libssl."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", CLIENT, str(port)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, **environment},
+    )
+    assert process.stdin
+    try:
+        yield process
+    finally:
+        process.stdin.close()
+        await process.wait()
+
+
+async def send(process: asyncio.subprocess.Process, requests: int) -> None:
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write(b"%d\n" % requests)
+    assert await process.stdout.readline() == b"done\n"
+
+
+async def until_watched(
+    watch: Watch, port: int, process: asyncio.subprocess.Process, *, direction: str = "Served"
+) -> None:
+    """Send one request at a time until one is seen: new processes are looked for every other second."""
+    async with asyncio.timeout(30):
+        while not any(key[0] == direction for key in counted([await watch.collect()], port)):
+            await send(process, 1)
+            await asyncio.sleep(0.1)
+    # What was sent last may show a moment later than its answer.
+    async with asyncio.timeout(10):
+        seen = True
+        while seen:
+            await asyncio.sleep(0.05)
+            seen = bool(counted([await watch.collect()], port))
+
+
+def find_library() -> Path:
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    return Path(next(line.split()[-1] for line in lines if "/libssl.so" in line))
+
+
+def replace(original: Path, library: Path) -> None:
+    """Put another file in a library's place, as package managers do it."""
+    shutil.copy(original, library.with_suffix(".new"))
+    library.with_suffix(".new").replace(library)
+
+
+def counted(found: list[Findings], port: int) -> Counter[tuple[object, ...]]:
+    total: Counter[tuple[object, ...]] = Counter()
+    for each in found:
+        for row in rows(each.http, port):
+            total[row["direction"], row["tls"], row["method"], row["route"], row["status"]] += int(str(row["requests"]))
+    return total
+
+
+@pytest.mark.bpf
+async def test_requests_through_tls_are_seen_once_on_both_sides(watch: Watch, certificate: tuple[Path, Path]) -> None:
+    async with serving(certificate) as port, client(port) as process:
+        await until_watched(watch, port, process)
+        await send(process, REQUESTS)
+        found = await watch.until(port, requests=REQUESTS)
+        found.append(await watch.collect())
+    assert counted(found, port) == {
+        ("Served", True, "GET", "/v1/*", "2xx"): REQUESTS,
+        ("Dialed", True, "GET", "/v1/*", "2xx"): REQUESTS,
+    }
+    assert "hunter2" not in repr(found)
+
+
+@pytest.mark.bpf
+async def test_a_library_that_is_replaced_under_its_processes_stays_watched_and_so_is_the_new_one(
+    watch: Watch, certificate: tuple[Path, Path], tmp_path: Path
+) -> None:
+    library = tmp_path / "libssl.so.3"
+    original = await asyncio.to_thread(find_library)
+    await asyncio.to_thread(shutil.copy, original, library)
+    async with serving(certificate) as port, client(port, LD_LIBRARY_PATH=str(tmp_path)) as old:
+        await until_watched(watch, port, old, direction="Dialed")
+        await asyncio.to_thread(replace, original, library)
+        async with client(port, LD_LIBRARY_PATH=str(tmp_path)) as new:
+            await until_watched(watch, port, new, direction="Dialed")
+            await send(old, 3)
+            await send(new, 4)
+            found = await watch.until(port, requests=7, direction="Dialed")
+    assert counted(found, port)["Dialed", True, "GET", "/v1/*", "2xx"] == 7
+
+
+@pytest.mark.bpf
+async def test_openssls_own_client_is_seen(watch: Watch, certificate: tuple[Path, Path]) -> None:
+    async with serving(certificate) as port:
+        command = ("openssl", "s_client", "-quiet", "-connect", f"127.0.0.1:{port}")
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), asyncio.subprocess.PIPE)
+        process = await asyncio.create_subprocess_exec(*command, **pipes)
+        assert process.stdin
+        assert process.stdout
+        found: list[Findings] = []
+        async with asyncio.timeout(30):
+            while not any(key[0] == "Dialed" for key in counted(found, port)):
+                process.stdin.write(b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                await process.stdout.readuntil(b"hello")
+                found.append(await watch.collect())
+        process.terminate()
+        await process.communicate()
+    assert {key[1:] for key in counted(found, port)} == {(True, "GET", "/v1/*", "2xx")}
