@@ -68,14 +68,8 @@ class Network:
             preexec_fn=lambda: (cgroup / "cgroup.procs").write_text("0") if cgroup else None,  # noqa: PLW1509 - no threads write there
         )
         assert self._answer() == "ready"
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid
-
-    @property
-    def inode(self) -> int:
-        return os.stat(f"/proc/{self.pid}/ns/net").st_ino  # noqa: PTH116 - the link's target
+        self.pid = self.process.pid
+        self.inode = Path(f"/proc/{self.pid}/ns/net").stat().st_ino
 
     def run(self, expression: str) -> str:
         """Have the process evaluate an expression: listen, connect, accept, exchange or ss."""
