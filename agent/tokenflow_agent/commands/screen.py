@@ -96,7 +96,7 @@ def picture(rows: Sequence[PodRow], *, last: TelemetryBatch | None, trouble: str
     """
     signals = [] if last is None else [signal for signal in last.signals if signal.state is SignalState.DEGRADED]
     fit = len(rows) if lines is None else max(1, lines - _FRAME - len(signals))
-    headline = f"{last.node}: {len(rows)} pods" if last is not None else "no window yet"
+    headline = f"{last.node}, pods: {len(rows)}" if last is not None else "no window yet"
     parts: list[RenderableType] = [Text(headline, style="bold"), _table(rows[:fit])]
     if len(rows) > fit:
         parts.append(Text(f"and {len(rows) - fit} more"))

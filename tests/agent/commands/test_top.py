@@ -45,7 +45,7 @@ def shown(capsys: pytest.CaptureFixture[str], *flags: str) -> list[str]:
 
 def test_one_plain_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(capsys) == [
-        "n1: 2 pods",
+        "n1, pods: 2",
         "NAMESPACE POD RTT-P50 RTT-P95 RETRANS/S BACKLOG HTTP-P95 ERRORS GPU-MEM GPU",
         "web shop-[red]1 90µs 1.20s 0.0 - - - - -",
         "llm vllm-0 850µs 12.3ms 3.0 3/128 45.0ms 0.0% 40.0GiB 97%",

@@ -23,7 +23,7 @@ def gpus(root: Path, mode: GpuMode) -> Sequence[Check]:
         count = nvml.ask("nvmlDeviceGetCount")
     except ProbeError as error:
         return [absent(error, mode)]
-    return [Check("GPU", State.OK, f"NVML answers and knows {count} GPUs")]
+    return [Check("GPU", State.OK, f"NVML answers, GPUs: {count}")]
 
 
 def absent(error: ProbeError, mode: GpuMode) -> Check:

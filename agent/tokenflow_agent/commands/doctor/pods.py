@@ -22,7 +22,7 @@ def cgroups(cgroup_root: Path) -> Sequence[Check]:
     uids = {place.pod_uid for place in CgroupTree(top).look().values()}
     if not uids:
         return [Check("cgroups", State.WARN, f"no pod's cgroup in {top}: is it the host's, and has the node pods?")]
-    return [Check("cgroups", State.OK, f"{len(uids)} pods have cgroups in {top}")]
+    return [Check("cgroups", State.OK, f"pods in {top}: {len(uids)}")]
 
 
 def names(pod_logs: Path) -> Sequence[Check]:
@@ -35,7 +35,7 @@ def names(pod_logs: Path) -> Sequence[Check]:
     if not known:
         words = f"{pod_logs} has no pod's directory: is it the host's, and has the node pods?"
         return [Check("pod names", State.WARN, words)]
-    return [Check("pod names", State.OK, f"{len(known)} pods have names in {pod_logs}")]
+    return [Check("pod names", State.OK, f"pods in {pod_logs}: {len(known)}")]
 
 
 def processes(root: Path) -> Sequence[Check]:
@@ -46,6 +46,6 @@ def processes(root: Path) -> Sequence[Check]:
     pids = [int(entry.name) for entry in proc.iterdir() if entry.name.isdigit()]
     uids = {found.pod_uid for pid in pids if (found := place_of_process(pid, proc=proc))}
     if len(uids) > 1:
-        return [Check("processes", State.OK, f"processes of {len(uids)} pods are seen")]
+        return [Check("processes", State.OK, f"pods whose processes are seen: {len(uids)}")]
     words = "only the agent's own processes are seen: set hostPID: true in its pod, or TLS, GPU memory by pod and"
     return [Check("processes", State.WARN, f"{words} sockets read without BPF stay unknown")]

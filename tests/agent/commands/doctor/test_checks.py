@@ -136,14 +136,14 @@ def test_cgroups(tmp_path: Path) -> None:
         parents=True
     )
     (check,) = pods.cgroups(tmp_path)
-    assert check == Check("cgroups", State.OK, f"1 pods have cgroups in {tmp_path}")
+    assert check == Check("cgroups", State.OK, f"pods in {tmp_path}: 1")
 
 
 def test_pod_names(tmp_path: Path) -> None:
     assert "mount the host's /var/log/pods there" in pods.names(tmp_path / "none")[0].message
     assert pods.names(tmp_path)[0].state == "warn"
     (tmp_path / f"llm_vllm-0_{UID}").mkdir()
-    assert pods.names(tmp_path) == [Check("pod names", State.OK, f"1 pods have names in {tmp_path}")]
+    assert pods.names(tmp_path) == [Check("pod names", State.OK, f"pods in {tmp_path}: 1")]
 
 
 def test_processes(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_processes(tmp_path: Path) -> None:
     put(tmp_path / "proc/1/cgroup", f"0::/kubepods/pod{UID}/abc\n")
     assert "set hostPID: true" in pods.processes(tmp_path)[0].message
     put(tmp_path / "proc/2/cgroup", f"0::/../../pod{OTHER_UID}/abc\n")
-    assert pods.processes(tmp_path) == [Check("processes", State.OK, "processes of 2 pods are seen")]
+    assert pods.processes(tmp_path) == [Check("processes", State.OK, "pods whose processes are seen: 2")]
     own.unlink()
     own.symlink_to("pid:[4026531836]")
     assert pods.processes(tmp_path) == [Check("processes", State.OK, "all processes of the node are seen")]
