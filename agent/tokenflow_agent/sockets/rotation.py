@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-SHARE: Final = 0.003
+SHARE: Final = 0.005
 """Of a core, at most."""
 _LONGEST_S: Final = 60.0
 """Time that is saved up at most."""

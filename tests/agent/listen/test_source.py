@@ -11,6 +11,7 @@ import pytest
 from tokenflow_agent.identity import Pods
 from tokenflow_agent.identity.cgroups import unified_tree
 from tokenflow_agent.listen.source import ListenSource
+from tokenflow_agent.sockets.namespaces import Survey
 from tokenflow_agent.sources import Window
 from tokenflow_api.telemetry_agent import Backend, Ebpf, Probe, TelemetryAgentSpec
 from tokenflow_api.windows import ListenWindows
@@ -66,18 +67,19 @@ async def rows_of(source: ListenSource) -> ListenWindows:
 @pytest.mark.parametrize(
     "backend", [Backend.AUTO, Backend.BTF_TRACEPOINT, Backend.BCC_TRACEPOINT, Backend.SOCK_DIAG, Backend.PROC]
 )
-async def test_a_pods_queue_bears_its_name(pod: Any, pods: Pods, backend: Backend) -> None:
+async def test_a_pods_queue_bears_its_name(
+    pod: Any, pods: Pods, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Other namespaces of this machine would have their turns first.
+    turns = Survey({1: os.getpid(), pod.inode: pod.pid}, 0)
+    monkeypatch.setattr(pods, "networks", lambda: turns)
     source = ListenSource(pods)
     try:
         pod.run("listen(8000, 8)")
         await source.follow(spec(backend))
         await source.collect(WINDOW)
         pod.run("connect(8000, 5)")
-        for _ in range(20):  # other namespaces of this machine may have their turns first
-            rows = await rows_of(source)
-            if 8000 in rows.service_port:
-                break
-            await asyncio.sleep(0.1)
+        rows = await rows_of(source)
         row = rows.service_port.index(8000)
         assert (rows.pod_namespace[row], rows.pod_name[row], rows.pod_uid[row]) == ("shop", "web-0", UID)
         assert rows.backlog[row] == 5
