@@ -1,14 +1,18 @@
 """How exact the agent's figures are, against what else knows them: the kernel's counters, a server's log, ss."""
 
+import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from e2e.bench.agent.errors import BenchError
 from e2e.bench.agent.figures import Figure
 from e2e.bench.agent.process import ALL_PROBES, AgentProcess, agent
-from e2e.bench.agent.site import CLIENT, SERVER, Site
-from e2e.commands import run
+from e2e.bench.agent.site import CLIENT, DISTANT, SERVER, Site, finish
+from e2e.link.delay import ADDRESSES
 
 _STREAM_PORT: Final = 7300
 _WEB_PORT: Final = 7310
@@ -20,6 +24,11 @@ _BACKLOGS: Final = (1, 4, 9)
 _WINDOWS_S: Final = 3.0
 """After it what happened before has been counted: two windows, and a bit."""
 _GRACE_S: Final = 30.0
+_TALK_PORT: Final = 7330
+_ROUND_TRIPS_MS: Final = (1, 5, 20, 100)
+_READINGS: Final = 4
+_ECHOES_CPU: Final = 3
+_MAX_DEVIATION: Final = 0.10
 _TABLE: Final = "tf-bench"
 
 
@@ -31,18 +40,56 @@ def accuracy(site: Site, *, stream_s: float, requests: int) -> Iterator[Figure]:
         stream_s: seconds of bulk stream over a lossy link.
         requests: HTTP requests to count.
     """
-    with agent(site, probes=ALL_PROBES) as running:
+    with agent(site, probes=ALL_PROBES, urgent=True) as running:
+        yield from (_round_trip(running, milliseconds=milliseconds) for milliseconds in _ROUND_TRIPS_MS)
         yield _retransmits(running, seconds=stream_s)
         yield _requests(running, count=requests)
         yield from (_backlog(running, waiting=waiting) for waiting in _BACKLOGS)
 
 
+def _round_trip(running: AgentProcess, *, milliseconds: int) -> Figure:
+    site, port = running.site, str(_TALK_PORT)
+    lasting = str(_WINDOWS_S + 2 * _READINGS)
+    with (
+        _path(site, delay_us=500 * milliseconds),
+        site.running(DISTANT, "segments", "serve", port),
+        site.running(SERVER, "segments", "talk", ADDRESSES[1], port, lasting),
+    ):
+        time.sleep(_WINDOWS_S)
+        with site.running(SERVER, "echoes", ADDRESSES[1], str(_READINGS), cpu=_ECHOES_CPU) as echoes:
+            seen = []
+            for _ in range(_READINGS):
+                time.sleep(1.0)
+                seen += running.samples("network_rtt_us", pod=SERVER, port=port)
+            truth_ms = 1000 * finish(echoes, what="echoes", timeout_s=_GRACE_S)["round_trip_s"]
+    measured_ms = statistics.fmean(seen) / 1000 if seen else 0.0
+    return Figure(
+        name=f"Round-trip time over a path of {milliseconds} ms, against ICMP echoes",
+        value=f"{measured_ms:.2f} ms of {truth_ms:.2f} ms",
+        goal=f"within {_MAX_DEVIATION:.0%}",
+        met=abs(measured_ms - truth_ms) <= _MAX_DEVIATION * truth_ms,
+        how="means of the same seconds; a process between two TUN devices holds packets, a little longer than asked",
+    )
+
+
+@contextmanager
+def _path(site: Site, *, delay_us: int) -> Iterator[None]:
+    """Open a path from the server to the distant pod, that takes so long in each direction."""
+    ends = (site.pods[SERVER].netns, site.pods[DISTANT].netns)
+    # Not at a real-time priority: it waits awake, and the kernel stops such programs for a while each second.
+    command = ["nice", "--adjustment=-20", sys.executable, "-m", "e2e.link.delay", *ends, str(delay_us), "0"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as carrier:
+        if not carrier.stdout or carrier.stdout.readline() != "ready\n":
+            raise BenchError("the delayed path does not open: it needs /dev/net/tun and iproute2")
+        yield
+
+
 def _retransmits(running: AgentProcess, *, seconds: float) -> Figure:
-    before, counted = running.site.counters()["RetransSegs"], _retransmits_seen(running)
+    before, counted = running.site.tcp_counters()["RetransSegs"], _retransmits_seen(running)
     with _loss(running.site), running.site.running(SERVER, "stream", "serve", str(_STREAM_PORT)):
         running.site.run(CLIENT, "stream", "drive", str(_STREAM_PORT), str(seconds), timeout_s=seconds + _GRACE_S)
     time.sleep(_WINDOWS_S)
-    truth, seen = running.site.counters()["RetransSegs"] - before, _retransmits_seen(running) - counted
+    truth, seen = running.site.tcp_counters()["RetransSegs"] - before, _retransmits_seen(running) - counted
     return Figure(
         name="Retransmits, against the kernel's own counter",
         value=f"{seen:.0f} of {truth}",
@@ -58,17 +105,16 @@ def _retransmits_seen(running: AgentProcess) -> float:
 
 @contextmanager
 def _loss(site: Site) -> Iterator[None]:
-    enter = ["nsenter", f"--net=/var/run/netns/{site.netns}", "nft"]
     rules = f"""
         add table inet {_TABLE}
         add chain inet {_TABLE} in {{ type filter hook input priority 0; }}
         add rule inet {_TABLE} in tcp flags & (syn|fin|rst) == 0 numgen random mod 100 < {_LOSS_PERCENT} drop
     """
-    run([*enter, "-f", "-"], stdin=rules, timeout_s=10.0)
+    site.inside(SERVER, "nft", "-f", "-", stdin=rules)
     try:
         yield
     finally:
-        run([*enter, "delete", "table", "inet", _TABLE], timeout_s=10.0)
+        site.inside(SERVER, "nft", "delete", "table", "inet", _TABLE)
 
 
 def _requests(running: AgentProcess, *, count: int) -> Figure:
@@ -112,5 +158,5 @@ def _backlog(running: AgentProcess, *, waiting: int) -> Figure:
 
 def _ss(site: Site, port: str) -> tuple[int, int]:
     """Return the length and the limit of a port's accept queue."""
-    words = run(["nsenter", f"--net=/var/run/netns/{site.netns}", "ss", "-lntH", f"sport = :{port}"]).split()
+    words = site.inside(SERVER, "ss", "-lntH", f"sport = :{port}").split()
     return int(words[1]), int(words[2])

@@ -43,9 +43,9 @@ def _cost(running: AgentProcess, *, title: str, rate: int, goal_percent: float, 
             for port in range(_PORT, _PORT + pairs)
         ]
         time.sleep(_WARM_UP_S)
-        before, counted = running.cost(), running.site.counters()["InSegs"]
+        before, counted = running.cost(), running.site.tcp_counters()["InSegs"]
         time.sleep(seconds)
-        after, segments = running.cost(), running.site.counters()["InSegs"] - counted
+        after, segments = running.cost(), running.site.tcp_counters()["InSegs"] - counted
         for driver in drivers:
             finish(driver, what="segments", timeout_s=3 * _WARM_UP_S)
     lasted = after.at - before.at

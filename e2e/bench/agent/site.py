@@ -1,4 +1,4 @@
-"""A place to measure in: a network namespace of its own, and cgroups that look like pods'."""
+"""A place to measure in: network namespaces of its own, and cgroups that look like pods'."""
 
 import contextlib
 import json
@@ -22,6 +22,9 @@ NAMESPACE: Final = "bench"
 """Kubernetes namespace of the pods."""
 SERVER: Final = "server"
 CLIENT: Final = "client"
+"""It shares the server's network namespace."""
+DISTANT: Final = "distant"
+"""It has a network namespace of its own."""
 URGENT: Final = ("chrt", "--rr", "10")
 """Runs a program before all that the machine does otherwise; programs that are as urgent share a processor."""
 _CGROUPS: Final = Path("/sys/fs/cgroup")
@@ -30,22 +33,33 @@ _END_S: Final = 5.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Pod:
+    """What looks like a pod.
+
+    Attributes:
+        cgroup: of its container.
+        netns: name of its network namespace.
+    """
+
+    cgroup: Path
+    netns: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Site:
     """Where loads run.
 
     Attributes:
-        netns: name of the network namespace.
         cgroup_root: a directory of the unified hierarchy with the pods' cgroups below it.
         pod_logs: a directory as /var/log/pods.
         scratch: for the files of a run.
-        pods: cgroup of each pod, by name.
+        pods: by name.
     """
 
-    netns: str
     cgroup_root: Path
     pod_logs: Path
     scratch: Path
-    pods: dict[str, Path]
+    pods: dict[str, Pod]
 
     @contextmanager
     def running(self, pod: str, load: str, *arguments: str, cpu: int | None = None) -> Iterator[subprocess.Popen[str]]:
@@ -73,18 +87,25 @@ class Site:
         process = self._start(pod, load, arguments, cpu=cpu)
         return finish(process, what=load, timeout_s=timeout_s)
 
-    def counters(self, protocol: str = "Tcp") -> dict[str, int]:
-        """Return the kernel's counters of this network namespace, by their names in /proc/net."""
-        file = "netstat" if protocol.endswith("Ext") else "snmp"
-        text = run(["nsenter", f"--net=/var/run/netns/{self.netns}", "cat", f"/proc/net/{file}"], timeout_s=10.0)
-        names, values = (line.split()[1:] for line in text.splitlines() if line.startswith(f"{protocol}:"))
+    def inside(self, pod: str, *command: str, stdin: str | None = None) -> str:
+        """Run a command in a pod's network namespace, and return what it printed.
+
+        Raises:
+            CommandError: it failed.
+        """
+        return run([*_entering(self.pods[pod]), *command], stdin=stdin, timeout_s=10.0)
+
+    def tcp_counters(self) -> dict[str, int]:
+        """Return the kernel's counters of the server's network namespace, as nstat names them."""
+        lines = self.inside(SERVER, "cat", "/proc/net/snmp").splitlines()
+        names, values = (line.split()[1:] for line in lines if line.startswith("Tcp:"))
         return dict(zip(names, map(int, values), strict=True))
 
     def _start(self, pod: str, load: str, arguments: Sequence[str], *, cpu: int | None) -> subprocess.Popen[str]:
         pinned = ["taskset", "--cpu-list", str(cpu % (os.cpu_count() or 1)), *URGENT] if cpu is not None else []
         command = [
-            *("nsenter", f"--net=/var/run/netns/{self.netns}"),
-            *("sh", "-c", _ENTER, str(self.pods[pod] / "cgroup.procs"), *pinned),
+            *_entering(self.pods[pod]),
+            *("sh", "-c", _ENTER, str(self.pods[pod].cgroup / "cgroup.procs"), *pinned),
             *(sys.executable, "-m", f"e2e.bench.agent.loads.{load}", *arguments),
         ]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -110,7 +131,7 @@ def finish(process: subprocess.Popen[str], *, what: str, timeout_s: float) -> di
 
 @contextmanager
 def site() -> Iterator[Site]:
-    """Make a place with two pods, and take it away.
+    """Make a place with its pods, and take it away.
 
     Raises:
         CommandError: the machine does not allow it; it needs root.
@@ -119,23 +140,30 @@ def site() -> Iterator[Site]:
     name = f"tf-bench-{os.getpid()}"
     root = (unified if unified.is_dir() else _CGROUPS) / name
     scratch = Path(tempfile.mkdtemp(prefix=f"{name}-"))
+    networks = (name, f"{name}-{DISTANT}")
     pods = {}
     try:
-        for pod in (SERVER, CLIENT):
+        for pod, netns in ((SERVER, networks[0]), (CLIENT, networks[0]), (DISTANT, networks[1])):
             uid = str(uuid.uuid4())
-            pods[pod] = root / "kubepods" / f"pod{uid}" / (uuid.uuid4().hex * 2)
-            pods[pod].mkdir(parents=True)
+            pods[pod] = Pod(cgroup=root / "kubepods" / f"pod{uid}" / (uuid.uuid4().hex * 2), netns=netns)
+            pods[pod].cgroup.mkdir(parents=True)
             (scratch / "pods" / f"{NAMESPACE}_{pod}_{uid}").mkdir(parents=True)
-        run(["ip", "netns", "add", name], timeout_s=10.0)
-        run(["ip", "-n", name, "link", "set", "lo", "up"], timeout_s=10.0)
-        yield Site(netns=name, cgroup_root=root, pod_logs=scratch / "pods", scratch=scratch, pods=pods)
+        for netns in networks:
+            run(["ip", "netns", "add", netns], timeout_s=10.0)
+            run(["ip", "-n", netns, "link", "set", "lo", "up"], timeout_s=10.0)
+        yield Site(cgroup_root=root, pod_logs=scratch / "pods", scratch=scratch, pods=pods)
     finally:
-        _remove(name, root, scratch)
+        _remove(networks, root, scratch)
 
 
-def _remove(name: str, root: Path, scratch: Path) -> None:
-    if Path("/var/run/netns", name).exists():
-        run(["ip", "netns", "delete", name], timeout_s=10.0)
+def _entering(pod: Pod) -> list[str]:
+    return ["nsenter", f"--net=/var/run/netns/{pod.netns}"]
+
+
+def _remove(networks: Sequence[str], root: Path, scratch: Path) -> None:
+    for netns in networks:
+        if Path("/var/run/netns", netns).exists():
+            run(["ip", "netns", "delete", netns], timeout_s=10.0)
     deadline = time.monotonic() + _END_S
     for directory, _, _ in os.walk(root, topdown=False):
         # The kernel may still be taking the last process of a cgroup apart.

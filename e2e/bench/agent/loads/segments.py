@@ -1,6 +1,7 @@
 """Many small segments on many connections: each message is answered, and each answer acknowledges it.
 
-``serve PORT`` echoes for ever; ``drive PORT CONNECTIONS RATE SECONDS`` exchanges so many segments per second.
+``serve PORT`` echoes for ever; ``drive PORT CONNECTIONS RATE SECONDS`` exchanges so many segments per second;
+``talk HOST PORT SECONDS`` exchanges one after the other, so that no program's delay counts.
 """
 
 import json
@@ -19,7 +20,7 @@ _CONNECT_S: Final = 5.0
 
 def serve(port: int) -> None:
     """Echo on ``port`` until killed."""
-    listener = socket.create_server(("127.0.0.1", port), backlog=512)
+    listener = socket.create_server(("", port), backlog=512)
     poll = select.epoll()
     poll.register(listener.fileno(), select.EPOLLIN)
     peers: dict[int, socket.socket] = {}
@@ -55,12 +56,25 @@ def drive(port: int, *, connections: int, rate: float, seconds: float) -> int:
     return 2 * _BURST * turn
 
 
-def connect(port: int) -> socket.socket:
+def talk(host: str, port: int, *, seconds: float) -> int:
+    """Exchange messages on one connection, each acknowledged at once, and return how many segments there were."""
+    peer = connect(port, host=host)
+    deadline = time.monotonic() + seconds
+    exchanged = 0
+    while time.monotonic() < deadline:
+        peer.send(MESSAGE)
+        peer.recv(4096)
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        exchanged += 1
+    return 2 * exchanged
+
+
+def connect(port: int, *, host: str = "127.0.0.1") -> socket.socket:
     """Return a connection to a load that may be starting still."""
     deadline = time.monotonic() + _CONNECT_S
     while True:
         try:
-            peer = socket.create_connection(("127.0.0.1", port), timeout=_CONNECT_S)
+            peer = socket.create_connection((host, port), timeout=_CONNECT_S)
         except ConnectionRefusedError:
             if time.monotonic() > deadline:
                 raise
@@ -71,7 +85,11 @@ def connect(port: int) -> socket.socket:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "serve":
-        serve(int(sys.argv[2]))
-    sent = drive(int(sys.argv[2]), connections=int(sys.argv[3]), rate=float(sys.argv[4]), seconds=float(sys.argv[5]))
+    how, *words = sys.argv[1:]
+    if how == "serve":
+        serve(int(words[0]))
+    if how == "talk":
+        sent = talk(words[0], int(words[1]), seconds=float(words[2]))
+    else:
+        sent = drive(int(words[0]), connections=int(words[1]), rate=float(words[2]), seconds=float(words[3]))
     print(json.dumps({"segments": sent}))
