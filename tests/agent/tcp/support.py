@@ -79,12 +79,16 @@ async def exchange(rounds: int, *, port: int = 0) -> int:
     return await asyncio.to_thread(work)
 
 
+def unified_cgroups() -> Path:
+    """Return where the unified hierarchy is mounted."""
+    tree = Path("/sys/fs/cgroup/unified")
+    return tree if tree.is_dir() else tree.parent
+
+
 def own_cgroup() -> int:
     """Return the id of this process's cgroup."""
     line = next(line for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
-    tree = Path("/sys/fs/cgroup/unified")
-    root = tree if tree.is_dir() else tree.parent
-    return (root / line.removeprefix("0::").lstrip("/")).stat().st_ino
+    return (unified_cgroups() / line.removeprefix("0::").lstrip("/")).stat().st_ino
 
 
 def own_network() -> int:
