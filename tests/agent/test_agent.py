@@ -1,4 +1,4 @@
-"""The agent as a process of its own."""
+"""The agent as a whole."""
 
 import asyncio
 import json
@@ -6,72 +6,58 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
+from aiohttp import web
 
-CONFIG = {"namespace": "default", "name": "nodes", "generation": 1, "spec": {"gpu": {"mode": "Required"}}, "ingest": []}
-
-
-@asynccontextmanager
-async def running(tmp_path: Path, port: int, *before: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    file = tmp_path / "agent.json"
-    file.write_text(json.dumps(CONFIG))
-    process = await asyncio.create_subprocess_exec(
-        *(*before, sys.executable, "-m", "tokenflow_agent", "--config-file", str(file), "--port", str(port)),
-        *("--cgroup-root", "/sys/fs/cgroup", "--pod-logs", str(tmp_path), "--node", "n1", "--log-level", "Error"),
-        *("--token-file", str(tmp_path / "token"), "--spool-dir", str(tmp_path / "spool")),
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
+from tests.agent.delivery.hint_service import HintService, serving
+from tests.agent.running import RunningAgent, configure, running
+from tokenflow_api.telemetry import AgentConfig
+from tokenflow_api.telemetry_agent import TelemetryAgentSpec
 
 
-async def signals(port: int) -> dict[str, Any]:
+async def signals(agent: RunningAgent) -> dict[str, Any]:
     """Return the signals by name as soon as each has been tried."""
-    async with asyncio.timeout(30), aiohttp.ClientSession() as session:
-        while True:
-            try:
-                async with session.get(f"http://127.0.0.1:{port}/readyz") as answer:
-                    seen = {entry["name"]: entry for entry in (await answer.json())["signals"]}
-            except aiohttp.ClientError:
-                seen = {}
-            if seen and all(entry["reason"] != "Starting" for entry in seen.values()):
-                return seen
-            await asyncio.sleep(0.1)
+
+    def by_name(said: Any) -> dict[str, Any]:
+        return {entry["name"]: entry for entry in said["signals"]}
+
+    def tried(said: Any) -> bool:
+        seen = by_name(said)
+        return "Starting" not in (seen["GPU"]["reason"], seen["TCPRoundTripTime"]["reason"])
+
+    return by_name(await agent.until("/readyz", tried))
 
 
 @pytest.mark.bpf
 async def test_a_node_that_refuses_bpf_takes_away_that_signal_only(tmp_path: Path, unused_tcp_port: int) -> None:
     if os.geteuid() != 0 or not shutil.which("setpriv"):
         pytest.skip("dropping capabilities needs root and setpriv")
-    async with running(tmp_path, unused_tcp_port, "setpriv", "--bounding-set=-all", "--inh-caps=-all") as process:
-        seen = await signals(unused_tcp_port)
+    configure(tmp_path)
+    without = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+    async with running(tmp_path, unused_tcp_port, *without) as agent:
+        seen = await signals(agent)
         assert seen["TCPRoundTripTime"]["state"] == "Degraded"
         assert seen["TCPRoundTripTime"]["reason"] == "BPFNotPermitted"
         assert "capabilities BPF and PERFMON" in seen["TCPRoundTripTime"]["message"]
-        assert process.returncode is None
+        assert agent.process.returncode is None
 
 
 @pytest.mark.bpf
 async def test_it_measures_and_leaves_on_sigterm(tmp_path: Path, unused_tcp_port: int) -> None:
     if os.geteuid() != 0:
         pytest.skip("attaching BPF programs needs root")
-    async with running(tmp_path, unused_tcp_port) as process:
-        seen = await signals(unused_tcp_port)
+    configure(tmp_path, gpu={"mode": "Required"})
+    async with running(tmp_path, unused_tcp_port) as agent:
+        seen = await signals(agent)
         assert seen["TCPRoundTripTime"]["state"] == "Active"
         assert seen["GPU"]["state"] == "Degraded"
         assert "install the NVIDIA driver" in seen["GPU"]["message"]
-        process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        agent.process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(agent.process.wait(), 10) == 0
 
 
 async def test_a_bad_config_is_told(tmp_path: Path) -> None:
@@ -82,3 +68,98 @@ async def test_a_bad_config_is_told(tmp_path: Path) -> None:
     _, words = await process.communicate()
     assert process.returncode == 1
     assert "none.json cannot be read" in words.decode()
+
+
+async def test_it_stays_below_40_megabytes(tmp_path: Path, unused_tcp_port: int) -> None:
+    probes = ["TCPRoundTripTime", "TCPRetransmit", "ListenBacklog", "HTTPLatency", "TLSLatency", "SQLLatency"]
+    async with serving(HintService()) as url:
+        configure(tmp_path, ingest={"a": url, "b": url}, ebpf={"probes": probes})
+        async with running(tmp_path, unused_tcp_port) as agent:
+            await agent.built(6)
+            await agent.get("/metrics", Accept="application/openmetrics-text")
+            assert agent.resident_mib() < 40
+
+
+async def test_nothing_is_lost_through_an_outage_and_a_kill(tmp_path: Path, unused_tcp_port: int) -> None:
+    service = HintService()
+    async with serving(service) as url:
+        configure(tmp_path, ingest={"demo": url})
+        async with running(tmp_path, unused_tcp_port) as agent:
+            await agent.built(2)
+            service.away = True
+            last = await agent.built(6)
+            agent.process.kill()
+            await agent.process.wait()
+        async with running(tmp_path, unused_tcp_port) as agent:
+            await agent.built(1)
+            service.away = False
+            await agent.until("/readyz", lambda said: _sent(said) >= 6)
+            agent.process.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(agent.process.wait(), 10) == 0
+    boots = list(dict.fromkeys(boot for boot, _ in service.got))
+    assert len(boots) == 2
+    for boot in boots:
+        sequences = list(dict.fromkeys(sequence for known, sequence in service.got if known == boot))
+        assert sequences == list(range(1, len(sequences) + 1))
+    assert service.got.index((boots[0], last)) < service.got.index((boots[1], 1))
+
+
+def _sent(said: Any) -> int:
+    return sum(each["outcomes"].get("sent", 0) for each in said["deliveries"])
+
+
+async def test_a_directory_that_cannot_be_written_is_told_and_costs_no_window(
+    tmp_path: Path, unused_tcp_port: int
+) -> None:
+    service = HintService()
+    (tmp_path / "spool").write_text("in the way")
+    async with serving(service) as url:
+        configure(tmp_path, ingest={"demo": url})
+        async with running(tmp_path, unused_tcp_port) as agent:
+            said = await agent.until("/readyz", lambda said: _sent(said) >= 2)
+            (told,) = [entry for entry in said["signals"] if entry["name"] == "Spool"]
+            assert (told["state"], told["reason"]) == ("Degraded", "DiskFailed")
+            assert "--spool-dir" in told["message"]
+            (tmp_path / "spool").unlink()
+            await agent.until("/readyz", lambda said: not said["spool"]["reason"])
+    assert service.sequences[:2] == [1, 2]
+
+
+async def test_settings_come_back_in_the_reply_and_are_applied_live(tmp_path: Path, unused_tcp_port: int) -> None:
+    pushed = asyncio.Event()
+
+    async def take(_: web.Request) -> web.Response:
+        pushed.set()
+        return web.json_response({})
+
+    service = HintService()
+    async with serving(service, ("/v1/metrics", take)) as url:
+        configure(tmp_path, ingest={"demo": url}, observability={"logLevel": "Error"})
+        async with running(tmp_path, unused_tcp_port) as agent:
+            await agent.built(1)
+            spec = TelemetryAgentSpec.model_validate(
+                {
+                    "interval": "2s",
+                    "ebpf": {"probes": ["TCPRetransmit"]},
+                    "gpu": {"mode": "Off"},
+                    "observability": {"logLevel": "Debug", "otlpEndpoint": url},
+                }
+            )
+            service.config = AgentConfig(
+                namespace="default",
+                name="nodes",
+                generation=2,
+                spec=spec,
+                ingest=[{"policy": "demo", "url": url}],
+            )
+            said = await agent.until("/windows", lambda said: said["batches"][-1]["window_ms"] == 2000)
+            names = {entry["name"]: entry["reason"] for entry in said["batches"][-1]["signals"]}
+            assert "TCPRoundTripTime" not in names
+            assert names["GPU"] == "Disabled"
+            await asyncio.wait_for(pushed.wait(), 90)
+        levels = {line["level"] for line in _log(tmp_path)}
+        assert "debug" in levels
+
+
+def _log(directory: Path) -> Iterator[dict[str, Any]]:
+    return map(json.loads, (directory / "log").read_text().splitlines())

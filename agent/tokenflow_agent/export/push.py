@@ -49,6 +49,7 @@ class Pusher:
         self._client = HttpClient("")
         self._outcomes: Counter[str] = Counter()
         self._took_s: float | None = None
+        self._wanted = asyncio.Event()
 
     def follow(self, endpoint: str | None) -> None:
         """Push there from now on; nowhere where it is ``None``."""
@@ -56,14 +57,18 @@ class Pusher:
             self._client.close()
             self._endpoint = endpoint or ""
             self._client = HttpClient(self._endpoint)
+        if endpoint:
+            self._wanted.set()
+        else:
+            self._wanted.clear()
 
     async def run(self) -> None:
         """Push for ever."""
         try:
             while True:
+                await self._wanted.wait()
+                await self.push()
                 await asyncio.sleep(self._interval_s)
-                if self._endpoint:
-                    await self.push()
         finally:
             self._client.close()
 

@@ -1,6 +1,6 @@
 """A hint service that takes batches, when it is well."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -8,6 +8,8 @@ from aiohttp import web
 
 from tokenflow_api.codec import decode
 from tokenflow_api.telemetry import AgentConfig, BatchReply, Reporter, TelemetryBatch
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 RECEIVED_AT = 1_700_000_000_000
 
@@ -46,13 +48,14 @@ class HintService:
 
 
 @asynccontextmanager
-async def serving(service: HintService, *, port: int = 0) -> AsyncIterator[str]:
-    """Yield the base address of the service."""
+async def serving(service: HintService, *others: tuple[str, Handler]) -> AsyncIterator[str]:
+    """Yield the base address of the service, which takes other things at other paths, too."""
     app = web.Application()
-    app.router.add_post("/v1/telemetry", service.take)
+    for path, take in [("/v1/telemetry", service.take), *others]:
+        app.router.add_post(path, take)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True).start()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
