@@ -151,15 +151,17 @@ class ListenPrograms:
 
 
 def _reading(queue: _Queue, before: _Queue | None) -> Reading:
+    start = queue.first_drops
     # The kernel gives the address of a socket that was closed to another one.
-    same = before is not None and before.owner == queue.owner and before.drops <= queue.drops
+    if before and before.owner == queue.owner and before.drops <= queue.drops:
+        start = before.drops
     return Reading(
         cgroup=queue.cgroup,
         network=queue.network,
         port=queue.port,
         backlog=queue.longest,
         limit=queue.limit,
-        drops=queue.drops - (before.drops if before and same else queue.first_drops),
+        drops=queue.drops - start,
     )
 
 
