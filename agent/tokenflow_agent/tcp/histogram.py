@@ -7,7 +7,6 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import accumulate
 from math import ceil
-from operator import add
 from typing import Final
 
 BUCKETS: Final = 100
@@ -23,9 +22,9 @@ def bucket(value_us: int) -> int:
     return min(shift * _PER_OCTAVE + (value_us >> shift), BUCKETS - 1)
 
 
-def merged(one: Sequence[int], other: Sequence[int]) -> Sequence[int]:
-    """Return the histogram of both: no count is lost, and the order does not matter."""
-    return tuple(map(add, one, other))
+def merged(histograms: Sequence[Sequence[int]]) -> Sequence[int]:
+    """Return the histogram of all of them: no count is lost, and the order does not matter."""
+    return tuple(map(sum, zip(*histograms, strict=True)))
 
 
 def quantiles(buckets: Sequence[int], shares: Sequence[float]) -> list[int | None]:

@@ -34,16 +34,16 @@ struct value_t {
   u64 rtt_sum_us;
   u64 srtt_sum_us;
   u64 rttvar_sum_us;
-  u64 delivery_sum;   // bytes per second
-  u32 delivery_samples;
   u32 segments;
-  u32 sent;
   u32 samples;
   u32 rtt_min_us;     // 0: none yet
   u32 rtt_max_us;
+  u32 retransmits;
+  u32 sent;
+  u64 delivery_sum;   // bytes per second
+  u32 delivery_samples;
   u32 unsent_bytes;
   u32 unread_bytes;
-  u32 retransmits;
   u32 spurious;
   u32 lost;
   u32 out_of_order;

@@ -14,23 +14,28 @@ UNKNOWN_REMOTE: Final = bytes(16)
 class Reading(NamedTuple):
     """What was counted of one cgroup, direction, port and destination network; ``None`` is what cannot be told.
 
-    A tuple, because a busy node has thousands of them in each window.
+    A tuple, because a busy node has thousands of them in each window; from ``rtt_sum_us`` to ``rtt_buckets`` its
+    members are those of ``struct value_t`` in ``program.c``, in the same order.
 
     Attributes:
         cgroup: id of the cgroup of the sockets.
+        network: inode of the network namespace of the sockets; 0 where unknown.
         remote: network of the other side: 16 bytes of IPv6, or IPv4 mapped into it.
         service_port: port of the listening side.
         direction: which side the cgroup's sockets are.
-        segments: segments received.
-        samples: round-trip times measured.
-        rtt_sum_us: their sum, in microseconds.
-        rtt_min_us: the least of them; 0 without samples.
-        rtt_max_us: the greatest of them.
+        rtt_sum_us: sum of the round-trip times, in microseconds.
         srtt_sum_us: sum over the samples of the kernel's smoothed round-trip time.
         rttvar_sum_us: sum over the samples of its mean deviation.
+        segments: segments received.
+        samples: round-trip times measured.
+        rtt_min_us: the least of them; 0 without samples.
+        rtt_max_us: the greatest of them.
         retransmits: segments sent again.
-        rtt_buckets: samples by bucket of ``tokenflow_agent.tcp.histogram``.
         sent: segments sent.
+        delivery_sum: sum of ``delivery_samples`` estimates of a connection's delivery rate, in bytes per second.
+        delivery_samples: how many estimates there were.
+        unsent_bytes: the most that one connection had waiting to be sent.
+        unread_bytes: the most that one connection had waiting to be read.
         spurious: segments sent again for nothing.
         lost: segments taken for lost.
         out_of_order: segments received early.
@@ -38,27 +43,27 @@ class Reading(NamedTuple):
         zero_windows: times that the other side's window closed.
         connections: those that had traffic.
         congested_connections: those of them in recovery or loss at their last segment.
-        unsent_bytes: the most that one of them had waiting to be sent.
-        unread_bytes: the most that one of them had waiting to be read.
-        delivery_sum: sum of ``delivery_samples`` estimates of a connection's delivery rate, in bytes per second.
-        delivery_samples: how many estimates there were.
-        network: inode of the network namespace of the sockets; 0 where unknown.
+        rtt_buckets: samples by bucket of ``tokenflow_agent.tcp.histogram``.
     """
 
     cgroup: int
+    network: int
     remote: bytes
     service_port: int
     direction: Direction
-    segments: int
-    samples: int
     rtt_sum_us: int
-    rtt_min_us: int
-    rtt_max_us: int
     srtt_sum_us: int
     rttvar_sum_us: int
+    segments: int
+    samples: int
+    rtt_min_us: int
+    rtt_max_us: int
     retransmits: int
-    rtt_buckets: Sequence[int] | None = None
     sent: int | None = None
+    delivery_sum: int | None = None
+    delivery_samples: int | None = None
+    unsent_bytes: int | None = None
+    unread_bytes: int | None = None
     spurious: int | None = None
     lost: int | None = None
     out_of_order: int | None = None
@@ -66,11 +71,7 @@ class Reading(NamedTuple):
     zero_windows: int | None = None
     connections: int | None = None
     congested_connections: int | None = None
-    unsent_bytes: int | None = None
-    unread_bytes: int | None = None
-    delivery_sum: int | None = None
-    delivery_samples: int = 0
-    network: int = 0
+    rtt_buckets: Sequence[int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -37,11 +37,11 @@ def rows(readings: Iterable[tuple[Pod, Reading]]) -> dict[RowKey, Reading]:
     for _, name, reading in read:
         volume[name] += reading.segments
     named = set(sorted(volume, key=lambda name: (-volume[name], name))[:MAX_CLASSES])
-    found: dict[RowKey, Reading] = {}
+    groups: dict[RowKey, list[Reading]] = defaultdict(list)
     for pod, name, reading in read:
         kept = name if name in named else OTHER_CLASS
-        key = RowKey(pod, reading.direction, reading.service_port, kept)
-        found[key] = merged(found[key], reading) if key in found else reading
+        groups[RowKey(pod, reading.direction, reading.service_port, kept)].append(reading)
+    found = {key: merged(group) for key, group in groups.items()}
     busiest = sorted(found, key=lambda key: -found[key].segments - found[key].retransmits)[:MAX_ROWS]
     return {key: found[key] for key in sorted(busiest, key=lambda key: (key.pod.uid, *key[1:]))}
 

@@ -13,6 +13,7 @@ def reading(number: int = 0, *, segments: int = 10, rtt_us: int = 100, retransmi
     buckets[bucket(rtt_us)] = segments
     return Reading(
         cgroup=1,
+        network=2,
         remote=IPv6Address(f"::ffff:10.{number // 256}.{number % 256}.0").packed,
         service_port=8000,
         direction=Direction.SERVED,

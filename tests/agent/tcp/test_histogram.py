@@ -35,13 +35,13 @@ def test_quantiles_rise_with_their_share(durations: list[int]) -> None:
 
 @given(one=DURATIONS, other=DURATIONS)
 def test_merging_is_counting_together(one: list[int], other: list[int]) -> None:
-    assert list(merged(counted(one), counted(other))) == counted(one + other)
+    assert list(merged([counted(one), counted(other)])) == counted(one + other)
 
 
 @given(one=COUNTS, other=COUNTS, third=COUNTS)
 def test_merging_has_no_order(one: tuple[int, ...], other: tuple[int, ...], third: tuple[int, ...]) -> None:
-    assert merged(one, other) == merged(other, one)
-    assert merged(merged(one, other), third) == merged(one, merged(other, third))
+    assert merged([one, other]) == merged([other, one])
+    assert merged([merged([one, other]), third]) == merged([one, other, third])
 
 
 def test_longer_than_the_last_bucket_counts_there() -> None:

@@ -21,8 +21,8 @@ def figures(one: Reading) -> tuple[object, ...]:
 
 @given(one=READINGS, other=READINGS, third=READINGS)
 def test_merging_has_no_order(one: Reading, other: Reading, third: Reading) -> None:
-    assert figures(merged(one, other)) == figures(merged(other, one))
-    assert figures(merged(merged(one, other), third)) == figures(merged(one, merged(other, third)))
+    assert figures(merged([one, other])) == figures(merged([other, one]))
+    assert figures(merged([merged([one, other]), third])) == figures(merged([one, other, third]))
 
 
 @given(one=READINGS)
@@ -30,9 +30,9 @@ def test_what_saw_nothing_changes_nothing_but_the_gauges(one: Reading) -> None:
     nothing = reading(segments=0, retransmits=0)._replace(
         out_of_order=0, resets=0, zero_windows=0, connections=0, congested_connections=0, unread_bytes=0
     )
-    assert figures(merged(one, nothing)) == figures(one)
+    assert figures(merged([one, nothing])) == figures(one)
 
 
 def test_what_one_cannot_tell_both_cannot() -> None:
-    seen = merged(reading()._replace(resets=None, unread_bytes=None, rtt_buckets=None), reading())
+    seen = merged([reading()._replace(resets=None, unread_bytes=None, rtt_buckets=None), reading()])
     assert (seen.resets, seen.unread_bytes, seen.rtt_buckets) == (None, None, None)
