@@ -2,8 +2,10 @@
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from functools import lru_cache
 from typing import Final
 
 from tokenflow_agent.sockets.namespaces import Survey
@@ -11,10 +13,16 @@ from tokenflow_agent.sockets.rotation import Rotation
 from tokenflow_agent.sockets.sock_diag import Connection, SockDiag
 from tokenflow_agent.sockets.tcp_info import TcpInfo
 from tokenflow_agent.sockets.visits import check_entry, visit
+from tokenflow_agent.tcp.histogram import BUCKETS, bucket
+from tokenflow_agent.tcp.merging import merged
 from tokenflow_agent.tcp.reading import Harvest, Reading
 from tokenflow_api.telemetry_agent import Ebpf
 from tokenflow_api.windows import Direction
 
+_MAPPED: Final = bytes(10) + b"\xff\xff"
+_IPV4_BYTES: Final = 15
+"""Of an address, that its /24 consists of."""
+_IPV6_BYTES: Final = 6
 _RECOVERY: Final = 3
 """State of congestion control from which on a connection recovers from loss."""
 
@@ -66,11 +74,13 @@ class TcpSockDiag:
         self._seen[network] = {connection.cookie: connection.info for connection in connections}
         if before is None:
             return []  # since when they have what they have is not known
-        return [
-            _reading(network, connection, before.get(connection.cookie), listening)
-            for connection in connections
-            if connection.info != before.get(connection.cookie)
-        ]
+        paths: dict[tuple[object, ...], list[Reading]] = defaultdict(list)
+        for connection in connections:
+            known = before.get(connection.cookie)
+            if connection.info != known:
+                reading = _reading(network, connection, known, listening)
+                paths[reading.cgroup, reading.remote, reading.service_port, reading.direction].append(reading)
+        return [merged(readings) for readings in paths.values()]
 
 
 def _reading(network: int, connection: Connection, before: TcpInfo | None, listening: AbstractSet[int]) -> Reading:
@@ -79,7 +89,7 @@ def _reading(network: int, connection: Connection, before: TcpInfo | None, liste
     return Reading(
         cgroup=connection.cgroup,
         network=network,
-        remote=connection.peer,
+        remote=_network(connection.peer),
         service_port=connection.port if served else connection.peer_port,
         direction=Direction.SERVED if served else Direction.DIALED,
         segments=_grown(now.segs_in, before and before.segs_in) or 0,
@@ -99,6 +109,7 @@ def _reading(network: int, connection: Connection, before: TcpInfo | None, liste
         unread_bytes=connection.unread_bytes,
         delivery_sum=now.delivery_rate,
         delivery_samples=1 if now.delivery_rate else 0,
+        rtt_buckets=_sample(bucket(now.rtt) if now.rtt else None),
     )
 
 
@@ -107,6 +118,17 @@ def _served(connection: Connection, listening: AbstractSet[int]) -> bool:
     return connection.port in listening or (
         connection.peer_port not in listening and connection.port <= connection.peer_port
     )
+
+
+def _network(address: bytes) -> bytes:
+    length = _IPV4_BYTES if address.startswith(_MAPPED) else _IPV6_BYTES
+    return address[:length] + bytes(16 - length)
+
+
+@lru_cache(maxsize=BUCKETS + 1)
+def _sample(number: int | None) -> tuple[int, ...]:
+    """Return the histogram of one sample in that bucket, or of none."""
+    return tuple(int(each == number) for each in range(BUCKETS))
 
 
 def _grown(now: int | None, before: int | None) -> int | None:

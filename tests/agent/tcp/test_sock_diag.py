@@ -46,6 +46,19 @@ async def test_both_sides_of_a_connection_are_read(network: Any, reader: TcpSock
 
 
 @pytest.mark.netns
+async def test_connections_of_a_path_are_one_reading(network: Any, reader: TcpSockDiag) -> None:
+    network.run("connect(8000, 4)")
+    network.run("accept(8000, 4)")
+    network.run("exchange(5)")
+    seen = await sides(reader)
+    for reading in seen.values():
+        assert (reading.connections, reading.samples) == (4, 4)
+        assert reading.remote == bytes(10) + b"\xff\xff\x7f\0\0\0"
+        assert reading.rtt_buckets is not None
+        assert sum(reading.rtt_buckets) == 4
+
+
+@pytest.mark.netns
 async def test_only_what_grew_since_the_last_window_counts(network: Any, reader: TcpSockDiag) -> None:
     network.run("connect(8000, 1)")
     network.run("accept(8000, 1)")
