@@ -7,7 +7,7 @@ from typing import Final, NamedTuple, Protocol
 from tokenflow_api.telemetry_agent import Ebpf
 from tokenflow_api.windows import Direction
 
-UNKNOWN_REMOTE: Final = bytes(16)
+UNKNOWN_REMOTE: Final = b""
 """Network of the other side where the backend cannot tell it."""
 
 

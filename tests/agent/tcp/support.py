@@ -44,7 +44,11 @@ async def attached(
 @contextmanager
 def connection(address: str = "127.0.0.1", port: int = 0) -> Iterator[tuple[socket.socket, socket.socket]]:
     """Yield both ends of a connection: the one that dialed, and the one that was served."""
-    with socket.create_server((address, port)) as server, socket.create_connection(server.getsockname()[:2]) as client:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with (
+        socket.create_server((address, port), family=family) as server,
+        socket.create_connection(server.getsockname()[:2]) as client,
+    ):
         served, _ = server.accept()
         for end in (client, served):
             end.settimeout(10)

@@ -4,11 +4,12 @@ import asyncio
 import ctypes
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,10 @@ import pytest
 
 from e2e.commands import run
 from e2e.link.delay import ADDRESSES
-from tests.agent.tcp.support import DIALED, SERVED, WAYS, attached, needs_bpf
+from tests.agent.tcp.support import DIALED, SERVED, WAYS, attached, needs_bpf, ping_pong
 from tokenflow_agent.tcp.hooks import Way
+from tokenflow_agent.tcp.programs import TcpPrograms
+from tokenflow_agent.tcp.reading import Reading
 
 pytestmark = [pytest.mark.bpf, pytest.mark.netns]
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -63,13 +66,13 @@ def ends() -> Iterator[Ends]:
 
 
 @contextmanager
-def path(ends: Ends, *, delay_us: int = 0, loss_percent: float = 0.0) -> Iterator[None]:
-    """Open a path between the ends that takes ``delay_us`` in each direction."""
+def path(ends: Ends, *, delay_us: int = 0, loss_percent: float = 0.0) -> Iterator[int]:
+    """Open a path between the ends that takes ``delay_us`` in each direction; yield the id of its process."""
     program = (sys.executable, "-m", "e2e.link.delay", ends.one, ends.other, str(delay_us), str(loss_percent))
     with subprocess.Popen([*URGENT, *program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as carrier:
         assert carrier.stdout is not None
         assert carrier.stdout.readline() == b"ready\n"
-        yield
+        yield carrier.pid
 
 
 @contextmanager
@@ -174,3 +177,36 @@ async def test_syns_that_are_sent_again_count(ends: Ends) -> None:
         (seen,) = [each for each in harvest.readings if each.network == ends.inodes()[0]]
         assert (seen.direction, seen.service_port, seen.retransmits) == (DIALED, 7400, sent_again)
         assert sent_again == 1
+
+
+async def test_a_path_that_stalls_shows_as_congestion_and_as_spurious_retransmits(ends: Ends) -> None:
+    async with attached() as programs:
+        with path(ends, delay_us=1000) as carrier, connection(ends) as (client, served):
+            await asyncio.to_thread(ping_pong, client, served, 3)
+            assert [each.congested_connections for each in await of(programs, ends)] == [0, 0]
+            os.kill(carrier, signal.SIGSTOP)
+            try:
+                client.sendall(b"x" * 1000)
+                # First a probe for lost tails, then the timeout.
+                await asyncio.to_thread(until, lambda: ends.retransmits()[0] >= 2)
+            finally:
+                os.kill(carrier, signal.SIGCONT)
+            (stalled,) = [each for each in await of(programs, ends) if each.direction == DIALED]
+            assert (stalled.congested_connections, stalled.retransmits) == (1, ends.retransmits()[0])
+            await asyncio.to_thread(served.recv, 1000, socket.MSG_WAITALL)
+            await asyncio.to_thread(ping_pong, client, served, 3)
+            (mended,) = [each for each in await of(programs, ends) if each.direction == DIALED]
+            assert mended.congested_connections == 0
+            assert mended.spurious
+            assert 1 <= mended.spurious <= ends.retransmits()[0]
+
+
+async def of(programs: TcpPrograms, ends: Ends) -> list[Reading]:
+    return [each for each in (await programs.harvest()).readings if each.network in ends.inodes()]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+from ipaddress import IPv6Address
 
 import pytest
 
@@ -63,6 +64,23 @@ async def test_who_dialed_is_known_whatever_the_ports(way: Way) -> None:
                 ping_pong(client, served, 10)
             both = await seen(programs, 61_000)
         assert both.keys() == {SERVED, DIALED}
+
+
+@EACH
+async def test_networks_are_those_of_the_wire(way: Way) -> None:
+    async with attached(way) as programs:
+        with connection("::1") as (client, served):
+            ping_pong(client, served, 3)
+            both = await seen(programs, served.getsockname()[1])
+        assert {each.remote for each in both.values()} == {IPv6Address("::").packed}
+        with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as server:
+            port = server.getsockname()[1]
+            with socket.create_connection(("127.0.0.1", port)) as client, server.accept()[0] as served:
+                ping_pong(client, served, 3)
+                both = await seen(programs, port)
+        # The server has an IPv6 socket, but the client does not.
+        assert both.keys() == {SERVED, DIALED}
+        assert {each.remote for each in both.values()} == {IPv6Address("::ffff:127.0.0.0").packed}
 
 
 async def test_older_connections_are_told_by_the_lower_port() -> None:
