@@ -60,6 +60,7 @@ class Pods:
         self._tree: CgroupTree | None = None
         self._places = Tombstones[int, Place]()
         self._named = Tombstones[str, Pod]()
+        self._logs_read: tuple[int, int] | None = None
         self._networks = PodNetworks(proc=proc, clock=clock)
         self._foreign: set[int] = set()
         """Cgroups that were looked for in vain. An id is never given again, so they stay foreign."""
@@ -108,12 +109,24 @@ class Pods:
         return self._signal
 
     def _meet(self, cgroups: AbstractSet[int]) -> None:
-        """Look at the node where a cgroup is met that is neither a named pod's nor known to be foreign."""
-        unknown = {cgroup for cgroup in cgroups - self._foreign if self._by_cgroup(cgroup) is None}
-        if self._look_if_due(wanted=bool(unknown)):
+        """Look at the node where a cgroup is met that is neither a pod's nor known to be foreign.
+
+        And where a pod's name may have come meanwhile.
+        """
+        unknown = {cgroup for cgroup in cgroups - self._foreign if cgroup not in self._places}
+        nameless = not unknown and any(self._by_cgroup(cgroup) is None for cgroup in cgroups - self._foreign)
+        if self._look_if_due(wanted=bool(unknown) or (nameless and self._logs_version() != self._logs_read)):
             if len(self._foreign) > _MAX_FOREIGN:
                 self._foreign.clear()
             self._foreign |= {cgroup for cgroup in unknown if cgroup not in self._places}
+
+    def _logs_version(self) -> tuple[int, int] | None:
+        """Return what changes when a pod's log directory comes or goes."""
+        try:
+            status = self._logs.stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_nlink
 
     def _by_cgroup(self, cgroup: int) -> Pod | None:
         whose = self._places.get(cgroup)
@@ -131,6 +144,7 @@ class Pods:
 
     def _read_names(self) -> Signal | None:
         """Read the names; return what the node lacks for it."""
+        self._logs_read = self._logs_version()
         try:
             self._named.update(named_pods(self._logs), now=self._clock())
         except OSError as error:

@@ -92,14 +92,28 @@ def test_a_name_that_comes_late_is_found(node: Path) -> None:
     assert known.resolve({inode}) == {inode: WEB}
 
 
-def test_processes_of_the_node_cost_no_second_look(node: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    looks: list[cgroups.CgroupTree] = []
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[cgroups.CgroupTree]:
+    """Return the trees that were looked at, once for each look."""
+    seen: list[cgroups.CgroupTree] = []
     real = cgroups.CgroupTree.look
-    monkeypatch.setattr(cgroups.CgroupTree, "look", lambda self: (looks.append(self), real(self))[1])
+    monkeypatch.setattr(cgroups.CgroupTree, "look", lambda self: (seen.append(self), real(self))[1])
+    return seen
+
+
+def test_processes_of_the_node_cost_no_second_look(node: Path, looks: list[cgroups.CgroupTree]) -> None:
     known = pods(node)
     foreign = (node / "cgroup" / "system.slice").stat().st_ino
     for _ in range(5):
         assert known.resolve({foreign}) == {}
+    assert len(looks) == 1
+
+
+def test_pods_that_have_no_name_here_cost_no_second_look(node: Path, looks: list[cgroups.CgroupTree]) -> None:
+    (node / "logs" / f"shop_web-0_{UID}").rmdir()
+    known = pods(node)
+    for _ in range(5):
+        assert known.resolve({container(node).stat().st_ino}) == {}
     assert len(looks) == 1
 
 
