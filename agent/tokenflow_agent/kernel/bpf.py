@@ -20,8 +20,11 @@ _SYSCALLS: Final = {"x86_64": (321, 298), "aarch64": (280, 241)}
 _PROG_LOAD: Final = 5
 _RAW_TRACEPOINT_OPEN: Final = 17
 _OBJ_GET_INFO_BY_FD: Final = 15
+_LINK_CREATE: Final = 28
 _ENABLE_STATS: Final = 32
 _TRACE_RAW_TP: Final = 23
+_TRACE_UPROBE_MULTI: Final = 48
+_AT_RETURN: Final = 1
 _LOG_BYTES: Final = 1 << 20
 _LOG_TAIL: Final = 600
 _PERF_TYPE_TRACEPOINT: Final = 2
@@ -45,6 +48,10 @@ class ProgramType(IntEnum):
     RAW_TRACEPOINT = 17
     TRACING = 26
     """Raw tracepoints with typed arguments, which may be read without a helper."""
+
+
+_ATTACH_TYPES: Final = {ProgramType.TRACING: _TRACE_RAW_TP, ProgramType.KPROBE: _TRACE_UPROBE_MULTI}
+"""Kernels before 6.6 know nothing of the last one, and do not mind."""
 
 
 class _Load(ctypes.Structure):
@@ -75,6 +82,25 @@ class _Load(ctypes.Structure):
 
 class _RawTracepoint(ctypes.Structure):
     _fields_ = (("name", ctypes.c_uint64), ("prog_fd", ctypes.c_uint32), ("pad", ctypes.c_uint32))
+
+
+class _UprobeLink(ctypes.Structure):
+    """The part of ``union bpf_attr`` that ties a program to functions of a file."""
+
+    _fields_ = (
+        ("prog_fd", ctypes.c_uint32),
+        ("target_fd", ctypes.c_uint32),
+        ("attach_type", ctypes.c_uint32),
+        ("link_flags", ctypes.c_uint32),
+        ("path", ctypes.c_uint64),
+        ("offsets", ctypes.c_uint64),
+        ("reference_counters", ctypes.c_uint64),
+        ("cookies", ctypes.c_uint64),
+        ("count", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("pid", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
+    )
 
 
 class _Info(ctypes.Structure):
@@ -155,7 +181,7 @@ def load_program(code: bytes, *, kind: ProgramType, name: str, attach_btf_id: in
         insns=ctypes.addressof(instructions),
         license=ctypes.addressof(licence),
         prog_name=name[:15].encode(),
-        expected_attach_type=_TRACE_RAW_TP if kind is ProgramType.TRACING else 0,
+        expected_attach_type=_ATTACH_TYPES.get(kind, 0),
         attach_btf_id=attach_btf_id,
     )
     try:
@@ -230,8 +256,21 @@ def attach_uprobe(program: int, file: Path, offset: int, *, at_return: bool = Fa
         KernelError: this kernel has no uprobes, the file cannot be read, or the kernel refused.
     """
     held = ctypes.create_string_buffer(os.fsencode(file))
-    event = _PerfEvent(type=_pmu("uprobe"), config=int(at_return), config1=ctypes.addressof(held), config2=offset)
-    return _attach_event(program, event, f"attaching to {file}+{offset:#x}")
+    offsets = (ctypes.c_uint64 * 1)(offset)
+    link = _UprobeLink(
+        prog_fd=program,
+        attach_type=_TRACE_UPROBE_MULTI,
+        path=ctypes.addressof(held),
+        offsets=ctypes.addressof(offsets),
+        count=1,
+        flags=_AT_RETURN if at_return else 0,
+    )
+    try:
+        return bpf(_LINK_CREATE, link)
+    except OSError:
+        # A kernel before 6.6 has no such links.
+        event = _PerfEvent(type=_pmu("uprobe"), config=int(at_return), config1=ctypes.addressof(held), config2=offset)
+        return _attach_event(program, event, f"attaching to {file}+{offset:#x} (needs Linux 6.6, or SYS_ADMIN)")
 
 
 def enable_statistics() -> int:

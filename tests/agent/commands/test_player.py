@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 from hypothesis import HealthCheck, given, settings
 
+from tests.agent.commands.rows import recordings, rows
 from tests.agent.commands.support import batch
-from tests.agent.commands.test_pods import rows
-from tests.agent.commands.test_recording import recordings
 from tokenflow_agent.commands.grammar import TABLES
 from tokenflow_agent.commands.player import Player, restamped
 from tokenflow_api.codec import decode

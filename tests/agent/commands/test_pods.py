@@ -6,20 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.agent.commands.rows import rows
 from tests.agent.commands.support import batch
 from tokenflow_agent.commands.pods import PodRow, percentile, pods
-from tokenflow_agent.commands.recording import tables
-
-
-def rows(table: str, *given_: dict[str, Any]) -> dict[str, list[Any]]:
-    """Return a table whose rows have the given values, and zeros and empty words elsewhere."""
-    fixed = {"direction": "Served", "protocol": "HTTP1", "system": "mysql", "pod_namespace": "llm", "pod_name": "p"}
-    zero = {tables.Kind.COUNT: 0, tables.Kind.TEXT: "", tables.Kind.FLAG: False}
-    columns = tables.columns(table)[len(tables.WINDOW) :]
-    return {
-        column.name: [row.get(column.name, fixed.get(column.name, zero[column.kind])) for row in given_]
-        for column in columns
-    }
 
 
 def only(*batches: Any) -> PodRow:

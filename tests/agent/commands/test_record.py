@@ -6,17 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.agent.commands.rows import GPU_PROCESSES
 from tests.agent.commands.support import Agent, Reply, batch, serving
 from tokenflow_agent.__main__ import main
 from tokenflow_agent.commands.recording.reading import read
-
-GPU_PROCESSES = {
-    "uuid": ["GPU-1"],
-    "pod_namespace": ["llm"],
-    "pod_name": ["vllm-0"],
-    "pod_uid": ["u"],
-    "memory_used_bytes": [1024],
-}
 
 
 def test_it_writes_what_the_agent_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

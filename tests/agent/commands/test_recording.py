@@ -2,53 +2,19 @@
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.agent.commands.rows import GPU_PROCESSES, documents, recordings
 from tests.agent.commands.support import batch
 from tokenflow_agent.commands.grammar import TABLES
-from tokenflow_agent.commands.recording import tables
 from tokenflow_agent.commands.recording.reading import read
-from tokenflow_agent.commands.recording.tables import BATCHES, Kind
+from tokenflow_agent.commands.recording.tables import BATCHES
 from tokenflow_agent.commands.recording.writing import create
 from tokenflow_agent.errors import RecordingError, UsageError
 from tokenflow_api.telemetry import TelemetryBatch
-
-COUNTS = st.integers(0, 2**63 - 1)
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-ENUMERATIONS = {
-    "direction": st.sampled_from(["Served", "Dialed"]),
-    "protocol": st.sampled_from(["HTTP1", "HTTP2", "GRPC"]),
-    "system": st.sampled_from(["postgresql", "mysql"]),
-}
-
-
-def column(table: str, of: tables.Column) -> st.SearchStrategy[Any]:
-    if of.name in ENUMERATIONS:
-        return ENUMERATIONS[of.name]
-    if of.name.endswith("_unix_ms"):
-        return st.integers(0, 2**45)
-    (entry,) = get_args(type(TelemetryBatch.model_fields[table].default).model_fields[of.name].annotation)
-    known = {Kind.COUNT: COUNTS, Kind.TEXT: TEXTS, Kind.FLAG: st.booleans()}[of.kind]
-    return st.none() | known if type(None) in get_args(entry) else known
-
-
-@st.composite
-def documents(draw: st.DrawFn, table: str) -> dict[str, list[Any]]:
-    count = draw(st.integers(0, 3))
-    own = tables.columns(table)[len(tables.WINDOW) :]
-    return {of.name: draw(st.lists(column(table, of), min_size=count, max_size=count)) for of in own}
-
-
-@st.composite
-def recordings(draw: st.DrawFn) -> list[TelemetryBatch]:
-    return [
-        batch(sequence, **{table: draw(documents(table)) for table in TABLES})
-        for sequence in range(1, draw(st.integers(1, 4)))
-    ]
 
 
 def written(path: Path, batches: list[TelemetryBatch], table: str | None = None) -> Path:
@@ -78,13 +44,6 @@ def test_a_file_holds_one_table(table: str, suffix: str, data: st.DataObject) ->
 
 
 WINDOW = "schema,agent,node,boot_id,sequence,sent_at_unix_ms,window_ms"
-GPU_PROCESSES = {
-    "uuid": ["GPU-1"],
-    "pod_namespace": ["llm"],
-    "pod_name": ["vllm-0"],
-    "pod_uid": ["u"],
-    "memory_used_bytes": [1024],
-}
 
 
 def test_a_file_reads_well(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.agent.commands.rows import rows
 from tests.agent.commands.support import Agent, Reply, batch, serving
-from tests.agent.commands.test_pods import rows
 from tokenflow_agent.__main__ import main
 from tokenflow_agent.commands.grammar import COLUMNS
 from tokenflow_agent.commands.pods import PodRow

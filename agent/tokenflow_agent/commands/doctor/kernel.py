@@ -48,7 +48,7 @@ def tracefs(root: Path) -> Sequence[Check]:
     except OSError as error:
         words = f"cannot be listed ({error.strerror})"
     remedy = "run 'mount -t tracefs tracefs /sys/kernel/tracing' on the node, and mount that into the agent"
-    return [Check("tracefs", State.WARN, f"{events} {words}: {remedy}")]
+    return [Check("tracefs", State.WARN, f"{events} {words}, which classic tracepoints alone need: {remedy}")]
 
 
 def capabilities(root: Path) -> Sequence[Check]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.agent.commands.support import Reply, serving
+from tokenflow_operator.plan.daemonset import CAPABILITIES
 
 
 def doctor(*flags: str, before: tuple[str, ...] = ()) -> tuple[int, dict[str, dict[str, str]]]:
@@ -69,6 +70,17 @@ def test_without_capabilities_it_still_tells(node: list[str]) -> None:
     assert "allow the capabilities BPF and PERFMON" in checks["BTF tracepoint"]["message"]
     assert checks["pod names"]["state"] == "ok"
     assert "agent.json cannot be read" in checks["config"]["message"]
+
+
+@pytest.mark.bpf
+def test_the_capabilities_of_the_daemon_set_are_enough(tmp_path: Path, node: list[str]) -> None:
+    if os.geteuid() != 0 or not shutil.which("setpriv"):
+        pytest.skip("dropping capabilities needs root and setpriv")
+    config(tmp_path, "http://127.0.0.1:1")
+    names = ",".join(f"+{name.lower()}" for name in CAPABILITIES)
+    _, checks = doctor(*node, before=("setpriv", f"--bounding-set=-all,{names}", "--inh-caps=-all"))
+    ways = ("capabilities", "BTF tracepoint", "raw tracepoint", "tracepoint", "uprobe", "compiler")
+    assert {checks[way]["state"] for way in ways} == {"ok"}
 
 
 def test_a_person_gets_a_line_per_check(tmp_path: Path, node: list[str]) -> None:
