@@ -224,10 +224,10 @@ def _table(found: Iterable[TableT | None], empty: TableT) -> TableT:
     return next((table for table in found if table is not None), empty)
 
 
-def _resource(node: str) -> list[tuple[str, str]]:
-    return [
-        ("service.name", "tokenflow-agent"),
-        ("service.version", version("tokenflow-operator")),
-        ("service.instance.id", node),
-        ("k8s.node.name", node),
-    ]
+def _resource(node: str) -> dict[str, str]:
+    return {
+        "service.name": "tokenflow-agent",
+        "service.version": version("tokenflow-operator"),
+        "service.instance.id": node,
+        "k8s.node.name": node,
+    }

@@ -10,6 +10,9 @@ from typing import Final
 _log = logging.getLogger(__name__)
 
 _MADV_DONTNEED: Final = 4
+_M_TRIM_THRESHOLD: Final = -1
+_M_MMAP_THRESHOLD: Final = -3
+_LARGE_BYTES: Final = 64 << 10
 _SMAPS: Final = Path("/proc/self/smaps")
 
 
@@ -22,6 +25,9 @@ def give_back() -> None:
     gc.collect()
     gc.freeze()
     libc = ctypes.CDLL(None, use_errno=True)
+    # Large blocks on their own pages, which go back when they are freed, rather than holes in the heap.
+    libc.mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+    libc.mallopt(_M_TRIM_THRESHOLD, _LARGE_BYTES)
     libc.malloc_trim(0)
     for start, length in untouched(_SMAPS.read_text()):
         if libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), _MADV_DONTNEED):

@@ -12,6 +12,7 @@ from tokenflow_agent.delivery.journal import Cursor, Journal
 from tokenflow_agent.delivery.segment import Record
 from tokenflow_agent.delivery.state import SpoolState
 from tokenflow_agent.errors import CorruptError, SpoolError
+from tokenflow_api.codec import MAX_ENCODED_BYTES
 
 _log = logging.getLogger(__name__)
 
@@ -22,6 +23,7 @@ SPOOL_FULL: Final = "SpoolFull"
 MEMORY_FULL: Final = "MemoryFull"
 DAMAGED: Final = "Damaged"
 TORN: Final = "Torn"
+TOO_LARGE: Final = "TooLarge"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,6 +99,11 @@ class Spool:
     def append(self, document: bytes, *, at_unix_ms: int) -> None:
         """Keep a window for every destination."""
         if not self._cursors:
+            return
+        if len(document) > MAX_ENCODED_BYTES:
+            _log.error("a window is too large to be delivered", extra={"bytes": len(document)})
+            for counts in self._dropped.values():
+                counts[TOO_LARGE] += 1
             return
         self._memory.append(Record(self._end, at_unix_ms, document))
         self._end += 1

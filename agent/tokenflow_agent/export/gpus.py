@@ -66,6 +66,6 @@ def throttled(samples: GpuSamples) -> Family:
 
 def _reasons(samples: GpuSamples) -> Iterator[Point]:
     for row in range(len(samples)):
-        pairs = [(name, str(getattr(samples, column)[row])) for name, column in _GPU.items()]
+        gpu = [getattr(samples, column)[row] for column in _GPU.values()]
         for reason in filter(None, samples.throttle_reasons[row].split(",")):
-            yield Point(Labels([*pairs, ("reason", reason)]), 1)
+            yield Point(Labels((*_GPU, "reason"), (*gpu, reason)), 1)

@@ -1,8 +1,9 @@
 """What a figure is, before it is written as Prometheus, OpenMetrics or OTLP."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class Kind(StrEnum):
@@ -40,19 +41,24 @@ def gauge(name: str, words: str) -> Metric:
 class Labels:
     """The labels of a series, and their text in both exposition formats, made once.
 
+    Args:
+        names: of the labels.
+        values: theirs, in the same order; what is no text is written as JSON would.
+
     Attributes:
-        pairs: names and values.
         text: ``name="value"``, joined by commas.
     """
 
-    __slots__ = ("pairs", "text")
+    __slots__ = ("_names", "_values", "text")
 
-    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
-        self.pairs = tuple(pairs)
-        self.text = ",".join(f'{name}="{_escaped(value)}"' for name, value in self.pairs)
+    def __init__(self, names: Sequence[str], values: Sequence[object]) -> None:
+        self._names = names
+        self._values = values
+        self.text = ",".join(f'{name}="{_escaped(value)}"' for name, value in self.pairs())
 
-
-NO_LABELS = Labels(())
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        """Yield names and values."""
+        return zip(self._names, map(_written, self._values), strict=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,5 +96,13 @@ class Point:
 Family = tuple[Metric, Iterable[Point]]
 
 
+def _written(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _escaped(value: str) -> str:
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+
+
+NO_LABELS: Final = Labels((), ())
+"""Of a metric that is one series."""

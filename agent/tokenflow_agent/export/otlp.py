@@ -1,7 +1,7 @@
 """Figures as OTLP/HTTP in its JSON encoding (OpenTelemetry protocol 1.x), for who has no Prometheus."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Final
 
@@ -15,7 +15,7 @@ _quoted: Final = json.encoder.encode_basestring_ascii
 _NS: Final = 1_000_000_000
 
 
-def document(families: Iterable[Family], *, resource: Sequence[tuple[str, str]], at_s: float) -> Iterator[str]:
+def document(families: Iterable[Family], *, resource: Mapping[str, str], at_s: float) -> Iterator[str]:
     """Yield an ``ExportMetricsServiceRequest`` piece by piece.
 
     Args:
@@ -23,7 +23,7 @@ def document(families: Iterable[Family], *, resource: Sequence[tuple[str, str]],
         resource: attributes of the agent.
         at_s: when the figures were read, in Unix seconds.
     """
-    about = f'{{"attributes":{_attributes(Labels(resource))}}}'
+    about = f'{{"attributes":{_attributes(Labels(tuple(resource), tuple(resource.values())))}}}'
     yield f'{{"resourceMetrics":[{{"resource":{about},"scopeMetrics":[{{"scope":{{"name":"{_SCOPE}"}},"metrics":['
     comma, left = "", MAX_POINTS
     for metric, points in families:
@@ -57,7 +57,7 @@ def _point(point: Point, at_s: float) -> str:
 
 
 def _attributes(labels: Labels) -> str:
-    pairs = (f'{{"key":"{name}","value":{{"stringValue":{_quoted(value)}}}}}' for name, value in labels.pairs)
+    pairs = (f'{{"key":"{name}","value":{{"stringValue":{_quoted(value)}}}}}' for name, value in labels.pairs())
     return f"[{','.join(pairs)}]"
 
 

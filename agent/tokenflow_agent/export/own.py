@@ -88,12 +88,12 @@ def _delivery(state: DeliveryState) -> Iterator[Family]:
 
 
 def _by(label: str, values: Mapping[str, float]) -> list[Point]:
-    return [Point(Labels([(label, name)]), value) for name, value in values.items()]
+    return [Point(Labels((label,), (name,)), value) for name, value in values.items()]
 
 
 def _per_policy(metric: Metric, label: str, values: Mapping[str, Mapping[_Name, int]]) -> Family:
     points = [
-        Point(Labels([("policy", policy), (label, name)]), value)
+        Point(Labels(("policy", label), (policy, name)), value)
         for policy, by_name in values.items()
         for name, value in by_name.items()
     ]
@@ -101,5 +101,5 @@ def _per_policy(metric: Metric, label: str, values: Mapping[str, Mapping[_Name, 
 
 
 def _signal(signal: Signal) -> Point:
-    labels = Labels([("signal", signal.name), ("backend", signal.backend), ("reason", signal.reason)])
+    labels = Labels(("signal", "backend", "reason"), (signal.name, signal.backend, signal.reason))
     return Point(labels, int(signal.state is SignalState.ACTIVE))

@@ -5,7 +5,7 @@ import logging
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from tokenflow_agent.delivery.http import HttpClient
@@ -39,7 +39,7 @@ class Pusher:
         self,
         families: Callable[[], Iterator[Family]],
         *,
-        resource: Sequence[tuple[str, str]],
+        resource: Mapping[str, str],
         interval_s: float = INTERVAL_S,
     ) -> None:
         self._families = families
@@ -100,4 +100,4 @@ class Pusher:
         """Yield the metrics of the pushes."""
         if self._took_s is not None:
             yield _DURATION, [Point(NO_LABELS, self._took_s)]
-        yield _PUSHES, [Point(Labels([("outcome", name)]), value) for name, value in self._outcomes.items()]
+        yield _PUSHES, [Point(Labels(("outcome",), (name,)), value) for name, value in self._outcomes.items()]

@@ -102,7 +102,8 @@ class SeriesTable:
         most: int,
         node: Node,
     ) -> None:
-        self._labels = labels
+        self._names = tuple(labels)
+        self._keys = tuple(labels.values())
         self._counts = counts
         self._gauges = gauges
         self._columns = [(gauge.column, gauge.merge) for gauge in gauges]
@@ -128,7 +129,7 @@ class SeriesTable:
             self._sweep(now)
         counts = [getattr(rows, count.column) for count in self._counts]
         values = [getattr(rows, column) for column, _ in self._columns]
-        keys = zip(*(getattr(rows, column) for column in self._labels.values()), strict=True)
+        keys = zip(*(getattr(rows, column) for column in self._keys), strict=True)
         for at, key in enumerate(keys):
             series = self._series.get(key) or self._new(key, now)
             series.seen, series.until = now, now + valid_s
@@ -198,10 +199,9 @@ class SeriesTable:
         known = self._series.get(key)
         if known is not None:
             return known
-        pairs = [(name, _text(value)) for name, value in zip(self._labels, key, strict=True)]
-        found = dict(pairs)
-        pod = (found.get("namespace", ""), found.get("pod", ""))
-        series = _Series(Labels(pairs), pod, counts=len(self._counts), since_s=time.time())
+        values = dict(zip(self._names, key, strict=True))
+        pod = (str(values.get("namespace", "")), str(values.get("pod", "")))
+        series = _Series(Labels(self._names, key), pod, counts=len(self._counts), since_s=time.time())
         self._series[key] = series
         return series
 
@@ -213,10 +213,6 @@ class SeriesTable:
 
     def _drop(self, over: Callable[[_Series], bool]) -> None:
         self._series = {key: series for key, series in self._series.items() if not over(series)}
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 total: Final[Merge] = operator.add

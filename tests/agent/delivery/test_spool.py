@@ -171,6 +171,13 @@ def test_cursors_that_are_lost_begin_with_the_oldest(tmp_path: Path) -> None:
     assert drained(opened(tmp_path, "a"), "a") == [b"1", b"2"]
 
 
+def test_a_window_that_no_receiver_takes_is_counted(tmp_path: Path) -> None:
+    spool = opened(tmp_path, "a")
+    add(spool, bytes((1 << 20) + 1), b"1")
+    assert drained(spool, "a") == [b"1"]
+    assert spool.content().dropped == {"a": {"TooLarge": 1}}
+
+
 @pytest.mark.parametrize(
     ("number", "reason"),
     [(errno.ENOSPC, "DiskFull"), (errno.EROFS, "DiskReadOnly"), (errno.EIO, "DiskFailed")],

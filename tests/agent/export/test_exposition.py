@@ -38,7 +38,7 @@ async def everything() -> list[Family]:
     figures = Figures(Node(living=set))
     whole = batch(found)
     figures.show(whole, [found], gpu_interval_s=2)
-    pusher = Pusher(lambda: iter(()), resource=[])
+    pusher = Pusher(lambda: iter(()), resource={})
     await pusher.push()
     own = figures.own.families(signals=whole.signals, delivery=DELIVERY, failures={"TcpSource": 1})
     return [(metric, list(points)) for metric, points in [*figures.families(), *own, *pusher.families()]]
@@ -141,7 +141,7 @@ def test_the_scraper_chooses(accept: str, form: object) -> None:
 
 
 def test_hostile_names_stay_within_their_label() -> None:
-    family = (counter("c", "C."), [Point(Labels([("a", 'x"} 1\ny\\')]), 1)])
+    family = (counter("c", "C."), [Point(Labels(("a",), ('x"} 1\ny\\',)), 1)])
     (parsed,) = text_string_to_metric_families(text([family]))
     assert [sample.labels for sample in parsed.samples] == [{"a": 'x"} 1\ny\\'}]
 
@@ -149,7 +149,7 @@ def test_hostile_names_stay_within_their_label() -> None:
 def test_a_large_exposition_comes_in_blocks() -> None:
     def many() -> Iterator[Point]:
         for number in range(10_000):
-            yield Point(Labels([("n", str(number))]), 1)
+            yield Point(Labels(("n",), (number,)), 1)
 
     pieces = list(blocks(PROMETHEUS.text([(gauge("g", "G."), many())])))
     assert len(pieces) > 1

@@ -52,7 +52,7 @@ def families() -> Iterator[Family]:
 
 def outcomes(pusher: Pusher) -> dict[str, float]:
     return {
-        point.labels.pairs[0][1]: point.value
+        dict(point.labels.pairs())["outcome"]: point.value
         for metric, points in pusher.families()
         if metric.name == "tokenflow_agent_otlp_exports"
         for point in points
@@ -61,7 +61,7 @@ def outcomes(pusher: Pusher) -> dict[str, float]:
 
 async def test_a_push_is_an_export_request() -> None:
     collector = Collector()
-    pusher = Pusher(families, resource=[("service.name", "tokenflow-agent")])
+    pusher = Pusher(families, resource={"service.name": "tokenflow-agent"})
     async with collecting(collector) as url:
         pusher.follow(url)
         await pusher.push()
@@ -89,7 +89,7 @@ async def test_a_push_is_an_export_request() -> None:
 
 @pytest.mark.parametrize("status", [400, 503])
 async def test_a_refused_push_is_counted_with_its_reason(status: int) -> None:
-    pusher = Pusher(families, resource=[])
+    pusher = Pusher(families, resource={})
     async with collecting(Collector(status)) as url:
         pusher.follow(url)
         await pusher.push()
@@ -98,7 +98,7 @@ async def test_a_refused_push_is_counted_with_its_reason(status: int) -> None:
 
 
 async def test_a_collector_that_is_away_is_counted() -> None:
-    pusher = Pusher(families, resource=[])
+    pusher = Pusher(families, resource={})
     pusher.follow("http://127.0.0.1:1")
     await pusher.push()
     assert outcomes(pusher) == {"Connect": 1}
@@ -106,7 +106,7 @@ async def test_a_collector_that_is_away_is_counted() -> None:
 
 async def test_the_endpoint_is_followed_live() -> None:
     first, second = Collector(), Collector()
-    pusher = Pusher(families, resource=[])
+    pusher = Pusher(families, resource={})
     async with collecting(first) as one, collecting(second) as other:
         pusher.follow(one)
         await pusher.push()
@@ -117,8 +117,8 @@ async def test_the_endpoint_is_followed_live() -> None:
 
 
 def test_a_document_is_bounded_and_holds_any_name() -> None:
-    points = [Point(Labels([("a", 'x"\\\n\x00é')]), 1.5)] * (MAX_POINTS + 1)
-    text = "".join(document([(counter("c", 'Says "so".'), points), (gauge("g", "G."), points)], resource=[], at_s=1))
+    points = [Point(Labels(("a",), ('x"\\\n\x00é',)), 1.5)] * (MAX_POINTS + 1)
+    text = "".join(document([(counter("c", 'Says "so".'), points), (gauge("g", "G."), points)], resource={}, at_s=1))
     (scope,) = json.loads(text)["resourceMetrics"][0]["scopeMetrics"]
     (metric,) = scope["metrics"]
     assert metric["description"] == 'Says "so".'
