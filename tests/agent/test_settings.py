@@ -4,7 +4,7 @@ import pytest
 
 from tokenflow_agent.errors import ConfigError
 from tokenflow_agent.settings import Configuration
-from tokenflow_api.telemetry import AgentConfig
+from tokenflow_api.telemetry import AgentConfig, IngestAddress
 from tokenflow_api.telemetry_agent import TelemetryAgentSpec
 
 
@@ -42,3 +42,26 @@ def test_a_changed_file_is_taken_and_a_broken_one_refused(configuration: Configu
 def test_without_a_file_it_says_which(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"missing\.json cannot be read"):
         Configuration(tmp_path / "missing.json")
+
+
+def test_a_broken_file_is_told_once(
+    configuration: Configuration, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for words in ("{", "{", "{"):
+        (tmp_path / "agent.json").write_text(words)
+        configuration.reread()
+    (tmp_path / "agent.json").unlink()
+    for _ in range(3):
+        configuration.reread()
+    reasons = [str(vars(record)["reason"]) for record in caplog.records]
+    assert len(reasons) == 2
+    assert reasons[1].endswith("agent.json cannot be read: No such file or directory")
+
+
+def test_the_file_s_addresses_win_within_a_generation(configuration: Configuration, tmp_path: Path) -> None:
+    (tmp_path / "agent.json").write_text(
+        config(2).model_copy(update={"ingest": [IngestAddress(policy="p", url="http://h")]}).model_dump_json()
+    )
+    configuration.reread()
+    configuration.offer(config(2), source="hint service")
+    assert [address.policy for address in configuration.current.ingest] == ["p"]

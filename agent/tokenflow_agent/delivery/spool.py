@@ -62,16 +62,17 @@ class Spool:
         self._end = 0
         self._most_bytes = 0
         self._former: Mapping[str, int] | None = {}
-        self._problem: SpoolError | None = None
+        self._problems: dict[str, SpoolError] = {}
 
     def content(self) -> Content:
         """Return what waits now."""
+        problem = next(iter(self._problems.values()), None)
         return Content(
             state=SpoolState(
                 disk_bytes=self._journal.size if self._journal else 0,
                 memory_bytes=sum(record.size for record in self._memory),
-                reason=self._problem.reason if self._problem else "",
-                message=str(self._problem) if self._problem else "",
+                reason=problem.reason if problem else "",
+                message=str(problem) if problem else "",
             ),
             waiting={name: self._end - cursor.number for name, cursor in self._cursors.items()},
             dropped={name: dict(counts) for name, counts in self._dropped.items()},
@@ -92,7 +93,7 @@ class Spool:
             self._cursors[name] = self._resumed(name, otherwise=self._end)
         self._former = {}
         if self._journal is not None:
-            self._try(lambda journal: journal.trim(most_bytes))
+            self._try("trim", lambda journal: journal.trim(most_bytes))
             self._settle()
         self.commit()
 
@@ -124,8 +125,9 @@ class Spool:
         try:
             record = self._on_disk(name, cursor)
         except SpoolError as error:
-            self._note(error)
+            self._note("read", error)
             return None
+        self._note("read", None)
         if record is None:
             record = next((record for record in self._memory if record.number >= cursor.number), None)
         cursor.number = record.number if record else self._end
@@ -146,8 +148,8 @@ class Spool:
         least = self._least()
         while self._memory and self._memory[0].number < least:
             self._memory.popleft()
-        self._try(lambda journal: journal.release(least))
-        self._try(lambda journal: journal.save(self._cursors))
+        self._try("release", lambda journal: journal.release(least))
+        self._try("save", lambda journal: journal.save(self._cursors))
 
     def close(self) -> None:
         """Keep how far each destination has come, and let go of the directory."""
@@ -166,9 +168,9 @@ class Spool:
                 self._memory.popleft()
                 self._settle()
         except SpoolError as error:
-            self._note(error)
+            self._note("append", error)
         else:
-            self._note(None)
+            self._note("append", None)
 
     def _adopt(self, journal: Journal) -> None:
         """Take over what a former process left: what waits in memory comes after it."""
@@ -197,22 +199,27 @@ class Spool:
                 self._dropped[name][DAMAGED] += cursor.number - before
         return None
 
-    def _try(self, action: Callable[[Journal], None]) -> None:
+    def _try(self, what: str, action: Callable[[Journal], None]) -> None:
         if self._journal is None:
             return
         try:
             action(self._journal)
         except SpoolError as error:
-            self._note(error)
+            self._note(what, error)
+        else:
+            self._note(what, None)
 
-    def _note(self, problem: SpoolError | None) -> None:
-        before = self._problem.reason if self._problem else ""
-        after = problem.reason if problem else ""
-        if after and after != before:
-            _log.warning("windows wait in memory", extra={"reason": after, "detail": str(problem)})
-        elif before and not after:
-            _log.info("windows wait on the disk again")
-        self._problem = problem
+    def _note(self, what: str, problem: SpoolError | None) -> None:
+        """Remember whether ``what`` works: it is told until it does again."""
+        known = self._problems.pop(what, None)
+        if problem is not None:
+            self._problems[what] = problem
+            if known is None or known.reason != problem.reason:
+                _log.warning(
+                    "the spool fails", extra={"action": what, "reason": problem.reason, "detail": str(problem)}
+                )
+        elif known is not None:
+            _log.info("the spool works again", extra={"action": what})
 
     def _settle(self) -> None:
         """Move the cursors whose windows were dropped to make room."""
