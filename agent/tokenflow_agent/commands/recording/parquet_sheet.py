@@ -70,6 +70,6 @@ def _arrow() -> Any:
         import pyarrow.parquet  # noqa: PLC0415 - large, and only Parquet needs it
     except ImportError as error:
         raise UsageError(
-            "Parquet needs pyarrow: run 'pip install tokenflow-operator[parquet]', or name a file that ends in .csv"
+            "Parquet needs pyarrow: run 'pip install pyarrow', or name a file that ends in .csv"
         ) from error
     return pyarrow
