@@ -254,12 +254,10 @@ static __always_inline struct value_t *look(u64 tcp, struct socket_t *socket, st
   return value;
 }
 
-static __always_inline void look_at_queues(u64 tcp, struct value_t *value) {
-  u32 written = LOAD(u32, tcp, OFF_WRITE_SEQ), next = LOAD(u32, tcp, OFF_SND_NXT);
-  s32 unsent = written - next;
+static __always_inline void look_at_queues(u64 tcp, struct value_t *value, u32 next, u32 received) {
+  u32 written = LOAD(u32, tcp, OFF_WRITE_SEQ), read = LOAD(u32, tcp, OFF_COPIED_SEQ);
+  s32 unsent = written - next, unread = received - read;
   if (unsent > 0 && unsent > value->unsent_bytes) value->unsent_bytes = unsent;
-  u32 received = LOAD(u32, tcp, OFF_RCV_NXT), read = LOAD(u32, tcp, OFF_COPIED_SEQ);
-  s32 unread = received - read;
   if (unread > 0 && unread > value->unread_bytes) value->unread_bytes = unread;
 }
 
@@ -313,15 +311,15 @@ static __always_inline void segment(void *ctx) {
   struct socket_t *socket = tcp ? meet(tcp) : 0;
   if (!socket) return;
   u64 skb = ARGUMENT(ctx, 1);
-  u32 first = LOAD(u32, skb, OFF_SKB_CB + OFF_SEQ), expected = LOAD(u32, tcp, OFF_RCV_NXT);
-  struct value_t *value = look(tcp, socket, settings, (s32)(first - expected) > 0);
+  u32 first = LOAD(u32, skb, OFF_SKB_CB + OFF_SEQ), acknowledged = LOAD(u32, skb, OFF_SKB_CB + OFF_ACK_SEQ);
+  u32 received = LOAD(u32, tcp, OFF_RCV_NXT), next = LOAD(u32, tcp, OFF_SND_NXT);
+  struct value_t *value = look(tcp, socket, settings, (s32)(first - received) > 0);
   if (!value) return;
-  look_at_queues(tcp, value);
+  look_at_queues(tcp, value, next, received);
   u16 shut = LOAD(u32, tcp, OFF_SND_WND) == 0;
   if (shut && !socket->shut) lock_xadd(&value->zero_windows, 1);
   socket->shut = shut;
-  u32 acknowledged = LOAD(u32, skb, OFF_SKB_CB + OFF_ACK_SEQ);
-  u32 oldest = LOAD(u32, tcp, OFF_SND_UNA), next = LOAD(u32, tcp, OFF_SND_NXT);
+  u32 oldest = LOAD(u32, tcp, OFF_SND_UNA);
   if ((s32)(acknowledged - oldest) <= 0 || (s32)(acknowledged - next) > 0) return;
   add_round_trip(tcp, value, one_in);
   add_delivery_rate(tcp, value);
@@ -340,8 +338,9 @@ static __always_inline void sent_again(void *ctx) {
 #endif
   struct value_t *value = look(tcp, socket, settings, 0);
   if (!value) return;
+  u32 next = LOAD(u32, tcp, OFF_SND_NXT), received = LOAD(u32, tcp, OFF_RCV_NXT);
   look_at_losses(tcp, socket, value);
-  look_at_queues(tcp, value);
+  look_at_queues(tcp, value, next, received);
 }
 
 // The connection has no socket of its own yet: the listening one stands for it.
