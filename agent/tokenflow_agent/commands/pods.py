@@ -8,9 +8,13 @@ from typing import Final
 from tokenflow_api.telemetry import TelemetryBatch
 from tokenflow_api.windows import Direction, HttpWindows, ListenWindows, TcpWindows
 
-_GRPC_OK: Final = "OK"
-_FINE: Final = frozenset({"1xx", "2xx", "3xx", "4xx", _GRPC_OK})
-"""Outcomes of requests that are no failure of the server."""
+_FAILED: Final = frozenset(
+    {
+        *("5xx", "aborted"),
+        *("UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"),
+    }
+)
+"""Outcomes of requests that the server is to blame for; gRPC's after OpenTelemetry's semantic conventions."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,7 +131,7 @@ def _add_http(found: dict[tuple[str, str], _Pod], rows: HttpWindows) -> None:
             pod = found[key]
             _add(pod.http_p95_us, rows.latency_p95_us[row], rows.requests[row])
             pod.requests += rows.requests[row]
-            pod.failed += rows.requests[row] if rows.status[row] not in _FINE else 0
+            pod.failed += rows.requests[row] if rows.status[row] in _FAILED else 0
 
 
 def _add(weighted: list[tuple[int, int]], value: int | None, weight: int) -> None:
