@@ -2,7 +2,9 @@
 
 #define REQUEST_BYTES 1024
 #define RESPONSE_BYTES 512
-#define TEXT_BYTES 1024
+#define TEXT_BYTES 512
+#define GATHERED_BYTES 3072
+#define PIECE_BYTES 1024
 #define SLACK_BYTES 32  // fixed-width looks near the end of the response stay inside
 #define NO_WAKEUP 1
 
@@ -10,9 +12,23 @@ enum { HTTP1 = 1, HTTP2, POSTGRESQL, MYSQL, IGNORED };
 enum { SERVED, DIALED };
 enum { IDLE, REQUEST, RESPONSE, STREAM };
 enum { UNTIL_NEXT, BY_LENGTH, CHUNKED };
-enum { EXCHANGE, STREAM_OPENED, STREAM_ENDED };
+enum { EXCHANGE, STREAM_OPENED, STREAM_ENDED, FRAMES, CLOSED, LOST };
 enum { WANT_HTTP = 1, WANT_SQL = 2, WANT_TLS = 4 };
 enum { COUNT_RECORDS, COUNT_RING_FULL, COUNT_EVICTED, COUNT_OPENED, COUNT_CLOSED, COUNTERS };
+
+// HTTP/2: how far the frames of one direction have been followed.
+struct side {
+  u64 at;           // address of what comes next
+  u64 left;         // bytes there
+  u64 rest;         // bytes in further pieces of memory
+  u64 next;         // number of the next piece
+  u32 skip;         // bytes of the payload that are still to come
+  u8 in_payload;
+  u8 wanted;        // the frame goes to user space
+  u8 fresh;         // nothing of it has gone there yet
+  u8 held;          // bytes of the head that have come
+  u8 head[24];      // 9 bytes are used
+};
 
 struct connection {
   u64 sk;
@@ -28,6 +44,7 @@ struct connection {
   u8 phase;
   u8 framing;       // how the end of the response is known
   u8 tls;
+  struct side sides[2];  // HTTP/2: read, written
 };
 
 // What user space gets, followed by the first bytes of the request and of the response.
@@ -46,7 +63,7 @@ struct record {
   u8 tls;
   u8 kind;
   u8 complete;      // the response was seen to its end
-  u8 unused;
+  u8 from_server;   // FRAMES: who sent them
 };
 
 // What the head of an HTTP/1.x response says of its body.
@@ -83,9 +100,23 @@ struct tls_call {
   u8 extended;
 };
 
+struct frame {
+  struct record record;
+  u8 bytes[4096];
+};
+
+// The first pieces of a read or write of many, in one.
+struct gathered {
+  u8 bytes[GATHERED_BYTES + PIECE_BYTES];
+};
+
 struct text {
   u8 bytes[TEXT_BYTES];
 };
+
+// A struct iovec, and the part of a struct msghdr that leads to it.
+struct piece { u64 base, length; };
+struct message { u64 name, name_length, pieces, count; };
 
 // A read or a write, of whatever kind, that moved data.
 struct call {
@@ -93,7 +124,9 @@ struct call {
   u64 sk;           // its socket
   u64 head;         // address of the first bytes
   u64 end;          // address after the last byte
-  u32 head_length;  // how many of them are in one piece
+  u64 vector;       // address of the pieces, where there are several
+  u32 head_length;  // how many bytes the first piece has
+  u32 pieces;
   u32 total;
   u8 out;
   u8 tls;

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Final
 
-from tokenflow_agent.l7 import http1, mysql, postgres
+from tokenflow_agent.l7 import http1, http2, mysql, postgres
 from tokenflow_agent.l7.headers import allowed
+from tokenflow_agent.l7.multiplexed import Multiplexed
 from tokenflow_agent.l7.postgres import Statements
 from tokenflow_agent.l7.prepared import Prepared
 from tokenflow_agent.l7.record import Kind, Protocol, Record
@@ -13,7 +14,7 @@ from tokenflow_agent.l7.streams import Counter, Streams
 from tokenflow_agent.l7.tally import HttpKey, HttpRow, Place, SqlKey, Tallies, Traced
 from tokenflow_agent.l7.traceparent import trace_id
 from tokenflow_api.telemetry_agent import Http
-from tokenflow_api.windows import Direction, HttpProtocol, SqlSystem
+from tokenflow_api.windows import OTHER_ROUTE, Direction, HttpProtocol, SqlSystem
 
 _Reader = Callable[[bytes, bytes, MutableMapping[bytes, str]], Statements]
 _SYSTEMS: Final[Mapping[int, tuple[SqlSystem, _Reader]]] = {
@@ -37,6 +38,7 @@ class Interpreter:
         self._headers = allowed(http.redact_headers)
         self._streams = Streams(counter)
         self._prepared = Prepared()
+        self._multiplexed = Multiplexed()
         self._tallies = Tallies()
 
     def follow(self, http: Http) -> None:
@@ -50,6 +52,8 @@ class Interpreter:
         """Count what a record tells; bytes that make no sense count as ``Malformed``."""
         if record.protocol == Protocol.HTTP1:
             self._http1(record)
+        elif record.protocol == Protocol.HTTP2:
+            self._http2(record)
         elif record.protocol in _SYSTEMS:
             self._sql(record)
 
@@ -80,9 +84,7 @@ class Interpreter:
             self._streams.opened(record, key, self._tallies)
             return
         self._count(record, key)
-        trace = trace_id(request.traceparent)
-        if trace:
-            self._tallies.trace(Traced(key=key, trace_id=trace, latency_us=record.latency_us))
+        self._trace(key, request.traceparent, latency_us=record.latency_us)
 
     def _end_stream(self, record: Record) -> None:
         key = self._streams.ended(record, self._tallies)
@@ -93,6 +95,22 @@ class Interpreter:
         if row:
             row.streams += 1
 
+    def _http2(self, record: Record) -> None:
+        for ended in self._multiplexed.take(record, headers=self._headers, lost=self._tallies.lost):
+            key = HttpKey(
+                place=_place(record),
+                tls=bool(record.tls),
+                protocol=HttpProtocol.GRPC if ended.grpc else HttpProtocol.HTTP2,
+                method=ended.method if ended.method in http1.METHODS else http1.OTHER_METHOD,
+                route=self._routes.name(ended.target) if ended.target else OTHER_ROUTE,
+                status=http2.outcome(ended),
+            )
+            latency_us = max(0, ended.last_ns - ended.started_ns) // 1000
+            row = self._tallies.http_row(key)
+            if row:
+                row.add(latency_us=latency_us, first_byte_us=max(0, ended.first_ns - ended.started_ns) // 1000)
+            self._trace(key, ended.traceparent, latency_us=latency_us)
+
     def _sql(self, record: Record) -> None:
         system, statements = _SYSTEMS[record.protocol]
         found = statements(record.request, record.response, self._prepared.on(record.connection))
@@ -101,6 +119,11 @@ class Interpreter:
             row = self._tallies.sql_row(SqlKey(place=_place(record), system=system, verb=verb))
             if row:
                 row.add(latency_us=record.latency_us, failed=failed)
+
+    def _trace(self, key: HttpKey, traceparent: str, *, latency_us: int) -> None:
+        trace = trace_id(traceparent) if traceparent else None
+        if trace:
+            self._tallies.trace(Traced(key=key, trace_id=trace, latency_us=latency_us))
 
     def _count(self, record: Record, key: HttpKey) -> HttpRow | None:
         row = self._tallies.http_row(key)

@@ -15,6 +15,13 @@ static __always_inline void describe(struct record *record, u64 key, struct conn
   record->complete = complete;
 }
 
+// Sends a record that has no more to it.
+static __always_inline void tell(u64 key, struct connection *c, u8 kind, u8 complete) {
+  struct record record = {};
+  describe(&record, key, c, kind, complete);
+  send(&record, sizeof(record));
+}
+
 // Sends the exchange that is under way to user space, and forgets it.
 static __always_inline void finish(u64 key, struct connection *c, u8 kind, u8 complete) {
   struct exchange *e = exchange_of(key);

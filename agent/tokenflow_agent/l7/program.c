@@ -13,6 +13,8 @@ BPF_TABLE("lru_hash", u64, struct stream, streams, MAX_STREAMS);
 BPF_ARRAY(blank, struct exchange, 1);
 BPF_ARRAY(blank_stream, struct stream, 1);
 BPF_PERCPU_ARRAY(text, struct text, 1);
+BPF_PERCPU_ARRAY(frames, struct frame, 1);
+BPF_PERCPU_ARRAY(gathered, struct gathered, 1);
 BPF_ARRAY(counters, u64, COUNTERS);
 BPF_ARRAY(wanted, u32, 1);
 BPF_TABLE("lru_hash", u64, struct tls_call, tls_calls, MAX_THREADS);  // by thread
@@ -49,6 +51,16 @@ static __always_inline struct text *scratch_text(void) {
   return text.lookup((int *)&zero);
 }
 
+static __always_inline struct frame *scratch_frame(void) {
+  u32 zero = 0;
+  return frames.lookup((int *)&zero);
+}
+
+static __always_inline struct gathered *scratch_gathered(void) {
+  u32 zero = 0;
+  return gathered.lookup((int *)&zero);
+}
+
 static __always_inline void keep_tls_call(u64 thread, struct tls_call *call) { tls_calls.update(&thread, call); }
 
 static __always_inline void send(void *record, u64 length) {
@@ -60,6 +72,7 @@ static __always_inline void send(void *record, u64 length) {
 #include "life.h"
 #include "stream.h"
 #include "http1.h"
+#include "http2.h"
 #include "sql.h"
 #include "tls.h"
 
@@ -69,7 +82,10 @@ static __always_inline void send(void *record, u64 length) {
 enum { PLAIN, VECTOR, MESSAGE, FILE_BYTES };
 
 static __always_inline u8 protocol_of(struct call *call, const u8 *first, u32 asked) {
-  if (asked & (call->tls ? WANT_TLS : WANT_HTTP) && starts_http1(first)) return HTTP1;
+  if (asked & (call->tls ? WANT_TLS : WANT_HTTP)) {
+    if (starts_http2(first)) return HTTP2;
+    if (starts_http1(first)) return HTTP1;
+  }
   if (!(asked & WANT_SQL)) return 0;
   if (starts_postgresql(call, first)) return POSTGRESQL;
   return starts_mysql(call, first) || greets_mysql(call, first) ? MYSQL : 0;
@@ -88,6 +104,10 @@ static __always_inline struct connection *open_connection(struct call *call, con
   }
   int from_server = fresh.protocol == MYSQL && first[4] == GREETING;
   locate(call->sk, call->out != from_server ? DIALED : SERVED, &fresh);
+  if (fresh.protocol == HTTP2) {
+    fresh.sides[call->out & 1].skip = PREFACE_BYTES;
+    fresh.sides[call->out & 1].in_payload = 1;
+  }
   connections.update(&call->key, &fresh);
   count(COUNT_OPENED);
   return connections.lookup(&call->key);
@@ -108,12 +128,9 @@ static __always_inline void moved(struct call *call) {
     tls_sockets.update(&call->sk, &call->key);
   }
   if (c->protocol == HTTP1) http1(call, c, first, now);
+  else if (c->protocol == HTTP2) http2(call, c, now);
   else if (c->protocol == POSTGRESQL || c->protocol == MYSQL) sql(call, c, first, now);
 }
-
-// A struct iovec, and the part of a struct msghdr that leads to it.
-struct piece { u64 base, length; };
-struct message { u64 name, name_length, pieces, count; };
 
 static __always_inline void gather(u64 pieces, u64 amount, struct call *call) {
   struct piece piece = {};
@@ -122,6 +139,8 @@ static __always_inline void gather(u64 pieces, u64 amount, struct call *call) {
   call->head_length = piece.length < call->total ? piece.length : call->total;
   call->end = piece.base + call->head_length;
   if (call->head_length == call->total) return;
+  call->vector = pieces;
+  call->pieces = amount < MOST_PIECES ? amount : MOST_PIECES;
   bpf_probe_read_user(&piece, sizeof(piece), (void *)(pieces + (amount - 1) * sizeof(piece)));
   call->end = piece.base + piece.length;
 }
@@ -170,7 +189,8 @@ static __always_inline void over(u64 key) {
   if (!c) return;
   int complete = c->phase != REQUEST && c->framing == UNTIL_NEXT;
   if (c->phase == REQUEST) c->last_ns = bpf_ktime_get_ns();
-  if (c->phase == STREAM) end_stream(key, c, complete);
+  if (c->protocol == HTTP2) { c->last_ns = bpf_ktime_get_ns(); tell(key, c, CLOSED, 1); }
+  else if (c->phase == STREAM) end_stream(key, c, complete);
   else if (c->phase != IDLE) finish(key, c, EXCHANGE, complete);
   if (!connections.delete(&key)) count(COUNT_CLOSED);
 }

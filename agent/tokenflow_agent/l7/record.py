@@ -4,7 +4,7 @@ import struct
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-_HEAD: Final = struct.Struct("=QQQQQIHHHBBBBBx")
+_HEAD: Final = struct.Struct("=QQQQQIHHHBBBBBB")
 
 
 class Protocol(IntEnum):
@@ -24,6 +24,12 @@ class Kind(IntEnum):
     STREAM_OPENED = 1
     """A response that turned out to be a stream of events."""
     STREAM_ENDED = 2
+    FRAMES = 3
+    """A frame of HTTP/2, or a piece of one."""
+    CLOSED = 4
+    """A connection of HTTP/2 that is over."""
+    LOST = 5
+    """A connection of HTTP/2 that could not be followed further."""
 
 
 class Record(NamedTuple):
@@ -32,8 +38,8 @@ class Record(NamedTuple):
     Attributes:
         connection: names the connection while it lasts.
         cgroup: id of the cgroup of its socket.
-        started_ns: first byte of the request.
-        first_ns: first byte of the response.
+        started_ns: first byte of the request; of frames: when they came.
+        first_ns: first byte of the response; of frames: the number of the piece, counted from 1.
         last_ns: last byte of the response.
         network: inode of the socket's network namespace.
         port: of the listening side; 0 where unknown.
@@ -43,8 +49,9 @@ class Record(NamedTuple):
         dialed: the cgroup's process sent the request.
         tls: it was read on its way through a TLS library.
         kind: value of ``Kind``.
-        complete: the response was seen to its end.
-        request: first bytes of the request.
+        complete: the response was seen to its end; of frames: none of the piece is missing.
+        from_server: of frames: who sent them.
+        request: first bytes of the request; frames.
         response: first bytes of the response.
     """
 
@@ -62,6 +69,7 @@ class Record(NamedTuple):
     tls: int
     kind: int
     complete: int
+    from_server: int
     request: bytes
     response: bytes
 

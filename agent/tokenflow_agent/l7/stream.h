@@ -52,8 +52,6 @@ static __always_inline void stream_data(struct stream *s, u64 address, u64 lengt
 }
 
 static __always_inline void end_stream(u64 key, struct connection *c, u8 complete) {
-  struct record record = {};
-  describe(&record, key, c, STREAM_ENDED, complete);
-  send(&record, sizeof(record));
+  tell(key, c, STREAM_ENDED, complete);
   c->phase = IDLE;
 }
