@@ -48,7 +48,7 @@ class _Counts(NamedTuple):
 
 
 class TcpPrograms:
-    """In the kernel until ``close``; nothing is counted before the first ``follow``.
+    """In the kernel until ``close``.
 
     There are two maps: the kernel counts in one while the other is read and emptied, so that no count is lost in
     between.
@@ -143,11 +143,12 @@ class TcpPrograms:
         return _Counts._make([*(sum(here[member::members]) for member in range(members)), missed])
 
 
-async def open_programs(way: Way, *, limits: Limits | None = None, btf: Path = VMLINUX) -> TcpPrograms:
+async def open_programs(way: Way, ebpf: Ebpf, *, limits: Limits | None = None, btf: Path = VMLINUX) -> TcpPrograms:
     """Bring the programs into the kernel.
 
     Args:
-        way: how they will be attached.
+        way: how they are attached.
+        ebpf: what is read.
         limits: sizes of the maps.
         btf: type information of the running kernel.
 
@@ -165,4 +166,10 @@ async def open_programs(way: Way, *, limits: Limits | None = None, btf: Path = V
             btf=btf,
         )
     )
-    return TcpPrograms(loaded, way, limits)
+    programs = TcpPrograms(loaded, way, limits)
+    try:
+        programs.follow(ebpf)
+    except ProbeError:
+        programs.close()
+        raise
+    return programs

@@ -17,7 +17,7 @@ from tokenflow_agent.tcp.reading import TcpReader
 from tokenflow_agent.tcp.sock_diag import open_sock_diag
 from tokenflow_agent.tcp.windows import RowKey, rows, table
 from tokenflow_api.telemetry import Signal, SignalState
-from tokenflow_api.telemetry_agent import Backend, Probe, TelemetryAgentSpec
+from tokenflow_api.telemetry_agent import Backend, Ebpf, Probe, TelemetryAgentSpec
 
 _PATH_MINIMUM_S: Final = 10.0
 
@@ -33,14 +33,15 @@ class TcpSource:
     def __init__(self, pods: Pods, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._pods = pods
         self._clock = clock
+        self._ebpf = Ebpf()
         self._asked: tuple[Probe, ...] = ()
         self._paths = SlidingMinimum[RowKey](span_s=_PATH_MINIMUM_S)
         self._chain = Chain[TcpReader](
             "TCP",
             [
-                Candidate(Backend.BTF_TRACEPOINT, lambda: open_programs(Way.TYPED)),
-                Candidate(Backend.BCC_TRACEPOINT, lambda: open_programs(Way.RAW)),
-                Candidate(Backend.KPROBE, lambda: open_programs(Way.KPROBE)),
+                Candidate(Backend.BTF_TRACEPOINT, lambda: open_programs(Way.TYPED, self._ebpf)),
+                Candidate(Backend.BCC_TRACEPOINT, lambda: open_programs(Way.RAW, self._ebpf)),
+                Candidate(Backend.KPROBE, lambda: open_programs(Way.KPROBE, self._ebpf)),
                 Candidate(Backend.SOCK_DIAG, lambda: open_sock_diag(pods.networks)),
                 Candidate(Backend.PROC, lambda: open_proc(pods.networks)),
             ],
@@ -52,16 +53,14 @@ class TcpSource:
         if not self._asked:
             self._chain.close()
             return
-        for _ in Backend:
-            reader = await self._chain.ensure(spec.ebpf.backend)
-            if reader is None:
-                return
-            try:
-                reader.follow(spec.ebpf)
-            except ProbeError as error:
-                self._chain.failed(error)
-            else:
-                return
+        self._ebpf = spec.ebpf
+        reader = await self._chain.ensure(spec.ebpf.backend)
+        if reader is None:
+            return
+        try:
+            reader.follow(spec.ebpf)
+        except ProbeError as error:
+            self._chain.failed(error)
 
     async def collect(self, window: Window) -> Findings:
         """Return the connections of the window."""

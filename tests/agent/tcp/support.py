@@ -33,9 +33,8 @@ async def attached(
     way: Way = Way.TYPED, *, limits: Limits | None = None, ebpf: Ebpf | None = None
 ) -> AsyncIterator[TcpPrograms]:
     needs_bpf()
-    programs = await open_programs(way, limits=limits)
+    programs = await open_programs(way, ebpf or Ebpf(), limits=limits)
     try:
-        programs.follow(ebpf or Ebpf())
         yield programs
     finally:
         programs.close()

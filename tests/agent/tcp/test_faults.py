@@ -85,7 +85,7 @@ async def test_it_can_be_opened_again_and_leaves_nothing_behind() -> None:
 async def test_a_kernel_without_type_information_is_told(tmp_path: Path) -> None:
     needs_bpf()
     with pytest.raises(ProbeError) as refused:
-        await open_programs(Way.TYPED, btf=tmp_path / "vmlinux")
+        await open_programs(Way.TYPED, Ebpf(), btf=tmp_path / "vmlinux")
     assert refused.value.reason == "BTFMissing"
     assert "CONFIG_DEBUG_INFO_BTF=y" in refused.value.message
 
