@@ -7,13 +7,20 @@ need.
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Final
 
 from tokenflow_agent.commands.grammar import parser
 from tokenflow_agent.errors import AgentError, UsageError
 
+_INTERRUPTED: Final = 130
+
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0, 1 for a failure, 2 for a call that cannot work."""
+    """Run the command line.
+
+    Returns:
+        Exit status: 0, 1 for a failure, 2 for a call that cannot work, 130 for Ctrl-C.
+    """
     arguments = parser().parse_args(words)
     command = import_module(f"tokenflow_agent.commands.{arguments.command}")
     try:
@@ -21,6 +28,8 @@ def main(words: Sequence[str] | None = None) -> int:
     except AgentError as error:
         print(f"tokenflow-agent: {error}", file=sys.stderr)  # noqa: T201 - a command line's last words
         return 2 if isinstance(error, UsageError) else 1
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     return status
 
 

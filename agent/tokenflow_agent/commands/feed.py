@@ -2,18 +2,17 @@
 
 from typing import Final
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from tokenflow_agent.commands.answers import get
 from tokenflow_agent.errors import AwayError
-from tokenflow_api._base import WireModel
 from tokenflow_api.telemetry import TelemetryBatch
 
 _TIMEOUT_S: Final = 5.0
 _OK: Final = 200
 
 
-class _Offer(WireModel):
+class _Offer(BaseModel):
     batches: list[TelemetryBatch]
 
 

@@ -5,9 +5,10 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
+from pydantic import BaseModel
+
 from tokenflow_agent.commands.grammar import TABLES
 from tokenflow_agent.delivery.segment import Record
-from tokenflow_api._base import WireModel
 from tokenflow_api.codec import encode
 from tokenflow_api.telemetry import TelemetryBatch
 
@@ -22,7 +23,7 @@ def restamped(batch: TelemetryBatch, *, at_unix_ms: int) -> TelemetryBatch:
     return batch.model_copy(update={**tables, "sent_at_unix_ms": at_unix_ms})
 
 
-def _shifted(table: WireModel, shift_ms: int) -> WireModel:
+def _shifted(table: BaseModel, shift_ms: int) -> BaseModel:
     stamps = [name for name in type(table).model_fields if name.endswith(_STAMP)]
     moved = {name: [max(0, stamp + shift_ms) for stamp in getattr(table, name)] for name in stamps}
     return table.model_copy(update=moved)

@@ -1,5 +1,8 @@
 """``tokenflow-agent replay`` as a user calls it."""
 
+import asyncio
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,6 +106,30 @@ def test_a_damaged_recording_ends_it(recording: Path, token: str, capsys: pytest
     with serving(HintService().reply) as url:
         assert main(["replay", str(recording), "--to", url, "--token-file", token, "--speed", "1000"]) == 1
     assert "tcp.csv line" in capsys.readouterr().err
+
+
+async def test_ctrl_c_ends_it_and_says_what_was_sent(recording: Path, token: str) -> None:
+    service = HintService()
+    taken = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def reply(path: str, body: bytes) -> Reply:
+        if service.got:
+            loop.call_soon_threadsafe(taken.set)
+        return service.reply(path, body)
+
+    with serving(reply) as url:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tokenflow_agent", "replay", str(recording), "--to", url, "--token-file", token),
+            stderr=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(20):
+            await taken.wait()
+            process.send_signal(signal.SIGINT)
+            _, words = await process.communicate()
+    assert process.returncode == 130
+    assert "sent" in words.decode()
+    assert "Traceback" not in words.decode()
 
 
 def test_dry_run_counts(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
