@@ -31,7 +31,10 @@ class Routes:
         """
         path = target.partition("?")[0].partition("#")[0]
         if not path.startswith("/"):
-            path = "/" + path.partition("://")[2].partition("/")[2]
+            _, absolute, behind = path.partition("://")
+            if not absolute:
+                return OTHER_ROUTE
+            path = "/" + behind.partition("/")[2]
         found = self._remembered.get(path)
         if found is None:
             found = self._match(path.split("/"))
