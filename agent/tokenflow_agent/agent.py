@@ -5,11 +5,11 @@ import logging
 import signal
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final
 
 from tokenflow_agent import memory
 from tokenflow_agent.cost import CostMeter
@@ -39,7 +39,15 @@ from tokenflow_api.codec import encode
 from tokenflow_api.projected_tokens import read_token
 from tokenflow_api.quantities import amount, seconds
 from tokenflow_api.telemetry import BatchReply, Reporter, Signal, SignalState, TelemetryBatch
-from tokenflow_api.windows import GpuProcesses, GpuSamples, HttpWindows, ListenWindows, SqlWindows, TcpWindows
+from tokenflow_api.windows import (
+    GpuProcesses,
+    GpuSamples,
+    HttpWindows,
+    ListenWindows,
+    SqlWindows,
+    StreamWindows,
+    TcpWindows,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +56,16 @@ WARM_UP: Final = 3
 """Windows after which all code that runs again and again has run."""
 SPOOL: Final = "Spool"
 
-TableT = TypeVar("TableT")
+# Made once: pydantic would copy some hundred empty columns for every window.
+_NO_STREAMS: Final = StreamWindows()
+_EMPTY: Final = {
+    "tcp": TcpWindows(),
+    "listen": ListenWindows(),
+    "http": HttpWindows(),
+    "sql": SqlWindows(),
+    "gpu": GpuSamples(),
+    "gpu_processes": GpuProcesses(),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,14 +194,10 @@ class Agent:
             window_ms=window.length_ms,
             clock_offset_ms=clock.offset_ms,
             clock_error_ms=clock.error_ms,
-            tcp=_table((each.tcp for each in found), TcpWindows()),
-            listen=_table((each.listen for each in found), ListenWindows()),
-            http=_table((each.http for each in found), HttpWindows()),
-            sql=_table((each.sql for each in found), SqlWindows()),
-            gpu=_table((each.gpu for each in found), GpuSamples()),
-            gpu_processes=_table((each.gpu_processes for each in found), GpuProcesses()),
+            streams=_NO_STREAMS,
             signals=self._signals(),
             cost=self._cost.take(found, self._delivery()),
+            **_tables(found),
         )
 
     def _context(self) -> Context:
@@ -220,8 +233,12 @@ class Agent:
             self._configuration.offer(reply.config, source="hint service")
 
 
-def _table(found: Iterable[TableT | None], empty: TableT) -> TableT:
-    return next((table for table in found if table is not None), empty)
+def _tables(found: Sequence[Findings]) -> dict[str, Any]:
+    """Return each table as its source found it, or empty."""
+    return {
+        name: next((table for each in found if (table := getattr(each, name)) is not None), empty)
+        for name, empty in _EMPTY.items()
+    }
 
 
 def _resource(node: str) -> dict[str, str]:
