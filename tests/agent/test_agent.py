@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,6 +69,12 @@ async def test_a_bad_config_is_told(tmp_path: Path) -> None:
     _, words = await process.communicate()
     assert process.returncode == 1
     assert "none.json cannot be read" in words.decode()
+
+
+def test_what_only_commands_need_is_not_loaded() -> None:
+    program = "import sys, tokenflow_agent.commands.run; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"aiohttp", "bcc", "http.client", "prometheus_client", "pyarrow", "pynvml", "rich"} & set(loaded)
 
 
 async def test_it_stays_below_40_megabytes(tmp_path: Path, unused_tcp_port: int) -> None:
@@ -156,6 +163,7 @@ async def test_settings_come_back_in_the_reply_and_are_applied_live(tmp_path: Pa
             names = {entry["name"]: entry["reason"] for entry in said["batches"][-1]["signals"]}
             assert "TCPRoundTripTime" not in names
             assert names["GPU"] == "Disabled"
+            assert said["batches"][-1]["clock_error_ms"] is not None
             await asyncio.wait_for(pushed.wait(), 90)
         levels = {line["level"] for line in _log(tmp_path)}
         assert "debug" in levels

@@ -101,12 +101,11 @@ class Server:
             await _complain(connection, writer, error)
         except (TimeoutError, OSError) as error:
             _log.debug("a client was left", extra={"reason": f"{type(error).__name__}: {error}"})
-            writer.transport.abort()
         except Exception:  # noqa: BLE001 - a page that fails must not end the port
             _log.exception("a page failed")
-            writer.transport.abort()
         finally:
-            writer.close()
+            # What was not taken by now is not kept for who does not read.
+            writer.transport.abort()
 
     def _answer(self, request: h11.Request) -> Answer:
         path, _, query = request.target.decode("ascii").partition("?")
@@ -154,7 +153,6 @@ async def _complain(connection: h11.Connection, writer: asyncio.StreamWriter, er
             await _send(connection, writer, _words(error.error_status_hint, str(error)), headless=False)
     except (TimeoutError, OSError) as gone:
         _log.debug("a client was left", extra={"reason": f"{type(gone).__name__}: {gone}"})
-        writer.transport.abort()
 
 
 def _words(status: int, words: str) -> Answer:

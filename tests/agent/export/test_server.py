@@ -112,6 +112,8 @@ async def test_a_client_that_reads_nothing_is_left(monkeypatch: pytest.MonkeyPat
         await reader.readexactly(1)
         (serve,) = server._open
         await asyncio.wait_for(serve, 10)
+        left = await asyncio.wait_for(reader.read(), 10)
+        assert len(left) < 8 << 20
         writer.close()
 
 
