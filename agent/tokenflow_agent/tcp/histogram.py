@@ -1,6 +1,6 @@
 """Log-linear histogram of durations: four buckets of equal width in each power of two.
 
-The layout is that of HdrHistogram with two significant bits; the kernel's half is in ``program.c``.
+The layout is that of HdrHistogram with two significant bits; the kernel's half is in ``window.h``.
 """
 
 from bisect import bisect_left

@@ -1,4 +1,4 @@
-"""The structs that ``program.c`` shares with the agent."""
+"""The structs of ``structs.h`` that the programs share with the agent."""
 
 import socket
 import struct

@@ -15,7 +15,7 @@ class Reading(NamedTuple):
     """What was counted of one cgroup, direction, port and destination network; ``None`` is what cannot be told.
 
     A tuple, because a busy node has thousands of them in each window; from ``rtt_sum_us`` to ``rtt_buckets`` its
-    members are those of ``struct value_t`` in ``program.c``, in the same order.
+    members are those of ``struct value_t`` in ``structs.h``, in the same order.
 
     Attributes:
         cgroup: id of the cgroup of the sockets.
