@@ -29,6 +29,7 @@ from tokenflow_agent.gpu.source import GpuSource
 from tokenflow_agent.identity import Pods
 from tokenflow_agent.identity.names import named_pods
 from tokenflow_agent.identity.source import PodNameSource
+from tokenflow_agent.l7.source import L7Source
 from tokenflow_agent.listen.source import ListenSource
 from tokenflow_agent.settings import Configuration
 from tokenflow_agent.sources import Findings, Source, Window
@@ -98,7 +99,7 @@ class Settings:
 def sources(settings: Settings) -> list[Source]:
     """Return all that the agent can read."""
     pods = Pods(cgroup_root=settings.cgroup_root, log_root=settings.pod_logs)
-    return [TcpSource(pods), ListenSource(pods), GpuSource(Session(pods)), PodNameSource(pods)]
+    return [TcpSource(pods), ListenSource(pods), L7Source(pods), GpuSource(Session(pods)), PodNameSource(pods)]
 
 
 class Agent:

@@ -43,7 +43,7 @@ def request(head: bytes, *, headers: frozenset[str]) -> Request | None:
         head: its first bytes.
         headers: names that may be looked at.
     """
-    line, _, rest = head.partition(b"\r\n")
+    line, end, rest = head.partition(b"\r\n")
     method, _, behind = line.partition(b" ")
     target, space, version = behind.partition(b" ")
     # A line longer than what was kept has no version at its end.
@@ -53,7 +53,7 @@ def request(head: bytes, *, headers: frozenset[str]) -> Request | None:
     return Request(
         method=name if name in METHODS else OTHER_METHOD,
         target=target.decode("latin-1"),
-        traceparent=_header(rest, b"traceparent:") if TRACEPARENT in headers else "",
+        traceparent=_header(end + rest, b"\r\ntraceparent:") if TRACEPARENT in headers else "",
     )
 
 
@@ -69,10 +69,9 @@ def outcome(code: int) -> str:
 
 
 def _header(rest: bytes, name: bytes) -> str:
-    """Return the value of a header; lines of others are passed over by their names."""
-    for line in rest.split(b"\r\n"):
-        if not line:
-            break
-        if line[: len(name)].lower() == name:
-            return line[len(name) :].strip().decode("latin-1")
-    return ""
+    """Return the value of a header, of those before the first empty line; empty where there is none."""
+    head, _, _ = rest.partition(b"\r\n\r\n")
+    at = head.lower().find(name)
+    if at < 0:
+        return ""
+    return head[at + len(name) :].partition(b"\r\n")[0].strip().decode("latin-1")

@@ -121,7 +121,7 @@ class Interpreter:
                 row.add(latency_us=record.latency_us, failed=failed)
 
     def _trace(self, key: HttpKey, traceparent: str, *, latency_us: int) -> None:
-        trace = trace_id(traceparent) if traceparent else None
+        trace = trace_id(traceparent) if traceparent and self._tallies.is_slow(latency_us) else None
         if trace:
             self._tallies.trace(Traced(key=key, trace_id=trace, latency_us=latency_us))
 

@@ -1,7 +1,7 @@
 """HTTP, TLS and SQL as a source of the agent."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Final
 
 from tokenflow_agent.backends import Candidate, Chain
@@ -61,12 +61,10 @@ class L7Source:
             return Findings()
         tallies, counts = harvest.tallies, harvest.counts
         pods = await self._owners(tallies)
+        ended = _count(tallies, tallies.places)
+        named = _count(tallies, pods)
         http = http_table(tallies.http, pods, start_unix_ms=window.start_unix_ms)
         sql = sql_table(tallies.sql, pods, start_unix_ms=window.start_unix_ms)
-        ended = sum(row.requests for row in tallies.http.values()) + sum(row.statements for row in tallies.sql.values())
-        named = sum(row.requests for key, row in tallies.http.items() if key.place in pods)
-        named += sum(row.statements for key, row in tallies.sql.items() if key.place in pods)
-        cut = named - sum(http.requests) - sum(sql.statements)
         return Findings(
             http=http,
             sql=sql,
@@ -74,7 +72,7 @@ class L7Source:
                 _exemplar(traced, pods[traced.key.place]) for traced in tallies.traced if traced.key.place in pods
             ],
             events=counts.events,
-            lost={**counts.lost, **tallies.lost, "RowsFull": cut},
+            lost={**counts.lost, **tallies.lost, "RowsFull": named - sum(http.requests) - sum(sql.statements)},
             outside=ended - named,
             map_usage_percent=counts.map_usage_percent,
             bpf_ns=counts.bpf_ns,
@@ -105,10 +103,15 @@ class L7Source:
         return L7Reader(await open_probe(direct=direct))
 
     async def _owners(self, tallies: Tallies) -> dict[Place, Pod]:
-        places = {key.place for key in tallies.http} | {key.place for key in tallies.sql}
-        origins = {place: Origin(cgroup=place.cgroup, network=place.network) for place in places}
+        origins = {place: Origin(cgroup=place.cgroup, network=place.network) for place in tallies.places}
         owners = await asyncio.to_thread(self._pods.owners, set(origins.values()))
         return {place: owners[origin] for place, origin in origins.items() if origin in owners}
+
+
+def _count(tallies: Tallies, places: Container[Place]) -> int:
+    """Return how many requests and statements were seen in some places."""
+    requests = sum(row.requests for key, row in tallies.http.items() if key.place in places)
+    return requests + sum(row.statements for key, row in tallies.sql.items() if key.place in places)
 
 
 def _exemplar(traced: Traced, pod: Pod) -> Exemplar:

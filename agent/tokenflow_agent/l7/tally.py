@@ -138,6 +138,11 @@ class Tallies:
     traced: list[Traced] = field(default_factory=list)
     lost: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def places(self) -> set[Place]:
+        """Where anything was seen."""
+        return {key.place for key in self.http} | {key.place for key in self.sql}
+
     def http_row(self, key: HttpKey) -> HttpRow | None:
         """Return the row of a key; ``None`` where there are too many, which is counted."""
         row = self.http.get(key)
@@ -158,11 +163,13 @@ class Tallies:
             row = self.sql[key] = SqlRow()
         return row
 
+    def is_slow(self, latency_us: int) -> bool:
+        """Tell whether a request is among the slowest, were it traced."""
+        return len(self.traced) < MAX_TRACED or latency_us > self.traced[0].latency_us
+
     def trace(self, traced: Traced) -> None:
-        """Keep it if it is among the slowest."""
-        self.traced.append(traced)
-        if len(self.traced) > MAX_TRACED:
-            self.traced.remove(min(self.traced, key=lambda each: each.latency_us))
+        """Keep it, and the slowest of the others; the fastest of them stands first."""
+        self.traced = sorted([*self.traced, traced], key=lambda each: each.latency_us)[-MAX_TRACED:]
 
 
 def _sum(one: "array[int]", other: "array[int]") -> "array[int]":
