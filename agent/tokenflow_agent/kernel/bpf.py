@@ -21,6 +21,7 @@ _PROG_LOAD: Final = 5
 _RAW_TRACEPOINT_OPEN: Final = 17
 _OBJ_GET_INFO_BY_FD: Final = 15
 _LINK_CREATE: Final = 28
+_ENABLE_STATS: Final = 32
 _TRACE_RAW_TP: Final = 23
 _TRACE_UPROBE_MULTI: Final = 48
 _AT_RETURN: Final = 1
@@ -270,6 +271,18 @@ def attach_uprobe(program: int, file: Path, offset: int, *, at_return: bool = Fa
         # A kernel before 6.6 has no such links.
         event = _PerfEvent(type=_pmu("uprobe"), config=int(at_return), config1=ctypes.addressof(held), config2=offset)
         return _attach_event(program, event, f"attaching to {file}+{offset:#x} (needs Linux 6.6, or SYS_ADMIN)")
+
+
+def enable_statistics() -> int:
+    """Have the kernel count the run time of all programs until the returned descriptor is closed.
+
+    Raises:
+        KernelError: the kernel refused.
+    """
+    try:
+        return bpf(_ENABLE_STATS, _Info(bpf_fd=0))
+    except OSError as error:
+        raise _refused("counting the run time of programs", error) from error
 
 
 def run_time(program: int) -> RunTime:
