@@ -66,6 +66,6 @@ def _table(descriptor: int, entry: struct.Struct, at: int, count: int) -> Iterat
 
 
 def _bytes(descriptor: int, at: int, size: int) -> bytes:
-    if size > _MOST_BYTES:
-        raise ValueError(f"a table of {size} bytes is no library's")
+    if size > _MOST_BYTES or at > os.fstat(descriptor).st_size:
+        raise ValueError(f"a table of {size} bytes at {at} is no library's")
     return os.pread(descriptor, size, at)
