@@ -113,19 +113,22 @@ def converse(client: socket.socket, served: socket.socket, rounds: int) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize(("delay_us", "rounds"), [(1000, 60), (10_000, 12), (50_000, 4), (100_000, 3)])
-async def test_round_trips_take_what_the_path_takes(ends: Ends, way: Way, delay_us: int, rounds: int) -> None:
+@pytest.mark.parametrize(
+    ("delay_us", "windows", "rounds"), [(1000, 20, 20), (10_000, 5, 12), (50_000, 5, 4), (100_000, 5, 3)]
+)
+async def test_round_trips_take_what_the_path_takes(
+    ends: Ends, way: Way, delay_us: int, windows: int, rounds: int
+) -> None:
     means: dict[str, list[float]] = {SERVED: [], DIALED: []}
     async with attached(way) as programs:
         with path(ends, delay_us=delay_us // 2), connection(ends) as (client, served):
-            for _ in range(5):
+            for _ in range(windows):
                 await asyncio.to_thread(converse, client, served, rounds)
-                for one in (await programs.harvest()).readings:
-                    if one.network in ends.inodes():
-                        assert one.samples >= rounds - 1
-                        assert delay_us <= one.rtt_min_us <= 1.1 * delay_us
-                        means[one.direction].append(one.rtt_sum_us / one.samples)
-    # What else this machine does can only lengthen a path: the calmest of five windows is the emulated one.
+                for one in await of(programs, ends):
+                    assert one.samples >= rounds - 1
+                    assert one.rtt_min_us >= delay_us
+                    means[one.direction].append(one.rtt_sum_us / one.samples)
+    # What else this machine does can only lengthen a path: the calmest window is the emulated one.
     assert min(means[SERVED]) == pytest.approx(delay_us, rel=0.1)
     assert min(means[DIALED]) == pytest.approx(delay_us, rel=0.1)
 
@@ -189,10 +192,11 @@ async def test_a_path_that_stalls_shows_as_congestion_and_as_spurious_retransmit
                 client.sendall(b"x" * 1000)
                 # First a probe for lost tails, then the timeout.
                 await asyncio.to_thread(until, lambda: ends.retransmits()[0] >= 2)
+                (stalled,) = [each for each in await of(programs, ends) if each.direction == DIALED]
             finally:
                 os.kill(carrier, signal.SIGCONT)
-            (stalled,) = [each for each in await of(programs, ends) if each.direction == DIALED]
-            assert (stalled.congested_connections, stalled.retransmits) == (1, ends.retransmits()[0])
+            assert stalled.congested_connections == 1
+            assert stalled.retransmits >= 2
             await asyncio.to_thread(served.recv, 1000, socket.MSG_WAITALL)
             await asyncio.to_thread(ping_pong, client, served, 3)
             (mended,) = [each for each in await of(programs, ends) if each.direction == DIALED]
