@@ -1,7 +1,8 @@
 """Reads a BPF ring buffer by its file descriptor.
 
 The layout is that of the kernel's Documentation/bpf/ringbuf.rst: a page with the consumer's position, a page with
-the producer's, and the data, which is mapped twice so that no record is broken at its end.
+the producer's, and the data. It could be mapped twice in a row, so that no record is broken at its end; mapped once it
+takes half of the memory that counts as this process's.
 """
 
 import mmap
@@ -34,7 +35,7 @@ class RingBuffer:
         try:
             self._consumer = mmap.mmap(descriptor, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
             try:
-                self._data = mmap.mmap(descriptor, page + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
+                self._data = mmap.mmap(descriptor, page + size, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
             except OSError:
                 self._consumer.close()
                 raise
@@ -56,11 +57,17 @@ class RingBuffer:
             if length & _BUSY:
                 return
             size = length & ~_DISCARDED
-            record = None if length & _DISCARDED else self._data[at + _HEADER.size : at + _HEADER.size + size]
+            record = None if length & _DISCARDED else self._bytes(position + _HEADER.size, size)
             position += -(-(size + _HEADER.size) // _ALIGNMENT) * _ALIGNMENT
             self._consumed[0] = position
             if record is not None:
                 yield record
+
+    def _bytes(self, position: int, size: int) -> bytes:
+        begin = position & self._mask
+        beyond = max(0, begin + size - self._mask - 1)
+        tail = self._data[self._start + begin : self._start + begin + size - beyond]
+        return tail + self._data[self._start : self._start + beyond] if beyond else tail
 
     @property
     def usage_percent(self) -> float:
