@@ -1,4 +1,4 @@
-"""Reads the frames of HTTP/2 connections (RFC 9113, RFC 7541), and gRPC's status in them.
+"""Follows the requests of HTTP/2 connections (RFC 9113), and gRPC's status in them.
 
 The kernel leaves out the payload of data. Whatever is lost, or cannot be decoded, leaves the memory of one
 direction's header compression unknown for good: from then on its requests count as ``~other``.
@@ -9,9 +9,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from hpack import Decoder, HPACKError
-from hpack.table import HeaderTable
-
+from tokenflow_agent.l7.frames import (
+    CONTINUATION,
+    END_STREAM,
+    HEADERS,
+    PUSH_PROMISE,
+    RST_STREAM,
+    Frame,
+    Side,
+)
 from tokenflow_agent.l7.headers import CONTENT_TYPE, GRPC_STATUS, TRACEPARENT
 from tokenflow_agent.l7.http1 import ABORTED
 
@@ -26,15 +32,6 @@ GRPC_CODES: Final = (
 _STATUSES: Final = range(100, 600)
 MAX_STREAMS: Final = 256
 """Requests under way on one connection; the oldest is forgotten, and counted, where there are more."""
-_MAX_BLOCK: Final = 16_384
-"""Bytes of one header block, and of its headers when decoded."""
-_MAX_TABLE: Final = 65_536
-_HEAD: Final = 9
-_DATA, _HEADERS, _RST_STREAM, _PUSH_PROMISE, _CONTINUATION = 0, 1, 3, 5, 9
-_END_STREAM: Final = 0x1
-_END_HEADERS: Final = 0x4
-_PADDED: Final = 0x8
-_PRIORITY: Final = 0x20
 _GRPC: Final = b"application/grpc"
 _PSEUDO: Final = frozenset({":method", ":path", ":status"})
 
@@ -85,95 +82,6 @@ def outcome(ended: Ended) -> str:
     return f"{ended.status // 100}xx" if ended.status and ended.status in _STATUSES else UNREAD
 
 
-class _Frame(NamedTuple):
-    kind: int
-    flags: int
-    stream: int
-    payload: bytes
-
-
-class _Table(HeaderTable):
-    """Header compression's memory, with the values of wanted headers alone; of others only their length counts."""
-
-    def __init__(self, wanted: frozenset[bytes]) -> None:
-        super().__init__()
-        self._wanted = wanted
-
-    def add(self, name: bytes, value: bytes) -> None:
-        super().add(bytes(name), bytes(value) if name in self._wanted else bytes(len(value)))
-
-
-class _Side:
-    """One direction: its frames, and the memory of its header compression."""
-
-    def __init__(self, wanted: frozenset[str]) -> None:
-        self._bytes = bytearray()
-        self._block = bytearray()
-        self._wanted = wanted
-        self._decoder: Decoder | None = Decoder(max_header_list_size=_MAX_BLOCK)
-        self._decoder.max_allowed_table_size = _MAX_TABLE
-        self._decoder.header_table = _Table(frozenset(name.encode() for name in wanted))
-
-    @property
-    def desynced(self) -> bool:
-        return self._decoder is None
-
-    def desync(self) -> None:
-        """Give up on headers, and begin anew with whatever frame comes next."""
-        self._decoder = None
-        self._bytes.clear()
-        self._block.clear()
-
-    def frames(self, data: bytes) -> Iterator[_Frame]:
-        """Yield the frames that are whole; the payload of data is not there."""
-        self._bytes += data
-        while len(self._bytes) >= _HEAD:
-            kind = self._bytes[3]
-            size = 0 if kind == _DATA else int.from_bytes(self._bytes[:3])
-            if size > _MAX_BLOCK:
-                self.desync()
-                return
-            if len(self._bytes) < _HEAD + size:
-                return
-            stream = int.from_bytes(self._bytes[5:_HEAD]) & 0x7FFFFFFF
-            yield _Frame(kind, self._bytes[4], stream, bytes(self._bytes[_HEAD : _HEAD + size]))
-            del self._bytes[: _HEAD + size]
-
-    def headers(self, frame: _Frame) -> Mapping[str, bytes] | None:
-        """Return the wanted headers of a block that ends with ``frame``; ``None`` while it goes on."""
-        self._block += _fragment(frame)
-        if len(self._block) > _MAX_BLOCK:
-            self.desync()
-        if not frame.flags & _END_HEADERS:
-            return None
-        block = bytes(self._block)
-        self._block.clear()
-        if self._decoder is None:
-            return {}
-        try:
-            decoded = self._decoder.decode(block, raw=True)
-        except HPACKError:
-            self.desync()
-            return {}
-        found: dict[str, bytes] = {}
-        for name, value, *_ in decoded:
-            key = bytes(name).decode("latin-1")
-            if key in self._wanted:
-                found.setdefault(key, bytes(value))
-        return found
-
-
-def _fragment(frame: _Frame) -> bytes:
-    """Return the part of a header block that a frame carries."""
-    payload, flags = frame.payload, frame.flags
-    if frame.kind == _CONTINUATION:
-        return payload
-    padding = payload[0] if flags & _PADDED and payload else 0
-    skipped = bool(flags & _PADDED) + (5 if frame.kind == _HEADERS and flags & _PRIORITY else 0)
-    skipped += 4 if frame.kind == _PUSH_PROMISE else 0
-    return payload[skipped : max(skipped, len(payload) - padding)]
-
-
 class Connection:
     """One connection, from its first byte on.
 
@@ -182,7 +90,7 @@ class Connection:
     """
 
     def __init__(self, headers: frozenset[str]) -> None:
-        self._client, self._server = _Side(headers | _PSEUDO), _Side(headers | _PSEUDO)
+        self._client, self._server = Side(headers | _PSEUDO), Side(headers | _PSEUDO)
         self._streams: OrderedDict[int, _Stream] = OrderedDict()
         self.forgotten = 0
         """Requests that were forgotten since this was last set to 0."""
@@ -216,17 +124,17 @@ class Connection:
         while self._streams:
             yield _ended(self._streams.popitem(last=False)[1], at_ns=at_ns, complete=False)
 
-    def _frame(self, frame: _Frame, side: _Side, *, from_server: bool, at_ns: int) -> Ended | None:
+    def _frame(self, frame: Frame, side: Side, *, from_server: bool, at_ns: int) -> Ended | None:
         headers = None
-        if frame.kind in (_HEADERS, _CONTINUATION, _PUSH_PROMISE):
+        if frame.kind in (HEADERS, CONTINUATION, PUSH_PROMISE):
             headers = side.headers(frame)
-        if frame.kind == _RST_STREAM:
+        if frame.kind == RST_STREAM:
             stream = self._streams.pop(frame.stream, None)
             return _ended(stream, at_ns=at_ns, complete=False) if stream else None
-        if frame.kind == _PUSH_PROMISE:
+        if frame.kind == PUSH_PROMISE:
             return None
         if not from_server:
-            if frame.kind == _HEADERS:
+            if frame.kind == HEADERS:
                 self._begin(frame.stream, headers or {}, at_ns=at_ns)
             elif headers and frame.stream in self._streams:
                 self._streams[frame.stream].request = headers
@@ -234,10 +142,10 @@ class Connection:
         stream = self._streams.get(frame.stream)
         if stream is None:
             return None
-        if frame.kind == _HEADERS:
+        if frame.kind == HEADERS:
             stream.first_ns = stream.first_ns or at_ns
         stream.response = {**stream.response, **(headers or {})}
-        if frame.kind == _CONTINUATION or not frame.flags & _END_STREAM:
+        if frame.kind == CONTINUATION or not frame.flags & END_STREAM:
             return None
         del self._streams[frame.stream]
         return _ended(stream, at_ns=at_ns, complete=True)
