@@ -1,5 +1,7 @@
 // What is added to a window.
 
+#include "histogram.h"
+
 enum { TCP_CA_OPEN = 0, TCP_CA_RECOVERY = 3 };  // and TCP_CA_Loss beyond it
 
 // Counters of a socket that is connected anew start again from 0.
@@ -28,18 +30,6 @@ static __always_inline void look_at_queues(u64 tcp, struct value_t *value, u32 n
   s32 unsent = written - next, unread = received - read;
   if (unsent > 0 && unsent > value->unsent_bytes) value->unsent_bytes = unsent;
   if (unread > 0 && unread > value->unread_bytes) value->unread_bytes = unread;
-}
-
-static __always_inline u32 bucket_of(u32 duration) {
-  if (duration < 4) return duration;
-  u32 shift = 0, rest = duration >> 2;
-  if (rest >> 16) { shift += 16; rest >>= 16; }
-  if (rest >> 8) { shift += 8; rest >>= 8; }
-  if (rest >> 4) { shift += 4; rest >>= 4; }
-  if (rest >> 2) { shift += 2; rest >>= 2; }
-  if (rest >> 1) shift += 1;
-  u32 bucket = shift * 4 + (duration >> shift);
-  return bucket < BUCKETS ? bucket : BUCKETS - 1;
 }
 
 // The newest sample, which the acknowledgement before this one gave: this one is not worked off yet.
