@@ -32,7 +32,6 @@ for module in $(busybox cat /modules/order); do busybox insmod /modules/$module;
 busybox mount -t virtiofs -o ro host /host || busybox poweroff -f
 busybox mount -t proc proc /host/proc
 busybox mount -t sysfs sysfs /host/sys
-busybox mount -t tracefs tracefs /host/sys/kernel/tracing
 busybox mount -t cgroup2 cgroup2 /host/sys/fs/cgroup
 busybox mount -t devtmpfs devtmpfs /host/dev
 busybox mkdir /host/dev/shm

@@ -12,9 +12,8 @@ from typing import Final
 from e2e.cluster import binaries, cgroups, control_plane, images, network, node, processes
 from e2e.cluster.errors import ClusterError, PrerequisiteError
 from e2e.cluster.settings import Layout, Node
-from e2e.commands import CommandError, run
+from e2e.commands import CommandError
 
-TRACEFS: Final = Path("/sys/kernel/tracing")
 _READY_TIMEOUT_S: Final = 90.0
 _RECOVERY_TIMEOUT_S: Final = 30.0
 _LAST_WORDS: Final = 400
@@ -125,7 +124,8 @@ def _clear(layout: Layout) -> None:
     cgroups.remove()
     owned = layout.state / _OWNED_FILE
     for path in json.loads(owned.read_text()) if owned.exists() else []:
-        _disown(Path(path))
+        if Path(path).exists():
+            shutil.rmtree(path)
     if layout.state.exists():
         shutil.rmtree(layout.state)
 
@@ -183,17 +183,4 @@ def _well(layout: Layout, *, nodes: int) -> bool:
 def _own_shared(layout: Layout) -> None:
     """Remember which of the machine's own places are ours to clean, before they are used."""
     owned = [place for place in node.OWN_PLACES if not Path(place).exists()]
-    if TRACEFS.is_dir() and not TRACEFS.is_mount():
-        owned.append(str(TRACEFS))
     (layout.state / _OWNED_FILE).write_text(json.dumps(owned))
-    if str(TRACEFS) in owned:
-        # Agents read it from the host, and some machines do not mount it.
-        run(["mount", "-t", "tracefs", "tracefs", str(TRACEFS)])
-
-
-def _disown(path: Path) -> None:
-    if path == TRACEFS:
-        if TRACEFS.is_mount():
-            run(["umount", "--lazy", str(path)], timeout_s=10.0)
-    elif path.exists():
-        shutil.rmtree(path)

@@ -27,11 +27,9 @@ _TRACE_UPROBE_MULTI: Final = 48
 _AT_RETURN: Final = 1
 _LOG_BYTES: Final = 1 << 20
 _LOG_TAIL: Final = 600
-_PERF_TYPE_TRACEPOINT: Final = 2
 _PERF_CLOSE_ON_EXEC: Final = 8
 _IOC_SET_BPF: Final = 0x40042408
 _IOC_ENABLE: Final = 0x2400
-_TRACEFS: Final = Path("/sys/kernel/tracing")
 _PMUS: Final = Path("/sys/bus/event_source/devices")
 
 REMEDY: Final = "allow the capabilities BPF and PERFMON, or set spec.security: Privileged where the runtime lacks them"
@@ -44,7 +42,6 @@ class ProgramType(IntEnum):
 
     KPROBE = 2
     """Also uprobes."""
-    TRACEPOINT = 5
     RAW_TRACEPOINT = 17
     TRACING = 26
     """Raw tracepoints with typed arguments, which may be read without a helper."""
@@ -211,25 +208,6 @@ def attach_raw_tracepoint(program: int, name: str | None = None) -> int:
         return bpf(_RAW_TRACEPOINT_OPEN, attribute)
     except OSError as error:
         raise _refused(f"attaching to raw tracepoint {name or ''}".strip(), error) from error
-
-
-def attach_tracepoint(program: int, category: str, name: str, *, tracefs: Path = _TRACEFS) -> int:
-    """Return the descriptor that keeps ``program`` attached to a classic tracepoint.
-
-    Raises:
-        KernelError: no tracefs, no such tracepoint, or the kernel refused.
-    """
-    file = tracefs / "events" / category / name / "id"
-    try:
-        identifier = int(file.read_text())
-    except OSError as error:
-        raise KernelError(
-            "TracefsMissing",
-            f"{file}: {error.strerror}: run 'mount -t tracefs tracefs /sys/kernel/tracing' on the node,"
-            " and mount that directory into the agent",
-        ) from error
-    event = _PerfEvent(type=_PERF_TYPE_TRACEPOINT, config=identifier, sample_period=1)
-    return _attach_event(program, event, f"attaching to tracepoint {category}:{name}")
 
 
 def attach_kprobe(program: int, symbol: str) -> int:

@@ -70,7 +70,6 @@ def _daemon_set(owner: Owner, spec: TelemetryAgentSpec, images: Images) -> Manif
             config_volume("config", names.agent(owner.key.name)),
             token_volume(),
             _host_path("cgroup", "/sys/fs/cgroup"),
-            _host_path("tracing", "/sys/kernel/tracing"),
             _host_path("pod-logs", "/var/log/pods"),
             # A dash could be part of either name.
             _host_path("spool", f"/var/lib/tokenflow/{owner.key.namespace}/{owner.key.name}", "DirectoryOrCreate"),
@@ -111,7 +110,6 @@ def _container(spec: TelemetryAgentSpec, images: Images) -> Manifest:
             mount("config", names.AGENT_DIR),
             token_mount(),
             mount("cgroup", _CGROUPS),
-            mount("tracing", "/sys/kernel/tracing"),
             mount("pod-logs", _POD_LOGS),
             mount("spool", _SPOOL, read_only=False),
             mount("tmp", "/tmp", read_only=False),  # noqa: S108 - the container's own

@@ -18,7 +18,6 @@ def examination(place: Place) -> Mapping[str, Question]:
     questions: dict[str, Question] = {
         "kernel": partial(kernel.kernel, os.uname()),
         "BTF": partial(kernel.types, place.root),
-        "tracefs": partial(kernel.tracefs, place.root),
         "capabilities": partial(kernel.capabilities, place.root),
         "programs": programs.ways,
         "BPF statistics": partial(programs.statistics, place.root),

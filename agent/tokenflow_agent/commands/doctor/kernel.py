@@ -38,19 +38,6 @@ def types(root: Path) -> Sequence[Check]:
     return [Check("BTF", State.OK, f"{file} is readable")]
 
 
-def tracefs(root: Path) -> Sequence[Check]:
-    """Check that classic tracepoints can be named."""
-    events = root / "sys/kernel/tracing/events"
-    try:
-        if any(events.iterdir()):
-            return [Check("tracefs", State.OK, f"{events} is mounted")]
-        words = "is empty"
-    except OSError as error:
-        words = f"cannot be listed ({error.strerror})"
-    remedy = "run 'mount -t tracefs tracefs /sys/kernel/tracing' on the node, and mount that into the agent"
-    return [Check("tracefs", State.WARN, f"{events} {words}, which classic tracepoints alone need: {remedy}")]
-
-
 def capabilities(root: Path) -> Sequence[Check]:
     """Check what this process may do."""
     has = held(root / "proc/self/status")

@@ -30,7 +30,6 @@ def ways() -> Sequence[Check]:
         BTF_TRACEPOINT: _btf_tracepoint,
         RAW_TRACEPOINT: _raw_tracepoint,
         KPROBE: _kprobe,
-        "tracepoint": _tracepoint,
         "uprobe": _uprobe,
     }
     return verdict({name: _refusal(attempt) for name, attempt in tries.items()})
@@ -98,11 +97,6 @@ def _raw_tracepoint() -> None:
 def _kprobe() -> None:
     with _loaded(ProgramType.KPROBE) as program:
         os.close(bpf.attach_kprobe(program, "tcp_rcv_established"))
-
-
-def _tracepoint() -> None:
-    with _loaded(ProgramType.TRACEPOINT) as program:
-        os.close(bpf.attach_tracepoint(program, "tcp", "tcp_probe"))
 
 
 def _uprobe() -> None:

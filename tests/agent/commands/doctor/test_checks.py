@@ -54,17 +54,6 @@ def test_btf_is_missing(tmp_path: Path, content: str | None) -> None:
     assert str(tmp_path) in check.message or "BTF" in check.message
 
 
-def test_tracefs(tmp_path: Path) -> None:
-    (check,) = kernel.tracefs(tmp_path)
-    assert check.state == "warn"
-    assert "cannot be listed (No such file or directory)" in check.message
-    assert "run 'mount -t tracefs" in check.message
-    (tmp_path / "sys/kernel/tracing/events").mkdir(parents=True)
-    assert "is empty" in kernel.tracefs(tmp_path)[0].message
-    (tmp_path / "sys/kernel/tracing/events/tcp").mkdir()
-    assert kernel.tracefs(tmp_path)[0].state == "ok"
-
-
 @pytest.mark.parametrize(
     ("mask", "state", "words"),
     [

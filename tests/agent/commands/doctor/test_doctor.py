@@ -78,7 +78,7 @@ def test_the_capabilities_of_the_daemon_set_are_enough(tmp_path: Path, node: lis
     config(tmp_path, "http://127.0.0.1:1")
     names = ",".join(f"+{name.lower()}" for name in CAPABILITIES)
     _, checks = doctor(*node, before=("setpriv", f"--bounding-set=-all,{names}", "--inh-caps=-all"))
-    ways = ("capabilities", "BTF tracepoint", "raw tracepoint", "tracepoint", "uprobe", "compiler")
+    ways = ("capabilities", "BTF tracepoint", "raw tracepoint", "uprobe", "compiler")
     assert {checks[way]["state"] for way in ways} == {"ok"}
 
 
