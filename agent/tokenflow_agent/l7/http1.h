@@ -41,18 +41,18 @@ static __always_inline void scan_head(struct head *head, const u8 *response, u32
   }
 }
 
-static __always_inline s64 number_at(const u8 *response, u64 at) {
-  s64 number = 0;
+static __always_inline void read_length(struct connection *c, const u8 *response, u64 at) {
+  c->remaining = 0;
   BOUND(at, RESPONSE_BYTES - 1);
   const u8 *digits = response + at;
 #pragma clang loop unroll(disable)
   for (u32 i = 0; i < 14; i++) {
     u8 digit = digits[i];
-    if (digit == ' ' && !number) continue;
+    if (digit == ' ' && !c->remaining) continue;
     if (digit < '0' || digit > '9') break;
-    number = number * 10 + (digit - '0');
+    c->remaining = c->remaining * 10 + (digit - '0');
+    asm volatile("" : : : "memory");
   }
-  return number;
 }
 
 enum { GOES_ON, OVER, STREAMS, SWITCHES };
@@ -86,7 +86,8 @@ static __always_inline int http1_response(struct call *call, struct connection *
     c->framing = CHUNKED;
   } else if (head->length_at) {
     c->framing = BY_LENGTH;
-    c->remaining = number_at(response, head->length_at) + head->end;
+    read_length(c, response, head->length_at);
+    c->remaining += head->end;
   }
   return head->events ? STREAMS : http1_body(call, c, head->end, now);
 }
