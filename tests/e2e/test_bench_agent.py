@@ -1,6 +1,8 @@
 """The parts of the agent's benchmark that judge: ratios, reports, and what counts as lost."""
 
 import json
+import os
+from pathlib import Path
 
 import httpx
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from e2e.bench.agent.figures import Figure, median_ratio
 from e2e.bench.agent.ingest import Ingest
 from e2e.bench.agent.report import as_json, as_markdown
+from e2e.bench.agent.site import CLIENT, SERVER, site
 from tokenflow_api.codec import encode
 from tokenflow_api.telemetry import Reporter, TelemetryBatch
 from tokenflow_api.windows import Direction, TcpWindows
@@ -80,3 +83,16 @@ def test_the_report_says_what_is_not_met() -> None:
     assert "| CPU | 0.5 % | < 1 % | met | at rest |" in page
     assert "| Memory | 50 MB | < 40 MB | **not met** |" in page
     assert [figure["met"] for figure in json.loads(as_json(figures))["figures"]] == [True, False]
+
+
+@pytest.mark.netns
+def test_a_load_is_counted_in_its_own_network_namespace_and_nothing_of_it_stays() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("network namespaces and cgroups need root")
+    with site() as place:
+        with place.running(SERVER, "segments", "serve", "7000"):
+            done = place.run(CLIENT, "segments", "drive", "7000", "4", "400", "1", timeout_s=30)
+        assert 0 < done["segments"] <= place.tcp_counters()["InSegs"]
+        networks = {pod.netns for pod in place.pods.values()}
+    left = [*(Path("/var/run/netns", netns) for netns in networks), place.cgroup_root, place.scratch]
+    assert not any(path.exists() for path in left)

@@ -46,7 +46,7 @@ class Extent:
 
 
 FULL: Final = Extent(cost_s=10.0, rounds=14, stream_s=0.7, web_s=1.5, lossy_s=5.0, requests=2000, outage_s=60.0)
-QUICK: Final = Extent(cost_s=3.0, rounds=2, stream_s=0.5, web_s=1.0, lossy_s=1.0, requests=200, outage_s=4.0)
+QUICK: Final = Extent(cost_s=2.0, rounds=1, stream_s=0.5, web_s=1.0, lossy_s=1.0, requests=200, outage_s=2.0)
 
 
 def measure(place: Site, extent: Extent) -> Iterator[Figure]:
@@ -62,7 +62,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m e2e.bench.agent", description=__doc__)
     parser.add_argument("--json", type=Path, help="file for the figures as JSON")
     parser.add_argument("--markdown", type=Path, help="file for the figures as a Markdown page")
-    parser.add_argument("--quick", action="store_true", help="measure for a minute: for trying out, not for reporting")
+    parser.add_argument(
+        "--quick", action="store_true", help="measure for a minute or two: for trying out, not for reporting"
+    )
     arguments = parser.parse_args()
     figures = []
     try:

@@ -14,7 +14,10 @@ LOADS: Final = ((10_000, 1.0), (100_000, 5.0))
 """Segments per second, and the share of a core that they may cost, in percent."""
 MAX_RESIDENT_BYTES: Final = 40_000_000
 _PORT: Final = 7000
-_WARM_UP_S: Final = 3.0
+_WARM_UP_S: Final = 2.0
+_AFTER_S: Final = 1.0
+"""The load goes on for so long, that it may not end before the measurement."""
+_GRACE_S: Final = 10.0
 _PER_PROCESS: Final = 25_000.0
 """Segments per second that one Python process can exchange with ease."""
 
@@ -37,7 +40,7 @@ def _cost(running: AgentProcess, *, title: str, rate: int, goal_percent: float, 
             stack.enter_context(
                 running.site.running(
                     *(CLIENT, "segments", "drive", str(port), str(CONNECTIONS // pairs)),
-                    *(str(rate / pairs), str(seconds + 2 * _WARM_UP_S)),
+                    *(str(rate / pairs), str(_WARM_UP_S + seconds + _AFTER_S)),
                 )
             )
             for port in range(_PORT, _PORT + pairs)
@@ -47,7 +50,7 @@ def _cost(running: AgentProcess, *, title: str, rate: int, goal_percent: float, 
         time.sleep(seconds)
         after, segments = running.cost(), running.site.tcp_counters()["InSegs"] - counted
         for driver in drivers:
-            finish(driver, what="segments", timeout_s=3 * _WARM_UP_S)
+            finish(driver, what="segments", timeout_s=_GRACE_S)
     lasted = after.at - before.at
     process = 100 * (after.process_s - before.process_s) / lasted
     programs = 100 * (after.programs_s - before.programs_s) / lasted
