@@ -82,10 +82,20 @@ class Server:
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._open) >= MAX_CONNECTIONS:
-            next(iter(self._open)).cancel()
+            # At once, so that of many who come in one turn of the loop each drives out another.
+            oldest = next(iter(self._open))
+            del self._open[oldest]
+            oldest.cancel()
         task = asyncio.create_task(self._serve(reader, writer))
         self._open[task] = None
-        task.add_done_callback(self._open.pop)
+
+        def end(_: asyncio.Task[None]) -> None:
+            self._open.pop(task, None)
+            # What was not taken by now is not kept for who does not read. Not in the task: one that is driven out
+            # before its first turn never runs.
+            writer.transport.abort()
+
+        task.add_done_callback(end)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
@@ -103,9 +113,6 @@ class Server:
             _log.debug("a client was left", extra={"reason": f"{type(error).__name__}: {error}"})
         except Exception:  # noqa: BLE001 - a page that fails must not end the port
             _log.exception("a page failed")
-        finally:
-            # What was not taken by now is not kept for who does not read.
-            writer.transport.abort()
 
     def _answer(self, request: h11.Request) -> Answer:
         path, _, query = request.target.decode("ascii").partition("?")
@@ -139,6 +146,8 @@ async def _send(connection: h11.Connection, writer: asyncio.StreamWriter, answer
         for piece in answer.body:
             writer.write(connection.send(h11.Data(data=piece)) or b"")
             await writer.drain()
+            # A drain that need not wait gives no turn to the others, such as the kubelet.
+            await asyncio.sleep(0)
     writer.write(connection.send(h11.EndOfMessage()) or b"")
     await writer.drain()
 

@@ -1,7 +1,8 @@
 """The agent's port among clients that behave, and others."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import socket
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenflow_agent.export import server as server_module
-from tokenflow_agent.export.server import MAX_CONNECTIONS, Answer, Request, Server
+from tokenflow_agent.export.server import MAX_CONNECTIONS, Answer, Page, Request, Server
 
 
 def page(request: Request) -> Answer:
@@ -28,9 +29,12 @@ def broken(_: Request) -> Answer:
     raise ZeroDivisionError
 
 
+PAGES = {"/page": page, "/endless": endless, "/broken": broken}
+
+
 @asynccontextmanager
-async def serving() -> AsyncIterator[tuple[Server, int]]:
-    server = Server({"/page": page, "/endless": endless, "/broken": broken})
+async def serving(pages: Mapping[str, Page] = PAGES) -> AsyncIterator[tuple[Server, int]]:
+    server = Server(pages)
     await server.start(host="127.0.0.1", port=0)
     assert server._server is not None
     try:
@@ -96,6 +100,40 @@ async def test_clients_that_say_nothing_do_not_keep_the_kubelet_out() -> None:
         assert b"200" in await said(port, b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n")
         for _, writer in silent:
             writer.close()
+
+
+async def test_of_a_crowd_that_comes_at_once_the_first_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "HEAD_TIMEOUT_S", 60.0)
+    async with serving() as (server, port):
+        # Connected by the kernel alone, so that the server meets them all in one turn of its loop.
+        crowd = [socket.create_connection(("127.0.0.1", port)) for _ in range(90)]
+        assert b"200" in await said(port, b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert len(server._open) <= MAX_CONNECTIONS
+        for client in crowd[: len(crowd) - MAX_CONNECTIONS]:
+            client.setblocking(False)
+            assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 1), 10) == b""
+        for client in crowd:
+            client.close()
+
+
+async def test_others_are_served_between_two_pieces_of_an_answer() -> None:
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    def page_in_pieces(_: Request) -> Answer:
+        return Answer("text/plain", (str(turns).encode() + b" " for _ in range(3)))
+
+    async with serving({"/pieces": page_in_pieces}) as (_, port):
+        task = asyncio.create_task(other())
+        answer = await said(port, b"GET /pieces HTTP/1.0\r\n\r\n")
+        task.cancel()
+    seen = answer.partition(b"\r\n\r\n")[2].split()
+    assert len(set(seen)) == 3
 
 
 async def test_a_client_that_says_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
