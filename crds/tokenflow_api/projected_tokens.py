@@ -10,6 +10,6 @@ def read_token(path: Path) -> str:
     """Return the token, read anew each time because the kubelet renews it; empty, and logged, without one."""
     try:
         return path.read_text().strip()
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         _log.warning("no token for the hint service", extra={"path": str(path), "reason": str(error)})
         return ""

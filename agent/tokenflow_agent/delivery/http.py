@@ -67,7 +67,11 @@ class HttpClient:
         except (OSError, ValueError) as error:
             self.close()
             raise ExchangeError("Connect", f"{self._url}: {type(error).__name__}: {error}") from error
-        except h11.ProtocolError as error:
+        except h11.LocalProtocolError:
+            self.close()
+            # Its words hold the header, and so the token: they are told to nobody.
+            raise ExchangeError("Request", f"{self._url} was not asked: a header holds what HTTP forbids") from None
+        except h11.RemoteProtocolError as error:
             self.close()
             raise ExchangeError("Protocol", f"{self._url} does not speak HTTP: {error}") from error
         except BaseException:

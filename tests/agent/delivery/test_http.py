@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -132,3 +133,11 @@ async def test_one_that_an_authority_signed_is_not(
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
     async with client_of(Raw(OK), tls=context) as client:
         assert await posted(client) == (200, b"ok")
+
+
+async def test_a_token_that_is_none_is_not_told_to_anybody() -> None:
+    async with client_of(Raw(OK)) as client:
+        with pytest.raises(ExchangeError, match="a header holds what HTTP forbids") as told:
+            await client.post("/", b"", headers={"Authorization": "Bearer sec\nret"}, timeout_s=5)
+    assert told.value.reason == "Request"
+    assert "ret" not in "".join(traceback.format_exception(told.value)).partition("ExchangeError")[2]
