@@ -11,6 +11,7 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -307,6 +308,7 @@ def _refused(what: str, error: OSError) -> KernelError:
     return KernelError("AttachRefused", f"{what}: {error.strerror}")
 
 
+@cache
 def _numbers() -> tuple[int, int]:
     machine = os.uname().machine
     with suppress(KeyError):

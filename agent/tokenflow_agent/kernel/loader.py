@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -87,17 +87,29 @@ async def load(unit: Unit) -> Loaded:
         theirs.close()
         try:
             async with asyncio.timeout(_COMPILE_S):
-                ours.sendall(json.dumps(asdict(unit), default=os.fspath).encode())
-                data, descriptors, _, _ = await asyncio.to_thread(socket.recv_fds, ours, 65536, _MAX_DESCRIPTORS)
+                with suppress(BrokenPipeError):  # it is dead already, and says below why
+                    ours.sendall(json.dumps(asdict(unit), default=os.fspath).encode())
                 _, words = await child.communicate()
         except TimeoutError as error:
-            child.kill()
-            await child.wait()
             raise ProbeError("CompileTimeout", f"the program was not compiled in {_COMPILE_S:.0f} s") from error
+        finally:
+            if child.returncode is None:
+                child.kill()
+                await child.wait()
+        # The child has ended. Until its answer is taken, the descriptors in it end with the channel.
+        data, descriptors = _received(ours)
     if not data:
         last = words.decode(errors="replace").strip().splitlines()[-1:]
         raise ProbeError("CompilerFailed", f"the compiling process died ({child.returncode}): {' '.join(last)}")
     return _loaded(json.loads(data), descriptors)
+
+
+def _received(channel: socket.socket) -> tuple[bytes, list[int]]:
+    try:
+        data, descriptors, _, _ = socket.recv_fds(channel, 65536, _MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+    except ConnectionResetError:
+        return b"", []  # it died before it read what to do
+    return data, descriptors
 
 
 def _loaded(answer: dict[str, Any], descriptors: list[int]) -> Loaded:

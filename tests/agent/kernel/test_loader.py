@@ -1,12 +1,14 @@
 """Programs that a child compiles, on the running kernel."""
 
+import asyncio
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from tokenflow_agent.errors import ProbeError
-from tokenflow_agent.kernel import bpf
+from tokenflow_agent.kernel import bpf, loader
 from tokenflow_agent.kernel.bpf import ProgramType
 from tokenflow_agent.kernel.loader import Program, Unit, load
 
@@ -58,3 +60,48 @@ async def test_a_tracepoint_that_the_kernel_lacks_is_named(tmp_path: Path) -> No
     with pytest.raises(ProbeError, match="tcp_nonsense") as refused:
         await load(unit(tmp_path, "int quiet(u64 *ctx) { return 0; }", program))
     assert refused.value.reason == "TracepointMissing"
+
+
+def standing_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Have a shell script run where the compiler would."""
+    file = tmp_path / "compiler"
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o700)
+    monkeypatch.setattr("sys.executable", str(file))
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - counted, not read
+
+
+async def test_a_compiler_that_dies_is_told_with_its_last_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    standing_in(tmp_path, monkeypatch, "echo 'no memory left' >&2; exit 3")
+    with pytest.raises(ProbeError, match=r"died \(3\): no memory left") as refused:
+        await load(unit(tmp_path, ""))
+    assert refused.value.reason == "CompilerFailed"
+
+
+async def test_a_compiler_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    standing_in(tmp_path, monkeypatch, "exec sleep 60")
+    monkeypatch.setattr(loader, "_COMPILE_S", 0.1)
+    before, began = descriptors(), time.monotonic()
+    with pytest.raises(ProbeError) as refused:
+        await load(unit(tmp_path, ""))
+    assert refused.value.reason == "CompileTimeout"
+    assert time.monotonic() - began < 30
+    assert descriptors() <= before + 1  # the loop's own, for children
+
+
+async def test_who_waits_no_more_leaves_no_compiler_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = tmp_path / "pid"
+    os.mkfifo(told)
+    standing_in(tmp_path, monkeypatch, f"echo $$ > {told}; exec sleep 60")
+    waiting = asyncio.create_task(load(unit(tmp_path, "")))
+    pid = int(await asyncio.wait_for(asyncio.to_thread(told.read_text), 30))
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
