@@ -29,29 +29,30 @@ class PodNetworks:
         self._places = Tombstones[int, Place | None]()
         self._read: dict[tuple[int, int], Place | None] = {}
 
+    def due(self, networks: AbstractSet[int]) -> bool:
+        """Tell whether ``places`` would look at the node for those namespaces."""
+        return bool(networks) and self._pace.due(wanted=not networks <= self._survey.processes.keys())
+
     def places(self, networks: AbstractSet[int]) -> dict[int, Place]:
         """Return the pods of those namespaces that are a pod's own; the node's own is nobody's."""
-        self._look_if_due(wanted=any(network not in self._survey.processes for network in networks))
+        if self.due(networks):
+            self._look()
         return {network: place for network in networks if (place := self._places.get(network))}
 
     def survey(self) -> Survey:
         """Return the network namespaces of the node, as they were a moment ago."""
-        self._look_if_due(wanted=True)
+        if self._pace.due(wanted=True):
+            self._look()
         return self._survey
 
-    def _look_if_due(self, *, wanted: bool) -> None:
-        if not self._pace.due(wanted=wanted):
-            return
-        with self._pace.look():
-            self._look()
-
     def _look(self) -> None:
-        self._survey = survey(self._proc)
-        # The inode of a namespace is given again soon after it is gone: it counts only together with its process.
-        seen = self._survey.processes.items()
-        self._read = {pair: self._read[pair] if pair in self._read else self._place(pair[1]) for pair in seen}
-        places = {network: place for (network, _), place in self._read.items()}
-        self._places.update(places | {self._node(): None}, now=self._clock())
+        with self._pace.look():
+            self._survey = survey(self._proc)
+            # The inode of a namespace is given again soon after it is gone: it counts only together with its process.
+            seen = self._survey.processes.items()
+            self._read = {pair: self._read[pair] if pair in self._read else self._place(pair[1]) for pair in seen}
+            places = {network: place for (network, _), place in self._read.items()}
+            self._places.update(places | {self._node(): None}, now=self._clock())
 
     def _place(self, pid: int) -> Place | None:
         return place_of_process(pid, proc=self._proc)

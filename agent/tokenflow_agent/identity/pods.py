@@ -1,5 +1,6 @@
 """Names the pods of sockets; looks at the node again when it meets something unknown."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -77,16 +78,17 @@ class Pods:
         The cgroup decides; where it is no pod's, the network namespace does, unless that is the node's own.
         """
         with self._lock:
-            self._meet({origin.cgroup for origin in origins} - {0})
-            found = {origin: pod for origin in origins if (pod := self._by_cgroup(origin.cgroup))}
-            rest = {origin.network for origin in origins if origin not in found} - {0}
-            places = self._networks.places(rest) if rest else {}
-            for origin in origins - found.keys():
-                whose = places.get(origin.network)
-                pod = self._named.get(whose.pod_uid) if whose else None
-                if pod:
-                    found[origin] = pod
-            return found
+            self._meet(_cgroups(origins))
+            found = self._by_cgroups(origins)
+            return found | self._by_networks(origins - found.keys())
+
+    async def find(self, origins: AbstractSet[Origin]) -> dict[Origin, Pod]:
+        """Return as ``owners``; in a thread where the node is to be looked at, for that takes long.
+
+        Mostly it is not, and then a thread would cost more than the answer.
+        """
+        known = self._at_hand(origins)
+        return await asyncio.to_thread(self.owners, origins) if known is None else known
 
     def named(self, uid: str) -> Pod | None:
         """Return the pod with this UID; ``None`` when the node has no such pod, or no name for it yet."""
@@ -99,6 +101,11 @@ class Pods:
         with self._lock:
             return self._networks.survey()
 
+    @property
+    def upkeep_due(self) -> bool:
+        """Whether ``upkeep`` would look at the node."""
+        return self._pace.due(wanted=False)
+
     def upkeep(self) -> None:
         """Notice what came and went, though nobody asked."""
         with self._lock:
@@ -108,17 +115,36 @@ class Pods:
         """Return whether pods can be named, or what the node lacks."""
         return self._signal
 
-    def _meet(self, cgroups: AbstractSet[int]) -> None:
-        """Look at the node where a cgroup is met that is neither a pod's nor known to be foreign.
+    def _at_hand(self, origins: AbstractSet[Origin]) -> dict[Origin, Pod] | None:
+        """Return as ``owners`` what is known; ``None`` where the node is to be looked at, or is being looked at."""
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            if self._pace.due(wanted=self._wanted(_cgroups(origins))):
+                return None
+            found = self._by_cgroups(origins)
+            rest = origins - found.keys()
+            return None if self._networks.due(_networks(rest)) else found | self._by_networks(rest)
+        finally:
+            self._lock.release()
 
-        And where a pod's name may have come meanwhile.
-        """
-        unknown = {cgroup for cgroup in cgroups - self._foreign if cgroup not in self._places}
-        nameless = not unknown and any(self._by_cgroup(cgroup) is None for cgroup in cgroups - self._foreign)
-        if self._look_if_due(wanted=bool(unknown) or (nameless and self._logs_version() != self._logs_read)):
+    def _meet(self, cgroups: AbstractSet[int]) -> None:
+        """Look at the node where it is wanted."""
+        if self._look_if_due(wanted=self._wanted(cgroups)):
             if len(self._foreign) > _MAX_FOREIGN:
                 self._foreign.clear()
-            self._foreign |= {cgroup for cgroup in unknown if cgroup not in self._places}
+            self._foreign |= {cgroup for cgroup in cgroups if cgroup not in self._places}
+
+    def _wanted(self, cgroups: AbstractSet[int]) -> bool:
+        """Tell whether a cgroup is met that is neither a pod's nor known to be foreign.
+
+        Or one whose pod had no name, which may have come meanwhile.
+        """
+        pods = cgroups - self._foreign
+        if any(cgroup not in self._places for cgroup in pods):
+            return True
+        nameless = any(self._by_cgroup(cgroup) is None for cgroup in pods)
+        return nameless and self._logs_version() != self._logs_read
 
     def _logs_version(self) -> tuple[int, int] | None:
         """Return what changes when a pod's log directory comes or goes."""
@@ -132,11 +158,22 @@ class Pods:
         whose = self._places.get(cgroup)
         return self._named.get(whose.pod_uid) if whose else None
 
+    def _by_cgroups(self, origins: AbstractSet[Origin]) -> dict[Origin, Pod]:
+        return {origin: pod for origin in origins if (pod := self._by_cgroup(origin.cgroup))}
+
+    def _by_networks(self, origins: AbstractSet[Origin]) -> dict[Origin, Pod]:
+        places = self._networks.places(_networks(origins))
+        whose = {origin: place for origin in origins if (place := places.get(origin.network))}
+        return {origin: pod for origin, place in whose.items() if (pod := self._named.get(place.pod_uid))}
+
     def _look_if_due(self, *, wanted: bool) -> bool:
         if not self._pace.due(wanted=wanted):
             return False
         with self._pace.look():
-            self._tree = self._tree or _tree(self._cgroup_root)
+            if self._tree is None and (tree := _tree(self._cgroup_root)):
+                # Without a tree, all that was met counted as foreign.
+                self._tree = tree
+                self._foreign.clear()
             places = self._tree.look() if self._tree else {}
             self._places.update(places, now=self._clock())
             self._signal = self._read_names() or self._judge(has_pods=bool(places))
@@ -169,6 +206,14 @@ class Pods:
             )
             return _degraded("NoPodCgroups", words, backend="NetworkNamespaces")
         return Signal(name=SIGNAL, backend="Cgroups", state=SignalState.ACTIVE)
+
+
+def _cgroups(origins: AbstractSet[Origin]) -> set[int]:
+    return {origin.cgroup for origin in origins} - {0}
+
+
+def _networks(origins: AbstractSet[Origin]) -> set[int]:
+    return {origin.network for origin in origins} - {0}
 
 
 def _tree(cgroup_root: Path) -> CgroupTree | None:

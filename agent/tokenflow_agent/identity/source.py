@@ -25,7 +25,8 @@ class PodNameSource:
     async def collect(self, window: Window) -> Findings:
         """Notice pods that came and went; a window has nothing of it."""
         del window
-        await asyncio.to_thread(self._pods.upkeep)
+        if self._pods.upkeep_due:
+            await asyncio.to_thread(self._pods.upkeep)
         return Findings()
 
     def signals(self) -> Sequence[Signal]:

@@ -26,6 +26,10 @@ class Overflows:
         self._proc = proc
         self._counted: dict[int, int] = {}
 
+    def must_read(self, readings: Iterable[Reading]) -> bool:
+        """Tell whether ``attribute`` would read a namespace."""
+        return any(reading.drops or reading.network not in self._counted for reading in readings)
+
     def attribute(self, readings: Iterable[Reading]) -> list[Reading]:
         """Return the readings with the overflows of each socket, as far as they can be told.
 
@@ -35,8 +39,7 @@ class Overflows:
         found: list[Reading] = []
         for network, group in groupby(ordered, _network):
             sockets = list(group)
-            dropped = any(socket.drops for socket in sockets)
-            grown = self._grown(network) if dropped or network not in self._counted else None
+            grown = self._grown(network) if self.must_read(sockets) else None
             found.extend(share(grown, sockets))
         return found
 

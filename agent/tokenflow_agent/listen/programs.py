@@ -119,7 +119,7 @@ class ListenPrograms:
         self._counted = counted
         readings = self._take(met, gone)
         return Harvest(
-            readings=await asyncio.to_thread(self._complete, readings),
+            readings=await self._complete(readings),
             events=grown[_Counter.EVENTS],
             lost={"MapFull": grown[_Counter.MAP_FULL]},
             map_usage_percent={"listen": 100.0 * len(met) / MAX_QUEUES},
@@ -145,9 +145,15 @@ class ListenPrograms:
             del self._known[sk]
         return readings
 
-    def _complete(self, readings: list[Reading]) -> list[Reading]:
+    async def _complete(self, readings: list[Reading]) -> list[Reading]:
+        if self._waiting.over and not self._overflows.must_read(readings):
+            return self._overflows.attribute(readings)
+        return await asyncio.to_thread(self._look_at_networks, readings)
+
+    def _look_at_networks(self, readings: list[Reading]) -> list[Reading]:
         known = {queue.owner[1:] for queue in self._known.values()}
-        return self._overflows.attribute(readings + self._waiting.since_before(known))
+        waiting = [] if self._waiting.over else self._waiting.since_before(known)
+        return self._overflows.attribute(readings + waiting)
 
 
 def _reading(queue: _Queue, before: _Queue | None) -> Reading:

@@ -1,6 +1,5 @@
 """Accept queues as a source of the agent."""
 
-import asyncio
 from collections.abc import Sequence
 
 from tokenflow_agent.backends import Candidate, Chain
@@ -58,7 +57,7 @@ class ListenSource:
             self._chain.failed(error)
             return Findings()
         readings = harvest.readings
-        pods = await asyncio.to_thread(self._pods.owners, {_origin(reading) for reading in readings})
+        pods = await self._pods.find({_origin(reading) for reading in readings})
         of_pods = [(pod, reading) for reading in readings if (pod := pods.get(_origin(reading)))]
         return Findings(
             listen=table(of_pods, start_unix_ms=window.start_unix_ms),

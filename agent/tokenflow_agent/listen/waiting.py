@@ -24,13 +24,16 @@ class Waiting:
         self._rotation = Rotation(clock)
         self._pending: set[int] | None = None
 
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing left to look at."""
+        return self._pending is not None and not self._pending
+
     def since_before(self, known: AbstractSet[tuple[int, int]]) -> list[Reading]:
         """Return the queues that are not empty, other than those ``known`` by namespace and port.
 
         Their limits cannot be told. Not all namespaces are looked at in one call.
         """
-        if self._pending is not None and not self._pending:
-            return []
         processes = self._networks().processes
         if self._pending is None:
             self._pending = set(processes)

@@ -1,6 +1,5 @@
 """TCP health as a source of the agent."""
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -73,7 +72,7 @@ class TcpSource:
             self._chain.failed(error)
             return Findings()
         origins = [Origin(cgroup=reading.cgroup, network=reading.network) for reading in harvest.readings]
-        pods = await asyncio.to_thread(self._pods.owners, set(origins))
+        pods = await self._pods.find(set(origins))
         named = [
             (pods[where], reading) for where, reading in zip(origins, harvest.readings, strict=True) if where in pods
         ]

@@ -1,3 +1,4 @@
+import asyncio
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -169,6 +170,27 @@ def test_a_network_is_another_pods_once_its_number_is_given_again(node: Path) ->
     assert sockets(known, [Origin(network=POD_NETWORK)]) == [None]
 
 
+async def test_what_is_known_is_found_without_a_thread(node: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    process(node, 700, network=POD_NETWORK, cgroup=f"/kubepods/pod{UID}/c1")
+    known = pods(node)
+    asked = {Origin(cgroup=container(node).stat().st_ino), Origin(cgroup=1, network=POD_NETWORK), Origin(network=77)}
+    found = await known.find(asked)
+    assert list(found.values()) == [WEB, WEB]
+    monkeypatch.setattr("asyncio.to_thread", None)
+    assert await known.find(asked - {Origin(network=77)}) == found
+
+
+async def test_who_finds_does_not_wait_in_the_event_loop(node: Path) -> None:
+    known = pods(node)
+    asked = {Origin(cgroup=container(node).stat().st_ino)}
+    await known.find(asked)
+    with known._lock:  # a look that takes long
+        finding = asyncio.create_task(known.find(asked))
+        done, _ = await asyncio.wait([finding], timeout=0.05)
+        assert not done
+    assert list((await finding).values()) == [WEB]
+
+
 def test_a_node_that_lacks_nothing_is_active(node: Path) -> None:
     known = pods(node)
     assert known.signal().reason == "Starting"
@@ -188,12 +210,13 @@ def test_missing_cgroups_are_told_and_found_again(node: Path) -> None:
     clock = Clock()
     (node / "cgroup" / "cgroup.controllers").unlink()
     known = pods(node, clock)
-    known.upkeep()
+    inode = container(node).stat().st_ino
+    assert known.resolve({inode}) == {}
     assert known.signal().reason == "CgroupsMissing"
     assert "mount the node's /sys/fs/cgroup" in known.signal().message
     (node / "cgroup" / "cgroup.controllers").touch()
     clock.now = 31.0
-    known.upkeep()
+    assert known.resolve({inode}) == {inode: WEB}
     assert known.signal().state == "Active"
 
 
