@@ -38,12 +38,10 @@ def listening_ports(pid: int, *, proc: Path = _PROC) -> list[ListeningPort]:
                     if state != _LISTEN:
                         break  # they come first
                     found.append(ListeningPort(int(local.rpartition(b":")[2], 16), int(queues.partition(b":")[2], 16)))
-        except FileNotFoundError:
-            if table == "tcp":
-                raise _gone(pid) from None
-            # A kernel without IPv6 has one table.
         except OSError as error:
-            raise _closed(pid, error) from error
+            # A kernel without IPv6 has one table.
+            if table == "tcp" or not isinstance(error, FileNotFoundError):
+                raise _refused(pid, error) from error
     return found
 
 
@@ -61,20 +59,17 @@ def counters(pid: int, table: str, group: str, *, proc: Path = _PROC) -> dict[st
     """
     try:
         text = (proc / str(pid) / "net" / table).read_text()
-    except FileNotFoundError:
-        raise _gone(pid) from None
     except OSError as error:
-        raise _closed(pid, error) from error
+        raise _refused(pid, error) from error
     lines = [line.split()[1:] for line in text.splitlines() if line.startswith(f"{group}:")]
     if len(lines) != 2:  # noqa: PLR2004 - names, then values
         return {}
     return {name: int(value) for name, value in zip(*lines, strict=True)}
 
 
-def _gone(pid: int) -> ProbeError:
-    return ProbeError(GONE, f"process {pid} ended")
-
-
-def _closed(pid: int, error: OSError) -> ProbeError:
+def _refused(pid: int, error: OSError) -> ProbeError:
+    if not isinstance(error, PermissionError):
+        # Also a namespace that is being taken apart: the kernel says ENXIO then.
+        return ProbeError(GONE, f"process {pid}: {error.strerror}")
     words = f"/proc/{pid}/net: {error.strerror}: the agent needs hostPID and the capability SYS_PTRACE"
     return ProbeError("ProcClosed", words)

@@ -23,6 +23,7 @@ _MAPPED: Final = bytes(10) + b"\xff\xff"
 _IPV4_BYTES: Final = 15
 """Of an address, that its /24 consists of."""
 _IPV6_BYTES: Final = 6
+_COUNTER: Final = 0xFFFFFFFF
 _RECOVERY: Final = 3
 """State of congestion control from which on a connection recovers from loss."""
 
@@ -99,7 +100,7 @@ def _reading(network: int, connection: Connection, before: TcpInfo | None, liste
         rtt_max_us=now.rtt,
         srtt_sum_us=now.rtt,
         rttvar_sum_us=now.rttvar,
-        retransmits=now.total_retrans - (before.total_retrans if before else 0),
+        retransmits=_grown(now.total_retrans, before and before.total_retrans) or 0,
         sent=_grown(now.segs_out, before and before.segs_out),
         spurious=_grown(now.dsack_dups, before and before.dsack_dups),
         out_of_order=_grown(now.rcv_ooopack, before and before.rcv_ooopack),
@@ -132,7 +133,11 @@ def _sample(number: int | None) -> tuple[int, ...]:
 
 
 def _grown(now: int | None, before: int | None) -> int | None:
-    return None if now is None else now - (before or 0)
+    """Return by how much a counter of 32 bits has grown; those of a socket that is connected anew start from 0."""
+    if now is None:
+        return None
+    grown = now - (before or 0) & _COUNTER
+    return grown if grown <= _COUNTER >> 1 else 0
 
 
 async def open_sock_diag(networks: Callable[[], Survey]) -> TcpSockDiag:

@@ -44,6 +44,15 @@ def test_a_process_that_ended_is_told(tmp_path: Path) -> None:
         counters(5, "netstat", "TcpExt", proc=tmp_path)
 
 
+def test_a_namespace_that_is_taken_apart_is_no_want_of_privilege(tmp_path: Path) -> None:
+    (tmp_path / "5").mkdir()
+    (tmp_path / "5" / "net").touch()
+    for read in (listening_ports, lambda pid, proc: counters(pid, "netstat", "TcpExt", proc=proc)):
+        with pytest.raises(ProbeError) as refused:
+            read(5, proc=tmp_path)
+        assert refused.value.reason == "NamespaceGone"
+
+
 def test_a_kernel_without_ipv6_has_one_table(tmp_path: Path) -> None:
     (tmp_path / "5" / "net").mkdir(parents=True)
     (tmp_path / "5" / "net" / "tcp").write_text(

@@ -7,8 +7,10 @@ import pytest
 
 from tokenflow_agent.sockets import sock_diag
 from tokenflow_agent.sockets.namespaces import Survey, survey
+from tokenflow_agent.sockets.sock_diag import Connection
+from tokenflow_agent.sockets.tcp_info import TcpInfo
 from tokenflow_agent.tcp.reading import Reading
-from tokenflow_agent.tcp.sock_diag import TcpSockDiag, open_sock_diag
+from tokenflow_agent.tcp.sock_diag import TcpSockDiag, _reading, open_sock_diag
 from tokenflow_api.windows import Direction
 
 
@@ -101,3 +103,21 @@ async def test_a_pod_that_ended_is_forgotten(network: Any) -> None:
     assert (await reader.harvest()).readings == []
     await reader.harvest()
     assert reader._seen == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "grown"),
+    [(10, 15, 5), (2**32 - 3, 2, 5), (5000, 7, 0)],
+    ids=["grew", "began again after 2^32", "was connected anew"],
+)
+def test_counters_never_shrink(before: int, now: int, grown: int) -> None:
+    def info(count: int) -> TcpInfo:
+        counts = {"total_retrans": count, "segs_out": count, "segs_in": count, "dsack_dups": count}
+        rest = dict.fromkeys(TcpInfo._fields, 0)
+        return TcpInfo(**(rest | counts))
+
+    connection = Connection(
+        port=8000, peer_port=40_000, peer=bytes(16), cgroup=1, unread_bytes=0, cookie=1, info=info(now)
+    )
+    seen = _reading(7, connection, info(before), {8000})
+    assert (seen.segments, seen.sent, seen.retransmits, seen.spurious) == (grown,) * 4
