@@ -72,7 +72,3 @@ class SpoolError(AgentError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
-
-
-class CorruptError(AgentError):
-    """A record of the spool is not what was written."""

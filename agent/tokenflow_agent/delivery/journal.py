@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Final
 
 from tokenflow_agent.delivery.segment import SUFFIX, Record, Segment, recovered
-from tokenflow_agent.errors import CorruptError, SpoolError
+from tokenflow_agent.errors import SpoolError
 
 _SEGMENTS: Final = 16
 """Files that a full spool has about: dropping the oldest costs a sixteenth of it."""
 _MOST_SEGMENT_BYTES: Final = 4 << 20
 _CURSORS: Final = "cursors.json"
 _LOCK: Final = "lock"
+_GONE: Final = (errno.ENOENT, errno.EIO)
+"""What reading a file ends with that somebody removed, or whose blocks the device lost."""
 _REASONS: Final = {
     errno.ENOSPC: "DiskFull",
     errno.EDQUOT: "DiskFull",
@@ -58,7 +60,7 @@ class Journal:
 
     Attributes:
         saved: cursors of the former process; ``None`` where it left none that can be read.
-        torn: whether the last record of the former process was cut.
+        torn: whether a record was cut off that no number tells of.
 
     Raises:
         SpoolError: it cannot be used.
@@ -74,15 +76,16 @@ class Journal:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.saved = _saved(directory)
-            self._segments, self.torn = _segments(directory)
+            self._segments, torn = _segments(directory)
         except BlockingIOError as error:
             os.close(self._lock)
             raise SpoolError("SpoolTaken", f"{directory} is held by another agent: give each its own") from error
         except OSError as error:
             os.close(self._lock)
             raise _unusable(directory, error) from error
-        self._next = max([segment.end for segment in self._segments], default=0)
-        self._next = max([self._next, *(self.saved or {}).values()])
+        written = max([segment.end for segment in self._segments], default=0)
+        self._next = max([written, *(self.saved or {}).values()])
+        self.torn = torn and self._next == written
         self._written = self.saved
 
     @property
@@ -108,7 +111,8 @@ class Journal:
         """
         self.trim(most_bytes - record.size)
         last = self._segments[-1] if self._segments else None
-        if last is None or last.size + record.size > min(most_bytes // _SEGMENTS, _MOST_SEGMENT_BYTES):
+        most_segment_bytes = min(most_bytes // _SEGMENTS, _MOST_SEGMENT_BYTES)
+        if last is None or (last.size and last.size + record.size > most_segment_bytes):
             if last is not None:
                 last.close()
             last = Segment.new(self._directory, first=record.number)
@@ -138,10 +142,11 @@ class Journal:
             self._remove_oldest()
 
     def read(self, cursor: Cursor) -> Record | None:
-        """Return the first record at or after ``cursor``, and move the cursor to it; ``None`` at the end.
+        """Return the first whole record at or after ``cursor``, and move the cursor to it.
+
+        ``None`` where there is none: the cursor stands behind the newest.
 
         Raises:
-            CorruptError: a file is damaged; the cursor stands behind what is.
             SpoolError: the disk cannot be read.
         """
         for segment in self._segments:
@@ -151,14 +156,15 @@ class Journal:
                 cursor.segment, cursor.offset = segment.first, 0
             try:
                 found = segment.find(cursor.number, start=cursor.offset)
-            except CorruptError:
-                cursor.number, cursor.offset = segment.end, segment.size
-                raise
             except OSError as error:
-                raise _unusable(self._directory, error) from error
+                if error.errno not in _GONE:
+                    raise _unusable(self._directory, error) from error
+                found = None
             if found is not None:
                 cursor.number, cursor.offset = found.record.number, found.offset
                 return found.record
+            cursor.number, cursor.offset = segment.end, segment.size
+        cursor.number = max(cursor.number, self._next)
         return None
 
     def save(self, cursors: Mapping[str, Cursor]) -> None:

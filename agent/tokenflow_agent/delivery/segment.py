@@ -1,7 +1,7 @@
 """A file of the spool: records one after the other, each with a checksum.
 
-Records are numbered without end over all segments, with gaps where some were dropped before they were written. A
-file is named by the number of its first record.
+Records are numbered without end and without gaps over all segments: a number that is missing is a record that was
+damaged. A file is named by the number of its first record.
 """
 
 import os
@@ -12,7 +12,6 @@ from pathlib import Path
 from struct import Struct
 from typing import Final
 
-from tokenflow_agent.errors import CorruptError
 from tokenflow_api.codec import MAX_ENCODED_BYTES
 
 SUFFIX: Final = ".windows"
@@ -89,13 +88,13 @@ class Segment:
             OSError: it was not written; the file is as before.
         """
         if self._writer is None:
-            self._writer = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, _MODE)
+            self._writer = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, _MODE)
         framed = _HEADER.pack(len(record.document), _checksum(record), record.number, record.at_unix_ms)
         framed += record.document
         try:
-            left = memoryview(framed)
-            while left:
-                left = left[os.write(self._writer, left) :]
+            written = 0
+            while written < len(framed):
+                written += os.pwrite(self._writer, framed[written:], self.size + written)
         except OSError:
             os.ftruncate(self._writer, self.size)
             raise
@@ -106,24 +105,31 @@ class Segment:
         """Return the first record from offset ``start`` on with at least this number.
 
         Raises:
-            CorruptError: what stands on the way is no record.
             OSError: the file cannot be read.
         """
         return next((found for found in self.records(start=start) if found.record.number >= number), None)
 
     def records(self, *, start: int = 0) -> Iterator["Found"]:
-        """Yield all records from offset ``start`` on.
+        """Yield the records from offset ``start`` on; not those that are damaged, and none behind a torn one.
 
         Raises:
-            CorruptError: what comes next is no record.
             OSError: the file cannot be read.
         """
         reader = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             while start < self.size:
-                found = self._read(reader, start)
-                yield found
-                start = found.end
+                head = os.pread(reader, _HEADER.size, start)
+                if len(head) < _HEADER.size:
+                    return
+                length, checksum, number, at_unix_ms = _HEADER.unpack(head)
+                if not 0 < length <= MAX_ENCODED_BYTES:
+                    return
+                record = Record(number, at_unix_ms, os.pread(reader, length, start + _HEADER.size))
+                if len(record.document) < length:
+                    return
+                if _checksum(record) == checksum:
+                    yield Found(record, start)
+                start += record.size
         finally:
             os.close(reader)
 
@@ -143,18 +149,6 @@ class Segment:
         self.close()
         self.path.unlink(missing_ok=True)
 
-    def _read(self, reader: int, offset: int) -> Found:
-        head = os.pread(reader, _HEADER.size, offset)
-        if len(head) < _HEADER.size:
-            raise CorruptError(f"{self.path} ends within a record at {offset}")
-        length, checksum, number, at_unix_ms = _HEADER.unpack(head)
-        if length > MAX_ENCODED_BYTES:
-            raise CorruptError(f"{self.path} has no record at {offset}")
-        record = Record(number, at_unix_ms, os.pread(reader, length, offset + _HEADER.size))
-        if len(record.document) < length or _checksum(record) != checksum:
-            raise CorruptError(f"{self.path} has a damaged record at {offset}")
-        return Found(record, offset)
-
 
 def recovered(path: Path, *, first: int) -> tuple[Segment, bool]:
     """Return the last segment as a former process left it, and whether a torn record was cut off its end.
@@ -164,13 +158,12 @@ def recovered(path: Path, *, first: int) -> tuple[Segment, bool]:
     """
     segment = Segment(path, first=first, end=first, size=path.stat().st_size)
     whole = 0
-    try:
-        for found in segment.records():
-            whole, segment.end = found.end, found.record.number + 1
-    except CorruptError:
-        segment.cut(whole)
-        return segment, True
-    return segment, False
+    for found in segment.records():
+        whole, segment.end = found.end, found.record.number + 1
+    if whole == segment.size:
+        return segment, False
+    segment.cut(whole)
+    return segment, True
 
 
 def _checksum(record: Record) -> int:

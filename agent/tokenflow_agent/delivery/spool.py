@@ -11,7 +11,7 @@ from typing import Final
 from tokenflow_agent.delivery.journal import Cursor, Journal
 from tokenflow_agent.delivery.segment import Record
 from tokenflow_agent.delivery.state import SpoolState
-from tokenflow_agent.errors import CorruptError, SpoolError
+from tokenflow_agent.errors import SpoolError
 from tokenflow_api.codec import MAX_ENCODED_BYTES
 
 _log = logging.getLogger(__name__)
@@ -41,6 +41,27 @@ class Content:
     dropped: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class _Reader:
+    """A destination: how far it has come, and what it never gets.
+
+    Attributes:
+        cursor: of the next window that it gets.
+        dropped: windows that it never gets, by reason.
+        handed: the window at the cursor, once it was given out.
+    """
+
+    cursor: Cursor
+    dropped: Counter[str] = field(default_factory=Counter)
+    handed: Record | None = None
+
+    def skip(self, number: int, *, reason: str) -> None:
+        """Go on with ``number``; what is passed over is dropped."""
+        if number > self.cursor.number:
+            self.dropped[reason] += number - self.cursor.number
+            self.cursor.number, self.handed = number, None
+
+
 class Spool:
     """One queue for all destinations, each of which reads it by a cursor of its own.
 
@@ -56,8 +77,7 @@ class Spool:
         self._directory = directory
         self._open_journal = open_journal
         self._journal: Journal | None = None
-        self._cursors: dict[str, Cursor] = {}
-        self._dropped: dict[str, Counter[str]] = {}
+        self._readers: dict[str, _Reader] = {}
         self._memory: deque[Record] = deque()
         self._end = 0
         self._most_bytes = 0
@@ -74,8 +94,8 @@ class Spool:
                 reason=problem.reason if problem else "",
                 message=str(problem) if problem else "",
             ),
-            waiting={name: self._end - cursor.number for name, cursor in self._cursors.items()},
-            dropped={name: dict(counts) for name, counts in self._dropped.items()},
+            waiting={name: self._end - reader.cursor.number for name, reader in self._readers.items()},
+            dropped={name: dict(reader.dropped) for name, reader in self._readers.items()},
         )
 
     def follow(self, names: AbstractSet[str], *, most_bytes: int) -> None:
@@ -86,11 +106,11 @@ class Spool:
         self._most_bytes = most_bytes
         if self._journal is None and names:
             self._use_disk()
-        for name in self._cursors.keys() - names:
-            del self._cursors[name], self._dropped[name]
-        for name in names - self._cursors.keys():
-            self._dropped[name] = Counter()
-            self._cursors[name] = self._resumed(name, otherwise=self._end)
+        for name in self._readers.keys() - names:
+            del self._readers[name]
+        for name in names - self._readers.keys():
+            self._readers[name] = _Reader(Cursor(self._end))
+            self._resume(name)
         self._former = {}
         if self._journal is not None:
             self._try("trim", lambda journal: journal.trim(most_bytes))
@@ -99,49 +119,47 @@ class Spool:
 
     def append(self, document: bytes, *, at_unix_ms: int) -> None:
         """Keep a window for every destination."""
-        if not self._cursors:
+        if not self._readers:
             return
         if len(document) > MAX_ENCODED_BYTES:
             _log.error("a window is too large to be delivered", extra={"bytes": len(document)})
-            for counts in self._dropped.values():
-                counts[TOO_LARGE] += 1
+            for reader in self._readers.values():
+                reader.dropped[TOO_LARGE] += 1
             return
         self._memory.append(Record(self._end, at_unix_ms, document))
         self._end += 1
         self._use_disk()
-        excess = sum(record.size for record in self._memory) - MAX_MEMORY_BYTES
-        while excess > 0:
-            record = self._memory.popleft()
-            excess -= record.size
-            for name, cursor in self._cursors.items():
-                if cursor.number <= record.number:
-                    self._dropped[name][MEMORY_FULL] += 1
+        # What a former process knew of others than these is let go of by the next commit.
+        self._former = {}
+        while sum(record.size for record in self._memory) > MAX_MEMORY_BYTES:
+            self._drop_from_memory()
 
     def next(self, name: str) -> Record | None:
         """Return the oldest window that a destination has not acknowledged; ``None`` when it has all."""
-        cursor = self._cursors.get(name)
-        if cursor is None:
+        reader = self._readers.get(name)
+        if reader is None:
             return None
         try:
-            record = self._on_disk(name, cursor)
+            record = self._on_disk(name, reader)
         except SpoolError as error:
             self._note("read", error)
             return None
         self._note("read", None)
         if record is None:
-            record = next((record for record in self._memory if record.number >= cursor.number), None)
-        cursor.number = record.number if record else self._end
+            record = next((record for record in self._memory if record.number >= reader.cursor.number), None)
+        reader.handed = record
         return record
 
     def acknowledge(self, name: str, record: Record, *, dropped: str = "") -> None:
         """Note that a destination has ``record``, or will never get it for the reason ``dropped``."""
-        cursor = self._cursors.get(name)
-        if cursor is None or cursor.number != record.number:
+        reader = self._readers.get(name)
+        if reader is None or reader.handed is not record:
             # Room was made meanwhile, and the window is counted as dropped.
             return
-        cursor.number += 1
+        reader.cursor.number += 1
+        reader.handed = None
         if dropped:
-            self._dropped[name][dropped] += 1
+            reader.dropped[dropped] += 1
 
     def commit(self) -> None:
         """Let go of what every destination has, and keep on the disk how far each has come."""
@@ -149,7 +167,7 @@ class Spool:
         while self._memory and self._memory[0].number < least:
             self._memory.popleft()
         self._try("release", lambda journal: journal.release(least))
-        self._try("save", lambda journal: journal.save(self._cursors))
+        self._try("save", lambda journal: journal.save({name: reader.cursor for name, reader in self._readers.items()}))
 
     def close(self) -> None:
         """Keep how far each destination has come, and let go of the directory."""
@@ -164,9 +182,11 @@ class Spool:
             if self._journal is None:
                 self._adopt(self._open_journal(self._directory))
             while self._memory and self._journal is not None:
-                self._journal.append(self._memory[0], most_bytes=self._most_bytes)
+                try:
+                    self._journal.append(self._memory[0], most_bytes=self._most_bytes)
+                finally:
+                    self._settle()
                 self._memory.popleft()
-                self._settle()
         except SpoolError as error:
             self._note("append", error)
         else:
@@ -178,26 +198,44 @@ class Spool:
         self._memory = deque(replace(record, number=record.number + shift) for record in self._memory)
         self._end += shift
         self._journal, self._former = journal, journal.saved
-        for name, cursor in self._cursors.items():
-            self._cursors[name] = self._resumed(name, otherwise=cursor.number + shift)
+        for name, reader in self._readers.items():
+            reader.cursor.number += shift
+            self._resume(name)
 
-    def _resumed(self, name: str, *, otherwise: int) -> Cursor:
-        """Return from where a destination goes on: from the oldest, where a former process left no word of it."""
+    def _resume(self, name: str) -> None:
+        """Go on where the former process was: with the oldest, where it left no word of it."""
         if self._journal is None or (self._former is not None and name not in self._former):
-            return Cursor(otherwise)
+            return
+        reader = self._readers[name]
         if self._journal.torn:
-            self._dropped[name][TORN] += 1
-        return Cursor(self._journal.first if self._former is None else self._former[name])
+            reader.dropped[TORN] += 1
+        reader.cursor = Cursor(self._journal.first if self._former is None else self._former[name])
+        reader.handed = None
 
-    def _on_disk(self, name: str, cursor: Cursor) -> Record | None:
-        while self._journal is not None:
-            before = cursor.number
-            try:
-                return self._journal.read(cursor)
-            except CorruptError as error:
-                _log.warning("windows were damaged on the disk", extra={"policy": name, "reason": str(error)})
-                self._dropped[name][DAMAGED] += cursor.number - before
-        return None
+    def _drop_from_memory(self) -> None:
+        """Let go of the oldest window in memory; those after it move up, so that numbers have no gaps."""
+        gone = self._memory.popleft()
+        self._memory = deque(replace(record, number=record.number - 1) for record in self._memory)
+        self._end -= 1
+        for reader in self._readers.values():
+            if reader.cursor.number > gone.number:
+                reader.cursor.number -= 1
+                continue
+            reader.dropped[MEMORY_FULL] += 1
+            if reader.cursor.number == gone.number:
+                reader.handed = None
+
+    def _on_disk(self, name: str, reader: _Reader) -> Record | None:
+        if self._journal is None:
+            return None
+        place = replace(reader.cursor)
+        record = self._journal.read(place)
+        lost = place.number - reader.cursor.number
+        if lost > 0:
+            _log.warning("windows were damaged on the disk", extra={"policy": name, "windows": lost})
+            reader.skip(place.number, reason=DAMAGED)
+        reader.cursor = place
+        return record
 
     def _try(self, what: str, action: Callable[[Journal], None]) -> None:
         if self._journal is None:
@@ -224,10 +262,8 @@ class Spool:
     def _settle(self) -> None:
         """Move the cursors whose windows were dropped to make room."""
         first = self._journal.first if self._journal else 0
-        for name, cursor in self._cursors.items():
-            if cursor.number < first:
-                self._dropped[name][SPOOL_FULL] += first - cursor.number
-                cursor.number = first
+        for reader in self._readers.values():
+            reader.skip(first, reason=SPOOL_FULL)
 
     def _least(self) -> int:
-        return min((cursor.number for cursor in self._cursors.values()), default=self._end)
+        return min((reader.cursor.number for reader in self._readers.values()), default=self._end)

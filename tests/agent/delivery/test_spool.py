@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenflow_agent.delivery import segment
+from tokenflow_agent.delivery import spool as spool_module
 from tokenflow_agent.delivery.journal import Journal
 from tokenflow_agent.delivery.spool import MAX_MEMORY_BYTES, Spool
 from tokenflow_agent.errors import SpoolError
@@ -46,10 +47,10 @@ def killed(spool: Spool) -> None:
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    def write(_: int, __: object) -> int:
+    def write(*_: object) -> int:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(segment.os, "write", write)
+    monkeypatch.setattr(segment.os, "pwrite", write)
 
 
 def test_each_destination_gets_everything_in_order(tmp_path: Path) -> None:
@@ -107,14 +108,86 @@ def test_zeros_that_a_power_loss_leaves_are_cut(tmp_path: Path) -> None:
     assert drained(opened(tmp_path, "a"), "a") == [b"1"]
 
 
-def test_damage_costs_the_rest_of_one_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("damage", "left"),
+    [
+        (lambda data: data[:80] + b"x" + data[81:], [b"1" * 20, b"3" * 20]),
+        (lambda data: data[:44] + b"\xff" + data[45:], [b"1" * 20]),
+        (lambda data: data[:44], [b"1" * 20]),
+        (lambda _: b"", []),
+    ],
+    ids=["a byte", "a length", "an end", "all"],
+)
+def test_damage_costs_what_is_damaged_and_is_counted(
+    tmp_path: Path, damage: Callable[[bytes], bytes], left: list[bytes]
+) -> None:
     spool = opened(tmp_path, "a")
-    add(spool, *[bytes([65 + number]) * 40_000 for number in range(4)])
-    files = sorted(tmp_path.glob("*.windows"))
-    assert len(files) == 4
-    files[1].write_bytes(files[1].read_bytes()[:-1] + b"x")
-    assert [document[:1] for document in drained(spool, "a")] == [b"A", b"C", b"D"]
-    assert spool.content().dropped == {"a": {"Damaged": 1}}
+    add(spool, b"1" * 20, b"2" * 20, b"3" * 20)
+    (file,) = tmp_path.glob("*.windows")
+    file.write_bytes(damage(file.read_bytes()))
+    assert drained(spool, "a") == left
+    spool.commit()
+    add(spool, b"4")
+    assert drained(spool, "a") == [b"4"]
+    assert spool.content().dropped == {"a": {"Damaged": 3 - len(left)}}
+    assert spool.content().waiting == {"a": 0}
+
+
+def test_damage_in_the_last_file_of_a_former_process_costs_one_window(tmp_path: Path) -> None:
+    first = opened(tmp_path, "a")
+    add(first, b"1" * 20, b"2" * 20, b"3" * 20)
+    killed(first)
+    (file,) = tmp_path.glob("*.windows")
+    data = file.read_bytes()
+    file.write_bytes(data[:70] + b"x" + data[71:])
+    second = opened(tmp_path, "a")
+    assert drained(second, "a") == [b"1" * 20, b"3" * 20]
+    assert second.content().dropped == {"a": {"Damaged": 1}}
+
+
+def test_a_file_that_somebody_removes_costs_its_windows_alone(tmp_path: Path) -> None:
+    spool = opened(tmp_path, "a")
+    add(spool, b"1", b"2")
+    for file in tmp_path.glob("*.windows"):
+        file.unlink()
+    assert drained(spool, "a") == []
+    spool.commit()
+    add(spool, b"3")
+    assert drained(spool, "a") == [b"3"]
+    assert spool.content().dropped == {"a": {"Damaged": 2}}
+    assert spool.content().state.reason == ""
+
+
+def test_what_a_full_disk_cut_short_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(file: int, data: bytes, offset: int, *, real: Callable[[int, bytes, int], int] = os.pwrite) -> int:
+        if len(data) < 60_000:
+            raise OSError(errno.ENOSPC, "full")
+        return real(file, data[:60_000], offset)
+
+    spool = opened(tmp_path, "a")
+    with monkeypatch.context() as patch:
+        patch.setattr(segment.os, "pwrite", write)
+        patch.setattr(segment.os, "ftruncate", lambda *_: None)
+        add(spool, b"1" * 70_000)
+    # Each is more than a file is to have, and the file of the first is there already.
+    add(spool, b"2" * 70_000)
+    spool.commit()
+    assert [document[:1] for document in drained(spool, "a")] == [b"1", b"2"]
+
+
+def test_a_window_that_is_dropped_on_its_way_is_not_acknowledged_for_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = opened(tmp_path, "a")
+    failing(monkeypatch, errno.ENOSPC)
+    add(spool, b"0" * 600_000)
+    on_its_way = spool.next("a")
+    add(spool, b"1" * 600_000)
+    assert on_its_way is not None
+    spool.acknowledge("a", on_its_way)
+    assert spool.content().waiting == {"a": 1}
+    assert spool.content().dropped == {"a": {"MemoryFull": 1}}
+    assert drained(spool, "a") == [b"1" * 600_000]
 
 
 def test_the_oldest_make_room_and_are_counted(tmp_path: Path) -> None:
@@ -252,25 +325,34 @@ class Story:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.spool = opened(directory, "a", "b")
+        self.spool = opened(directory, "a", "b", most_bytes=100_000)
         self.got: dict[str, list[int]] = {"a": [], "b": []}
+        self.on_its_way: dict[str, Any] = {"a": None, "b": None}
         self.lost: Counter[str] = Counter()
         self.built = 0
         self.full = False
 
-    def write(self, file: int, data: bytes, *, real: Callable[[int, bytes], int] = os.write) -> int:
+    def write(self, file: int, data: bytes, offset: int, *, real: Callable[[int, bytes, int], int] = os.pwrite) -> int:
         if self.full:
             raise OSError(errno.ENOSPC, "full")
-        return real(file, data)
+        return real(file, data, offset)
 
     def append(self, size: int) -> None:
         self.built += 1
         add(self.spool, self.built.to_bytes(4, "big") * size)
 
-    def read(self, name: str) -> None:
-        if record := self.spool.next(name):
+    def take(self, name: str) -> None:
+        self.on_its_way[name] = self.spool.next(name)
+
+    def acknowledge(self, name: str) -> None:
+        record = self.on_its_way[name]
+        if record is None:
+            return
+        before = self.spool.content().waiting[name]
+        self.spool.acknowledge(name, record)
+        if self.spool.content().waiting[name] < before:
             self.got[name].append(int.from_bytes(record.document[:4], "big"))
-            self.spool.acknowledge(name, record)
+        self.on_its_way[name] = None
 
     def commit(self, _: None) -> None:
         self.spool.commit()
@@ -278,39 +360,57 @@ class Story:
     def fill(self, full: bool) -> None:
         self.full = full
 
+    def damage(self, at: float) -> None:
+        files = sorted(self.directory.glob("*.windows"))
+        if files and (data := bytearray(files[0].read_bytes())):
+            data[int(at * len(data))] ^= 0xFF
+            files[0].write_bytes(data)
+
     def kill(self, _: None) -> None:
         if not self.spool.content().state.memory_bytes:
             self.spool.commit()
             self.end()
-            self.spool = opened(self.directory, "a", "b")
+            self.spool = opened(self.directory, "a", "b", most_bytes=100_000)
+            self.on_its_way = dict.fromkeys(self.on_its_way)
 
     def end(self) -> None:
         for name, counts in self.spool.content().dropped.items():
             self.lost[name] += sum(counts.values())
         killed(self.spool)
 
+    def check(self) -> None:
+        content = self.spool.content()
+        for name, numbers in self.got.items():
+            lost = self.lost[name] + sum(content.dropped[name].values())
+            assert self.built == len(numbers) + lost + content.waiting[name]
 
-Step = st.one_of(
-    st.tuples(st.just("append"), st.integers(1, 25_000)),
-    st.tuples(st.just("read"), st.sampled_from(["a", "b"])),
+
+Steps = st.one_of(
+    st.tuples(st.just("append"), st.sampled_from([1, 2_000, 6_000])),
+    st.tuples(st.just("take"), st.sampled_from(["a", "b"])),
+    st.tuples(st.just("acknowledge"), st.sampled_from(["a", "b"])),
     st.tuples(st.just("commit"), st.none()),
-    st.tuples(st.just("kill"), st.none()),
     st.tuples(st.just("fill"), st.booleans()),
 )
+Step = st.one_of(Steps, st.tuples(st.just("kill"), st.none()))
+DamagingStep = st.one_of(Steps, st.tuples(st.just("damage"), st.floats(0, 1, exclude_max=True)))
 
 
-@settings(max_examples=100, deadline=None)
-@given(steps=st.lists(Step, max_size=60))
-def test_what_goes_in_comes_out_once_and_in_order_or_is_counted(
+@settings(max_examples=150, deadline=None)
+@given(steps=st.one_of(*(st.lists(step, min_size=30, max_size=60) for step in (Step, DamagingStep))))
+def test_what_is_built_is_delivered_in_order_or_dropped_or_waits_at_all_times(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, Any]]
 ) -> None:
     story = Story(tmp_path_factory.mktemp("spool"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(segment.os, "write", story.write)
+        patch.setattr(segment.os, "pwrite", story.write)
+        patch.setattr(spool_module, "MAX_MEMORY_BYTES", 40_000)
         for action, argument in [*steps, ("fill", False), ("append", 1)]:
             getattr(story, action)(argument)
+            story.check()
         for name, numbers in story.got.items():
             numbers += [int.from_bytes(document[:4], "big") for document in drained(story.spool, name)]
+        story.check()
     story.end()
     for name, numbers in story.got.items():
         assert numbers == sorted(set(numbers))
