@@ -7,6 +7,7 @@ brings a compiler of some 120 MB, which this process takes with it.
 import json
 import os
 import socket
+import struct
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -15,9 +16,11 @@ from tokenflow_agent.errors import KernelError, ProbeError
 from tokenflow_agent.kernel import btf
 from tokenflow_agent.kernel.bpf import REMEDY, ProgramType, load_program
 from tokenflow_agent.kernel.capabilities import may_load_programs
+from tokenflow_agent.kernel.maps import BpfMap
 
 MAX_REQUEST_BYTES: Final = 1 << 16
 _HEADERS: Final = Path(__file__).parent / "headers"
+_SLOT: Final = struct.Struct("=I")
 
 
 def load(unit: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
@@ -57,7 +60,16 @@ def load(unit: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
         )
         for program in unit["programs"]
     }
+    for step in unit["steps"]:
+        _put(maps[step["table"]], step["slot"], programs[step["program"]])
     return {"maps": list(maps), "programs": list(programs)}, [*maps.values(), *programs.values()]
+
+
+def _put(table: int, slot: int, program: int) -> None:
+    try:
+        BpfMap(table, key=_SLOT, value=_SLOT).put((slot,), (program,))
+    except OSError as error:
+        raise KernelError("ProgramRefused", f"the kernel refused to tie programs together: {error.strerror}") from error
 
 
 def main() -> int:

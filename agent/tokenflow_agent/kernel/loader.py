@@ -34,6 +34,21 @@ class Program:
     target: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A program that others go on with, by a tail call.
+
+    Attributes:
+        table: map of programs.
+        slot: its place there.
+        program: its name.
+    """
+
+    table: str
+    slot: int
+    program: str
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unit:
     """What is compiled together.
@@ -41,7 +56,9 @@ class Unit:
     Attributes:
         source: C file.
         programs: functions of it to load.
-        maps: maps of it to hand over.
+        maps: maps of it to hand over; those of ``steps`` must be among them, for the kernel empties a table that nobody
+            holds.
+        steps: programs to be put into tables.
         constants: macros.
         offsets: macros that stand for the offset of a struct's member: struct, member, member of the member …
         btf: type information of the running kernel.
@@ -50,6 +67,7 @@ class Unit:
     source: Path
     programs: Sequence[Program]
     maps: Sequence[str]
+    steps: Sequence[Step] = ()
     constants: Mapping[str, int] = field(default_factory=dict)
     offsets: Mapping[str, Sequence[str]] = field(default_factory=dict)
     btf: Path = VMLINUX

@@ -8,13 +8,24 @@
 #define SLACK_BYTES 32  // fixed-width looks near the end of the response stay inside
 #define NO_WAKEUP 1
 
-enum { HTTP1 = 1, HTTP2, POSTGRESQL, MYSQL, IGNORED };
+// Of a connection, and of the step that goes on with it; the last two are HTTP/1's, for the head of a response and
+// for streams of events.
+enum { HTTP1 = 1, HTTP2, POSTGRESQL, MYSQL, IGNORED, HEAD, EVENTS, STEPS };
 enum { SERVED, DIALED };
 enum { IDLE, REQUEST, RESPONSE, STREAM };
 enum { UNTIL_NEXT, BY_LENGTH, CHUNKED };
 enum { EXCHANGE, STREAM_OPENED, STREAM_ENDED, FRAMES, CLOSED, LOST };
 enum { WANT_HTTP = 1, WANT_SQL = 2, WANT_TLS = 4 };
-enum { COUNT_RECORDS, COUNT_RING_FULL, COUNT_EVICTED, COUNT_OPENED, COUNT_CLOSED, COUNTERS };
+
+// Of one processor; those that a socket's end may interrupt are added to in one go.
+struct counters {
+  struct cost cost;
+  u64 records;
+  u64 ring_full;
+  u64 evicted;
+  u64 opened;
+  u64 closed;
+};
 
 // HTTP/2: how far the frames of one direction have been followed.
 struct side {
@@ -91,15 +102,6 @@ struct stream {
   u32 in_event;       // a line of the event that is not over yet had a field
 };
 
-// A call of a TLS library that has not returned yet.
-struct tls_call {
-  u64 ssl;
-  u64 buffer;
-  u64 moved;        // address of the number of bytes, in the extended forms
-  u8 out;
-  u8 extended;
-};
-
 struct frame {
   struct record record;
   u8 bytes[4096];
@@ -125,11 +127,26 @@ struct call {
   u64 head;         // address of the first bytes
   u64 end;          // address after the last byte
   u64 vector;       // address of the pieces, where there are several
+  u64 now;
+  u8 first[16];     // what the data begins with; at a place where words can be read
+  u64 since;        // when the first program began, where it is timed; else 0
   u32 head_length;  // how many bytes the first piece has
   u32 pieces;
   u32 total;
+  u32 skipped;      // bytes at the front that are a response's head
   u8 out;
   u8 tls;
+  u8 entered;       // HTTP/2 knows where its data is
+};
+
+// A call of a TLS library.
+struct tls_call {
+  u64 ssl;          // 0 once it has returned
+  u64 buffer;
+  u64 moved;        // address of the number of bytes, in the extended forms
+  u8 out;
+  u8 extended;
+  struct call call; // as it has returned
 };
 
 // Keeps the verifier's view of a bound that the compiler would prove away.

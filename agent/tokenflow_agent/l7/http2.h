@@ -5,7 +5,7 @@
 #define PREFACE_BYTES 24
 #define FRAME_HEAD_BYTES 9
 #define FRAME_BYTES 2048     // of one piece of a frame
-#define MOST_STEPS 40       // through one read or write: a frame takes one or two
+#define STEPS_AT_ONCE 6     // a frame takes one or two
 #define MOST_PIECES 64
 #define END_STREAM 1
 
@@ -23,10 +23,10 @@ static __always_inline int is_wanted_frame(u8 type, u8 flags) {
 }
 
 // Sends what has come of a frame: its head where this is the first piece, and of its payload what is there.
-static __always_inline void send_piece(struct call *call, struct connection *c, struct side *side, u64 length, u64 now) {
+static __always_inline void send_piece(struct call *call, struct connection *c, struct side *side, u64 length) {
   struct frame *frame = scratch_frame();
   if (!frame) return;
-  c->started_ns = now;
+  c->started_ns = call->now;
   c->first_ns++;  // how many pieces there were: what is missing shows
   describe(&frame->record, call->key, c, FRAMES, length <= FRAME_BYTES);
   frame->record.from_server = call->out == (c->role == SERVED);
@@ -71,9 +71,9 @@ static __always_inline void frame_head(struct side *side) {
   side->wanted = is_wanted_frame(side->head[3], side->head[4]);
 }
 
-static __always_inline void frame_payload(struct call *call, struct connection *c, struct side *side, u64 now) {
+static __always_inline void frame_payload(struct call *call, struct connection *c, struct side *side) {
   u64 passed = least(side->skip, side->left);
-  if (side->wanted) send_piece(call, c, side, side->head[3] == DATA ? 0 : passed, now);
+  if (side->wanted) send_piece(call, c, side, side->head[3] == DATA ? 0 : passed);
   if (side->head[3] == DATA) side->wanted = 0;
   side->fresh = 0;
   side->skip -= passed;
@@ -86,42 +86,45 @@ static __always_inline void frame_payload(struct call *call, struct connection *
 static __always_inline void gather_pieces(struct call *call, struct side *side) {
   struct gathered *gathered = scratch_gathered();
   if (!gathered) return;
-  u64 filled = 0;
-  u32 number = 0;
+  side->at = (u64)gathered->bytes;
+  side->left = side->next = 0;
 #pragma clang loop unroll(disable)
-  for (; number < MOST_PIECES; number++) {
+  for (u64 number = 0; number < MOST_PIECES; number++) {
+    asm volatile("" : "+r"(number) : : "memory");
     struct piece piece = {};
+    u64 filled = side->left;
     if (number >= call->pieces || filled >= GATHERED_BYTES || filled >= call->total) break;
-    bpf_probe_read(&piece, sizeof(piece), (void *)(call->vector + (u64)number * sizeof(piece)));
+    bpf_probe_read(&piece, sizeof(piece), (void *)(call->vector + number * sizeof(piece)));
     u64 length = least(piece.length, call->total - filled);
     if (length > PIECE_BYTES) break;
     BOUND(length, PIECE_BYTES);
     BOUND(filled, GATHERED_BYTES);
     bpf_probe_read(gathered->bytes + filled, length, (void *)piece.base);
-    filled += length;
+    side->left += length;
+    side->next = number + 1;
   }
-  side->at = (u64)gathered->bytes;
-  side->left = filled;
-  side->rest = call->total - filled;
-  side->next = number;
+  side->rest = call->total - side->left;
 }
 
-// Where it is in the data is kept in the map: in registers, each way through a frame would be a state of its own to
-// the verifier.
-static __always_inline void http2(struct call *call, struct connection *c, u64 now) {
-  struct side *side = &c->sides[call->out & 1];
+static __always_inline void enter(struct call *call, struct side *side) {
+  call->entered = 1;
   side->at = call->head;
   side->left = call->head_length;
   side->rest = call->total - call->head_length;
   side->next = 1;
   if (call->pieces > 1) gather_pieces(call, side);
+}
+
+// Takes some steps through what was read or written; tells whether there are more to take. Where it is in the data is
+// kept in the map: in registers, each way through a frame would be a state of its own to the verifier.
+static __always_inline int http2(struct call *call, struct connection *c) {
+  struct side *side = &c->sides[call->out & 1];
+  if (!call->entered) enter(call, side);
 #pragma clang loop unroll(disable)
-  for (u32 step = 0; step < MOST_STEPS; step++) {
-    if (side->in_payload && (side->left || !side->skip)) frame_payload(call, c, side, now);
+  for (u32 step = 0; step < STEPS_AT_ONCE; step++) {
+    if (side->in_payload && (side->left || !side->skip)) frame_payload(call, c, side);
     else if (side->left) frame_head(side);
-    else if (!next_piece(call, side)) return;
+    else if (!next_piece(call, side)) return 0;
   }
-  // Too many frames at once: where the next one begins is not known any more.
-  tell(call->key, c, LOST, 0);
-  ignore(call->key, c);
+  return 1;
 }

@@ -25,7 +25,7 @@ static __always_inline void tell(u64 key, struct connection *c, u8 kind, u8 comp
 // Sends the exchange that is under way to user space, and forgets it.
 static __always_inline void finish(u64 key, struct connection *c, u8 kind, u8 complete) {
   struct exchange *e = exchange_of(key);
-  if (!e) { count(COUNT_EVICTED); return; }
+  if (!e) { count(evicted); return; }
   describe(&e->record, key, c, kind, complete);
   u64 length = e->record.request_length;
   length += e->record.response_length;
@@ -35,7 +35,7 @@ static __always_inline void finish(u64 key, struct connection *c, u8 kind, u8 co
 }
 
 // Begins an exchange with the first bytes of its request.
-static __always_inline void begin(struct call *call, struct connection *c, u64 now) {
+static __always_inline void begin(struct call *call, struct connection *c) {
   struct exchange *e = new_exchange(call->key);
   if (!e) return;
   u64 length = call->head_length;
@@ -43,19 +43,22 @@ static __always_inline void begin(struct call *call, struct connection *c, u64 n
   if (bpf_probe_read_user(e->bytes, length, (void *)call->head)) length = 0;
   e->record.request_length = length;
   c->phase = REQUEST;
-  c->started_ns = now;
+  c->started_ns = call->now;
   c->first_ns = c->last_ns = 0;
 }
 
-// Adds the first bytes of the response, at most "most"; they lie behind those of the request.
-static __always_inline u8 *respond(struct call *call, struct connection *c, struct exchange *e, u64 most, u64 now) {
-  u8 *response = e->bytes + (e->record.request_length & (REQUEST_BYTES - 1));
+// The response lies behind the request.
+static __always_inline u8 *response_of(struct exchange *e) {
+  return e->bytes + (e->record.request_length & (REQUEST_BYTES - 1));
+}
+
+// Adds the first bytes of the response, at most "most".
+static __always_inline void respond(struct call *call, struct connection *c, struct exchange *e, u64 most) {
   u64 length = call->head_length;
   BOUND(length, most);
-  if (bpf_probe_read_user(response, length, (void *)call->head)) length = 0;
+  if (bpf_probe_read_user(response_of(e), length, (void *)call->head)) length = 0;
   e->record.response_length = length;
-  c->first_ns = c->last_ns = now;
-  return response;
+  c->first_ns = c->last_ns = call->now;
 }
 
 // Takes the connection for one of another protocol from now on.

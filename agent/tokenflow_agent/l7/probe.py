@@ -5,12 +5,13 @@ import struct
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from tokenflow_agent.errors import KernelError, ProbeError
-from tokenflow_agent.kernel.bpf import ProgramType, attach_raw_tracepoint, attach_uprobe, run_time
-from tokenflow_agent.kernel.loader import Loaded, Program, Unit, load
-from tokenflow_agent.kernel.maps import BpfMap
+from tokenflow_agent.kernel.bpf import ProgramType, attach_raw_tracepoint, attach_uprobe
+from tokenflow_agent.kernel.cost import spent_ns
+from tokenflow_agent.kernel.loader import Loaded, Program, Step, Unit, load
+from tokenflow_agent.kernel.maps import BpfMap, processors
 from tokenflow_agent.kernel.ringbuf import RingBuffer
 from tokenflow_agent.l7.machine import this_machine
 from tokenflow_agent.l7.streams import StreamCounts
@@ -35,7 +36,9 @@ RETURN: Final = "tls_return"
 _PAGE: Final = 4096
 _SOURCE: Final = Path(__file__).parent / "program.c"
 _TRACEPOINTS: Final = ("sys_exit", "inet_sock_set_state")
-_MAPS: Final = ("counters", "records", "streams", "wanted")
+_STEPS: Final = {1: "http1_step", 2: "http2_step", 3: "sql_step", 4: "sql_step", 6: "head_step", 7: "events_step"}
+_TLS_STEPS: Final = {1: "tls_http1_step", 2: "tls_http2_step", 6: "tls_head_step", 7: "tls_events_step"}
+_MAPS: Final = ("counters", "records", "streams", "wanted", "steps", "tls_steps")
 _OFFSETS: Final[Mapping[str, Sequence[str]]] = {
     "OFF_TASK_FILES": ("task_struct", "files"),
     "OFF_FILES_TABLE": ("files_struct", "fdt"),
@@ -56,7 +59,20 @@ _OFFSETS: Final[Mapping[str, Sequence[str]]] = {
 }
 _WANTED: Final = {Probe.HTTP_LATENCY: 1, Probe.SQL_LATENCY: 2, Probe.TLS_LATENCY: 4}
 _STREAM: Final = struct.Struct(f"=QQQQ{BUCKETS}III")
-_RECORDS, _RING_FULL, _EVICTED, _OPENED, _CLOSED = range(5)
+_SLOT: Final = struct.Struct("=I")
+
+
+class _Counted(NamedTuple):
+    """What the programs counted since they were loaded: ``struct counters``."""
+
+    runs: int = 0
+    timed: int = 0
+    timed_ns: int = 0
+    records: int = 0
+    ring_full: int = 0
+    evicted: int = 0
+    opened: int = 0
+    closed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,11 +99,10 @@ class L7Probe:
         self._loaded = loaded
         self._links = links
         self._ring = RingBuffer(loaded.maps["records"], size=ring_bytes)
-        self._counters = BpfMap(loaded.maps["counters"], key=struct.Struct("=I"), value=struct.Struct("=Q"))
+        self._counters = BpfMap(loaded.maps["counters"], key=_SLOT, value=struct.Struct("=" + "8Q" * processors()))
         self._streams = BpfMap(loaded.maps["streams"], key=struct.Struct("=Q"), value=_STREAM)
-        self._wanted = BpfMap(loaded.maps["wanted"], key=struct.Struct("=I"), value=struct.Struct("=I"))
-        self._counted = [0] * 5
-        self._ran_ns = 0
+        self._wanted = BpfMap(loaded.maps["wanted"], key=_SLOT, value=_SLOT)
+        self._counted = _Counted()
         self._evicted = 0
 
     def want(self, probes: Collection[Probe]) -> None:
@@ -109,25 +124,23 @@ class L7Probe:
             ProbeError: the kernel refused to read it.
         """
         try:
-            counted = [self._count(slot) for slot in range(len(self._counted))]
+            counted = self._count()
         except OSError as error:
             raise ProbeError("MapUnreadable", f"the kernel refused to read a map: {error}") from error
-        ran_ns = sum(run_time(program).nanoseconds for program in self._loaded.programs.values())
-        new = [now - before for now, before in zip(counted, self._counted, strict=True)]
+        new = _Counted(*(now - before for now, before in zip(counted, self._counted, strict=True)))
         # The kernel forgets the connections that were idle longest without a word; what was opened tells.
-        live = counted[_OPENED] - counted[_CLOSED] - self._evicted
+        live = counted.opened - counted.closed - self._evicted
         pushed_out = max(0, live - MAX_CONNECTIONS)
-        counts = Counts(
-            events=new[_RECORDS],
-            lost={"RingFull": new[_RING_FULL], "Evicted": new[_EVICTED] + pushed_out},
+        self._counted, self._evicted = counted, self._evicted + pushed_out
+        return Counts(
+            events=new.records,
+            lost={"RingFull": new.ring_full, "Evicted": new.evicted + pushed_out},
             map_usage_percent={
                 "l7_connections": 100.0 * (live - pushed_out) / MAX_CONNECTIONS,
                 "l7_records": self._ring.usage_percent,
             },
-            bpf_ns=ran_ns - self._ran_ns,
+            bpf_ns=spent_ns(new.runs, timed=counted.timed, timed_ns=counted.timed_ns),
         )
-        self._counted, self._ran_ns, self._evicted = counted, ran_ns, self._evicted + pushed_out
-        return counts
 
     def stream(self, connection: int) -> StreamCounts | None:
         """Return what was counted of a stream since it was opened; ``None`` where the kernel forgot it.
@@ -172,9 +185,10 @@ class L7Probe:
         for link in self._links:
             os.close(link)
 
-    def _count(self, slot: int) -> int:
-        value = self._counters.get(slot)
-        return int(value[0]) if value else 0
+    def _count(self) -> _Counted:
+        here = self._counters.get(0) or ()
+        members = len(_Counted._fields)
+        return _Counted._make(sum(here[member::members]) for member in range(members))
 
 
 async def open_probe(*, direct: bool, ring_bytes: int = RING_BYTES) -> L7Probe:
@@ -201,7 +215,12 @@ async def open_probe(*, direct: bool, ring_bytes: int = RING_BYTES) -> L7Probe:
             source=_SOURCE,
             programs=[
                 *(Program(name, kind, name) for name in _TRACEPOINTS),
-                *(Program(name, ProgramType.KPROBE) for name in (*HOOKS.values(), RETURN)),
+                *(Program(name, kind, "sys_exit") for name in sorted({*_STEPS.values()})),
+                *(Program(name, ProgramType.KPROBE) for name in (*HOOKS.values(), RETURN, *_TLS_STEPS.values())),
+            ],
+            steps=[
+                *(Step("steps", slot, name) for slot, name in _STEPS.items()),
+                *(Step("tls_steps", slot, name) for slot, name in _TLS_STEPS.items()),
             ],
             maps=_MAPS,
             constants={**this_machine().constants, **sizes, **({"DIRECT": 1} if direct else {})},

@@ -45,7 +45,8 @@ static __always_inline int ends_mysql(struct call *call, const u8 *first, int at
   return last_bytes(call, last, 9) && last[0] == 5 && last[1] == 0 && last[2] == 0 && last[4] == 0xfe;
 }
 
-static __always_inline void sql_request(struct call *call, struct connection *c, const u8 *first, u64 now) {
+static __always_inline void sql_request(struct call *call, struct connection *c) {
+  const u8 *first = call->first;
   if (c->protocol == POSTGRESQL) {
     int begins = first[0] == 'Q' || first[0] == 'P' || first[0] == 'B' || first[0] == 'E';
     // Only a simple query may not be sent before the server is ready.
@@ -54,23 +55,23 @@ static __always_inline void sql_request(struct call *call, struct connection *c,
     return;
   }
   if (c->phase == RESPONSE) finish(call->key, c, EXCHANGE, 1);
-  begin(call, c, now);
+  begin(call, c);
 }
 
-static __always_inline void sql(struct call *call, struct connection *c, const u8 *first, u64 now) {
-  if (call->out == (c->role == DIALED)) { sql_request(call, c, first, now); return; }
+static __always_inline void sql(struct call *call, struct connection *c) {
+  if (call->out == (c->role == DIALED)) { sql_request(call, c); return; }
   if (c->phase == IDLE) return;
   int over = 0, at_first = c->phase == REQUEST;
   if (at_first) {
     struct exchange *e = exchange_of(call->key);
-    if (!e) { count(COUNT_EVICTED); c->phase = IDLE; return; }
-    respond(call, c, e, SQL_RESPONSE_BYTES, now);
+    if (!e) { count(evicted); c->phase = IDLE; return; }
+    respond(call, c, e, SQL_RESPONSE_BYTES);
     c->phase = RESPONSE;
     c->framing = UNTIL_NEXT;
     over = c->protocol == MYSQL && e->bytes[4] == COM_PREPARE;  // no statement yet: only its number matters
   }
-  c->last_ns = now;
-  over = over || (c->protocol == POSTGRESQL ? ends_postgresql(call) : ends_mysql(call, first, at_first));
+  c->last_ns = call->now;
+  over = over || (c->protocol == POSTGRESQL ? ends_postgresql(call) : ends_mysql(call, call->first, at_first));
   if (!over) return;
   finish(call->key, c, EXCHANGE, 1);
   c->phase = IDLE;

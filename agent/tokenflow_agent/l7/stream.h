@@ -2,9 +2,9 @@
 // An event ends with an empty line after at least one field. Of a write, the first TEXT_BYTES are looked at; a
 // longer one counts as one event at least. Several events of one write are no time apart.
 
-// 1 where a byte is "wanted", else 0, without a branch: each would double what the verifier has to walk.
-static __always_inline u64 is(u64 byte, u64 wanted) {
-  u64 difference = byte ^ wanted;
+// 1 where a value below 2^32 is "wanted", else 0, without a branch: each would double what the verifier has to walk.
+static __always_inline u64 is(u64 value, u64 wanted) {
+  u64 difference = value ^ wanted;
   asm volatile("" : "+r"(difference));
   return (difference - 1) >> 63;
 }
@@ -13,6 +13,7 @@ static __always_inline void scan_events(struct stream *s, const u8 *bytes, u64 l
   u64 in_line = s->in_line, in_event = s->in_event;
 #pragma clang loop unroll(disable)
   for (u64 i = 0; i < TEXT_BYTES; i++) {
+    asm volatile("" : "+r"(i));  // older verifiers must see what the loop is bounded by
     if (i >= length) break;
     u64 line_ends = is(bytes[i], '\n');
     u64 event_ends = line_ends & in_event & ~in_line;
