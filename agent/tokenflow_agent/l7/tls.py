@@ -3,7 +3,7 @@
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,8 @@ _log = logging.getLogger(__name__)
 MAX_LIBRARIES: Final = 64
 MAX_LOOKS: Final = 128
 """Processes looked at in one turn: new ones first, then those that were looked at longest ago."""
+_AT_ONCE: Final = 32
+"""Threads that detach probes."""
 
 
 class TlsLibraries:
@@ -62,17 +64,14 @@ class TlsLibraries:
             for pid in [*islice(alive - self._used.keys(), MAX_LOOKS), *islice(self._used, MAX_LOOKS)][:MAX_LOOKS]:
                 self._look_at(pid)
             unused = self._take_unused()
-        _close_all(unused)
+        _let_go(unused)
 
     def close(self) -> None:
-        """Let go of all of them, for good.
-
-        The kernel takes a while over each probe, which nobody has to wait for.
-        """
+        """Let go of all of them, for good."""
         with self._lock:
             self._closed = True
             self._used.clear()
-            threading.Thread(target=_close_all, args=[self._take_unused()], name="tls-detach", daemon=True).start()
+            _let_go(self._take_unused())
 
     def _look_at(self, pid: int) -> None:
         self._used.pop(pid, None)
@@ -110,6 +109,15 @@ class TlsLibraries:
         return [descriptor for library in unused for descriptor in self._watched.pop(library)]
 
 
-def _close_all(descriptors: Iterable[int]) -> None:
+def _let_go(descriptors: Sequence[int]) -> None:
+    """Close them, which nobody has to wait for.
+
+    For each one the kernel waits until no processor can be in its program any more; it does so for many at a time.
+    """
+    for first in range(min(_AT_ONCE, len(descriptors))):
+        threading.Thread(target=_close, args=[descriptors[first::_AT_ONCE]], name="tls-detach").start()
+
+
+def _close(descriptors: Iterable[int]) -> None:
     for descriptor in descriptors:
         os.close(descriptor)
