@@ -9,7 +9,6 @@ import errno
 import fcntl
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
 from pathlib import Path
@@ -108,12 +107,7 @@ class _Info(ctypes.Structure):
 class _ProgramInfo(ctypes.Structure):
     """``struct bpf_prog_info`` up to its run statistics; kernels before 5.12 leave the last one 0."""
 
-    _fields_ = (
-        ("before", ctypes.c_ubyte * 192),
-        ("run_time_ns", ctypes.c_uint64),
-        ("run_cnt", ctypes.c_uint64),
-        ("recursion_misses", ctypes.c_uint64),
-    )
+    _fields_ = (("before", ctypes.c_ubyte * 208), ("recursion_misses", ctypes.c_uint64))
 
 
 class _PerfEvent(ctypes.Structure):
@@ -132,21 +126,6 @@ class _PerfEvent(ctypes.Structure):
         ("config1", ctypes.c_uint64),
         ("config2", ctypes.c_uint64),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class RunTime:
-    """What a program has done since it was loaded.
-
-    Attributes:
-        nanoseconds: time that it ran; counted only while statistics are on.
-        runs: how often; counted only while statistics are on.
-        missed: how often it was not run, because it was running on that processor already.
-    """
-
-    nanoseconds: int
-    runs: int
-    missed: int
 
 
 def bpf(command: int, attribute: ctypes.Structure) -> int:
@@ -264,8 +243,8 @@ def enable_statistics() -> int:
         raise _refused("counting the run time of programs", error) from error
 
 
-def run_time(program: int) -> RunTime:
-    """Return what a program has cost, and missed.
+def missed_runs(program: int) -> int:
+    """Return how often a program was not run, because it was running on that processor already.
 
     Raises:
         KernelError: the kernel refused.
@@ -275,8 +254,8 @@ def run_time(program: int) -> RunTime:
     try:
         bpf(_OBJ_GET_INFO_BY_FD, attribute)
     except OSError as error:
-        raise _refused("reading the run time of a program", error) from error
-    return RunTime(info.run_time_ns, info.run_cnt, info.recursion_misses)
+        raise _refused("reading what a program missed", error) from error
+    return int(info.recursion_misses)
 
 
 def _attach_event(program: int, event: _PerfEvent, what: str) -> int:
@@ -299,7 +278,8 @@ def _pmu(name: str) -> int:
     try:
         return int((_PMUS / name / "type").read_text())
     except OSError as error:
-        raise KernelError(f"No{name.capitalize()}s", f"this kernel has no {name}s ({error.strerror})") from error
+        words = f"this kernel has no {name}s ({error.strerror})"
+        raise KernelError(f"No{name.capitalize()}s", words, lasting=True) from error
 
 
 def _refused(what: str, error: OSError) -> KernelError:

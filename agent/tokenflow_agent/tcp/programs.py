@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tokenflow_agent.errors import ProbeError
-from tokenflow_agent.kernel.bpf import attach_kprobe, attach_raw_tracepoint, run_time
+from tokenflow_agent.kernel.bpf import attach_kprobe, attach_raw_tracepoint, missed_runs
 from tokenflow_agent.kernel.btf import VMLINUX
 from tokenflow_agent.kernel.loader import Loaded, Program, Unit, load
 from tokenflow_agent.kernel.maps import BpfMap, processors
@@ -139,7 +139,7 @@ class TcpPrograms:
     def _count(self) -> _Counts:
         here = self._counters.get(0) or ()
         members = len(_Counts._fields) - 1
-        missed = sum(run_time(program).missed for program in self._loaded.programs.values())
+        missed = sum(missed_runs(program) for program in self._loaded.programs.values())
         return _Counts._make([*(sum(here[member::members]) for member in range(members)), missed])
 
 

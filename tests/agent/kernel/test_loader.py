@@ -35,7 +35,7 @@ async def test_maps_and_programs_arrive_by_name(tmp_path: Path) -> None:
         assert list(loaded.maps) == ["two", "one"]
         link = bpf.attach_raw_tracepoint(loaded.programs["quiet"])
         os.close(link)
-        assert bpf.run_time(loaded.programs["quiet"]).runs == 0
+        assert bpf.missed_runs(loaded.programs["quiet"]) == 0
     finally:
         loaded.close()
 
@@ -55,11 +55,12 @@ async def test_what_the_verifier_refuses_comes_with_its_words(tmp_path: Path) ->
     assert refused.value.reason == "ProgramRefused"
 
 
-async def test_a_tracepoint_that_the_kernel_lacks_is_named(tmp_path: Path) -> None:
-    program = Program("quiet", ProgramType.TRACING, "tcp_nonsense")
+@pytest.mark.parametrize("kind", [ProgramType.TRACING, ProgramType.RAW_TRACEPOINT])
+async def test_a_tracepoint_that_the_kernel_lacks_is_named(tmp_path: Path, kind: ProgramType) -> None:
+    program = Program("quiet", kind, "tcp_nonsense")
     with pytest.raises(ProbeError, match="tcp_nonsense") as refused:
         await load(unit(tmp_path, "int quiet(u64 *ctx) { return 0; }", program))
-    assert refused.value.reason == "TracepointMissing"
+    assert (refused.value.reason, refused.value.lasting) == ("TracepointMissing", True)
 
 
 def standing_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:

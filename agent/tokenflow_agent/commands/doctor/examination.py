@@ -20,7 +20,6 @@ def examination(place: Place) -> Mapping[str, Question]:
         "BTF": partial(kernel.types, place.root),
         "capabilities": partial(kernel.capabilities, place.root),
         "programs": programs.ways,
-        "BPF statistics": partial(programs.statistics, place.root),
         "compiler": programs.compiler,
         "memory": partial(container.memory, place.root),
         "spool": partial(container.spool, place.spool_dir, most_bytes=int(amount(spec.spool.max_size))),

@@ -53,19 +53,6 @@ def _judged(name: str, words: str, *, spare: bool) -> Check:
     )
 
 
-def statistics(root: Path) -> Sequence[Check]:
-    """Check that the kernel counts what programs cost."""
-    file = root / "proc/sys/kernel/bpf_stats_enabled"
-    try:
-        enabled = file.read_text().strip() == "1"
-    except OSError:
-        enabled = False
-    if enabled:
-        return [Check("BPF statistics", State.OK, "the kernel counts what all programs cost")]
-    words = "the kernel does not count what HTTP and SQL programs cost, so ebpf_cpu_usage_percent lacks it"
-    return [Check("BPF statistics", State.WARN, f"{words}: run 'sysctl kernel.bpf_stats_enabled=1' on the node")]
-
-
 def compiler() -> Sequence[Check]:
     """Check that a program can be compiled here, as the agent does at its start."""
     unit = loader.Unit(source=_SOURCE, programs=[loader.Program("nothing", ProgramType.RAW_TRACEPOINT)], maps=[])

@@ -87,13 +87,6 @@ def test_no_way_to_follow_tcp_fails() -> None:
     assert states == ["fail", "fail", "fail", "ok", "warn"]
 
 
-@pytest.mark.parametrize(("content", "state"), [("1\n", "ok"), ("0\n", "warn"), (None, "warn")])
-def test_statistics(tmp_path: Path, content: str | None, state: str) -> None:
-    if content:
-        put(tmp_path / "proc/sys/kernel/bpf_stats_enabled", content)
-    assert programs.statistics(tmp_path)[0].state == state
-
-
 @pytest.mark.parametrize(
     ("file", "content", "state", "words"),
     [
