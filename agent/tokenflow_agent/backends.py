@@ -13,7 +13,7 @@ from tokenflow_api.telemetry_agent import Backend
 _log = logging.getLogger(__name__)
 
 RETRY_S: Final = 30.0
-"""Pause before backends are tried again where none works."""
+"""Pause before backends are tried again where none works, but for those whose refusal lasts."""
 BETTER_S: Final = 300.0
 """Pause before a better backend is tried again while a lesser one works."""
 _MESSAGE: Final = 1024
@@ -135,24 +135,21 @@ class Chain(Generic[R]):
         )
 
     async def _open(self) -> None:
+        # Also where this is given up half-way: to try again may take a second of a core.
+        self._try_at = self._clock() + RETRY_S
         refusals: list[Refusal] = []
         for candidate in self._candidates:
             if self._asked not in (Backend.AUTO, candidate.backend):
                 continue
             if self._held is not None and candidate is self._held[0]:
                 break
-            until, refusal = self._failed.get(candidate.backend, (float("-inf"), None))
-            if refusal is not None and self._clock() < until:
-                refusals.append(refusal)
-                continue
-            try:
-                reader = await candidate.open()
-            except ProbeError as error:
-                refusals.append(Refusal(candidate.backend, error.reason, error.message))
+            opened = await self._opened(candidate)
+            if isinstance(opened, Refusal):
+                refusals.append(opened)
                 continue
             if self._held is not None:
                 self._held[1].close()
-            self._held = (candidate, reader)
+            self._held = (candidate, opened)
             _log.info("attached", extra={"subject": self._subject, "backend": candidate.backend})
             break
         if not refusals and self._held is None:
@@ -160,7 +157,24 @@ class Chain(Generic[R]):
             refusals.append(Refusal(self._asked, "BackendUnsuitable", words))
         self._tell(refusals)
         self._refusals = tuple(refusals)
-        self._try_at = self._clock() + (BETTER_S if self._held else RETRY_S)
+        if self._held:
+            self._try_at = self._clock() + BETTER_S
+
+    async def _opened(self, candidate: Candidate[R]) -> R | Refusal:
+        until, refusal = self._failed.get(candidate.backend, (float("-inf"), None))
+        if refusal is not None and self._clock() < until:
+            return refusal
+        try:
+            return await candidate.open()
+        except ProbeError as error:
+            refusal = Refusal(candidate.backend, error.reason, error.message)
+            if error.lasting:
+                self._failed[candidate.backend] = (float("inf"), refusal)
+            return refusal
+        except Exception as error:  # noqa: BLE001 - a backend fails alone, however it fails
+            _log.error("a backend cannot be opened", exc_info=error, extra={"subject": self._subject})
+            words = f"{type(error).__name__}: {error}: this is a fault of the agent, its log has more"
+            return Refusal(candidate.backend, "SourceFailed", words)
 
     def _tell(self, refusals: list[Refusal]) -> None:
         for refusal in refusals:

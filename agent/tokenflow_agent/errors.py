@@ -26,12 +26,14 @@ class ProbeError(AgentError):
 
     Attributes:
         reason: CamelCase word for the cause.
+        lasting: whether it stays so while this process runs, so that trying again is no use.
     """
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, *, lasting: bool = False) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
+        self.lasting = lasting
 
 
 class KernelError(ProbeError):

@@ -1,4 +1,6 @@
+import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 
@@ -127,6 +129,49 @@ async def test_the_one_asked_for_is_taken_or_none() -> None:
     assert held.signal("TCPRetransmit").state is SignalState.ACTIVE
     assert await held.ensure(SECOND) is None
     assert held.signal("TCPRetransmit").reason == "NoBCCTracepoint"
+
+
+async def test_one_that_the_kernel_lacks_is_not_tried_again() -> None:
+    clock, tries = Clock(), 0
+
+    async def lacking() -> Reader:
+        nonlocal tries
+        tries += 1
+        raise ProbeError("TracepointMissing", "this kernel has no such tracepoint", lasting=True)
+
+    node = Node(LAST)
+    held = Chain("TCP", [Candidate(BEST, lacking), node.candidate(LAST)], clock=clock)
+    for clock.now in (0.0, BETTER_S, 2 * BETTER_S):
+        await held.ensure(Backend.AUTO)
+        assert held.signal("TCPRetransmit").reason == "TracepointMissing"
+    assert tries == 1
+    assert node.tries == [LAST]
+
+
+async def test_what_nobody_foresaw_costs_that_backend_alone() -> None:
+    async def broken() -> Reader:
+        raise KeyError("offset")
+
+    held = Chain("TCP", [Candidate(BEST, broken), Node(LAST).candidate(LAST)], clock=Clock())
+    await held.ensure(Backend.AUTO)
+    signal = held.signal("TCPRetransmit")
+    assert (signal.backend, signal.reason) == (LAST, "SourceFailed")
+    assert "KeyError: 'offset'" in signal.message
+
+
+async def test_what_takes_too_long_is_not_tried_again_at_once() -> None:
+    clock, tries = Clock(), 0
+
+    async def slow() -> Reader:
+        nonlocal tries
+        tries += 1
+        return await asyncio.get_running_loop().create_future()
+
+    held = Chain[Reader]("TCP", [Candidate(BEST, slow)], clock=clock)
+    for clock.now in (0.0, 1.0, RETRY_S - 1, RETRY_S):
+        with suppress(TimeoutError):
+            await asyncio.wait_for(held.ensure(Backend.AUTO), 0.01)
+    assert tries == 2
 
 
 @pytest.mark.parametrize("asked", [Backend.KPROBE, Backend.PROC])

@@ -39,7 +39,8 @@ class Btf:
 
     def __init__(self, data: bytes) -> None:
         if len(data) < _HEADER.size or _HEADER.unpack_from(data)[0] != _MAGIC:
-            raise ProbeError("BTFUnreadable", "the kernel's type information is not BTF: is this kernel supported?")
+            words = "the kernel's type information is not BTF: is this kernel supported?"
+            raise ProbeError("BTFUnreadable", words, lasting=True)
         _, _, _, header, type_offset, type_length, string_offset, _ = _HEADER.unpack_from(data)
         self._data = data
         self._strings = header + string_offset
@@ -62,6 +63,7 @@ class Btf:
                 raise ProbeError(
                     "BTFMemberMissing",
                     f"this kernel has no {struct_name}.{'.'.join(members)}: report its version to the project",
+                    lasting=True,
                 )
             bits, where = found
             total += bits // 8
@@ -74,7 +76,7 @@ class Btf:
             ProbeError: the kernel has no such tracepoint.
         """
         if name not in self._tracepoints:
-            raise ProbeError("TracepointMissing", f"this kernel has no tracepoint {name}")
+            raise ProbeError("TracepointMissing", f"this kernel has no tracepoint {name}", lasting=True)
         return self._tracepoints[name]
 
     def _index(self, position: int, end: int) -> None:
@@ -88,7 +90,8 @@ class Btf:
             self._offsets.append(position)
             tail = _FIXED_TAIL.get(kind)
             if tail is None and kind not in _PER_MEMBER_TAIL:
-                raise ProbeError("BTFUnreadable", f"the kernel's BTF has type kind {kind}, which is unknown here")
+                words = f"the kernel's BTF has type kind {kind}, which is unknown here"
+                raise ProbeError("BTFUnreadable", words, lasting=True)
             position += _TYPE.size + (tail if tail is not None else _PER_MEMBER_TAIL[kind] * members)
 
     def _string(self, offset: int) -> str:
@@ -130,6 +133,5 @@ def load(path: Path = VMLINUX) -> Btf:
     try:
         return Btf(path.read_bytes())
     except OSError as error:
-        raise ProbeError(
-            "BTFMissing", f"{path} cannot be read ({error.strerror}): the kernel needs CONFIG_DEBUG_INFO_BTF=y"
-        ) from error
+        words = f"{path} cannot be read ({error.strerror}): the kernel needs CONFIG_DEBUG_INFO_BTF=y"
+        raise ProbeError("BTFMissing", words, lasting=True) from error

@@ -33,10 +33,16 @@ def load(unit: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
         ProbeError: bcc is missing, the source does not compile, or the kernel refused.
     """
     if not may_load_programs():
-        raise KernelError("BPFNotPermitted", f"BPF programs may not be loaded: {REMEDY}")
+        raise KernelError("BPFNotPermitted", f"BPF programs may not be loaded: {REMEDY}", lasting=True)
     types = btf.load(Path(unit["btf"]))
     constants = dict(unit["constants"])
     constants |= {name: types.offset(*members) for name, members in unit["offsets"].items()}
+    # What this kernel lacks is noticed before a second is spent on the compiler.
+    tracepoints = {
+        program["name"]: types.tracepoint(program["target"])
+        for program in unit["programs"]
+        if program["target"] and program["kind"] != ProgramType.KPROBE
+    }
     try:
         import bcc  # noqa: PLC0415 - large, and not on every node
     except ImportError as error:
@@ -56,7 +62,7 @@ def load(unit: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
             module.dump_func(program["name"].encode()),
             kind=ProgramType(program["kind"]),
             name=f"tokenflow_{program['name']}",
-            attach_btf_id=types.tracepoint(program["target"]) if program["kind"] == ProgramType.TRACING else 0,
+            attach_btf_id=tracepoints[program["name"]] if program["kind"] == ProgramType.TRACING else 0,
         )
         for program in unit["programs"]
     }
@@ -79,7 +85,8 @@ def main() -> int:
     try:
         names, descriptors = load(unit)
     except ProbeError as error:
-        channel.sendall(json.dumps({"reason": error.reason, "message": error.message}).encode())
+        refusal = {"reason": error.reason, "message": error.message, "lasting": error.lasting}
+        channel.sendall(json.dumps(refusal).encode())
         return 1
     socket.send_fds(channel, [json.dumps(names).encode()], descriptors)
     # Whatever bcc would tidy up goes with the process; the parent holds what it needs.

@@ -15,7 +15,8 @@ from tokenflow_agent.errors import ProbeError
 from tokenflow_agent.kernel.bpf import ProgramType
 from tokenflow_agent.kernel.btf import VMLINUX
 
-_COMPILE_S: Final = 30.0
+_COMPILE_S: Final = 18.0
+"""Three ways, one tried after the other, must fit into ``supervision.TIMEOUT_S``."""
 _MAX_DESCRIPTORS: Final = 64
 
 
@@ -26,7 +27,7 @@ class Program:
     Attributes:
         name: of the function.
         kind: what it will be attached to.
-        target: for TRACING: the tracepoint.
+        target: the tracepoint, of TRACING; of a raw one: may be named, so that a kernel without it is noticed early.
     """
 
     name: str
@@ -132,7 +133,7 @@ def _received(channel: socket.socket) -> tuple[bytes, list[int]]:
 
 def _loaded(answer: dict[str, Any], descriptors: list[int]) -> Loaded:
     if "reason" in answer:
-        raise ProbeError(answer["reason"], answer["message"])
+        raise ProbeError(answer["reason"], answer["message"], lasting=answer["lasting"])
     count = len(answer["maps"])
     return Loaded(
         maps=dict(zip(answer["maps"], descriptors[:count], strict=True)),
