@@ -13,7 +13,7 @@ from tokenflow_agent.errors import ProbeError
 from tokenflow_agent.kernel import btf
 from tokenflow_agent.kernel.bpf import ProgramType
 from tokenflow_agent.listen.proc import open_proc
-from tokenflow_agent.listen.programs import open_programs
+from tokenflow_agent.listen.programs import ListenPrograms, open_programs
 from tokenflow_agent.listen.reading import ListenReader, Reading
 from tokenflow_agent.listen.sock_diag import open_sock_diag
 from tokenflow_agent.sockets.namespaces import Survey, survey
@@ -137,6 +137,52 @@ async def test_a_listener_that_is_gone_is_forgotten(new_network: Callable[[], An
         network.close()
         await reader.harvest()
         assert not [one for one in (await reader.harvest()).readings if one.network == inode]
+    finally:
+        reader.close()
+
+
+@pytest.mark.bpf
+@pytest.mark.netns
+async def test_a_full_map_is_counted_and_the_next_window_starts_anew(
+    network: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tokenflow_agent.listen.programs.MAX_QUEUES", 128)
+    reader = await opened(next(iter(PROGRAMS.values())), network)
+    try:
+        for port in range(8000, 8150):
+            network.run(f"listen({port}, 8)")
+            network.run(f"connect({port}, 1)")
+        harvest = await reader.harvest()
+        assert harvest.map_usage_percent == {"listen": 100.0}
+        assert harvest.lost["MapFull"] >= 22
+        for port in range(8000, 8150):
+            network.run(f"accept({port}, 1)")
+        await reader.harvest()
+        network.run("listen(9000, 8)")
+        network.run("connect(9000, 3)")
+        harvest = await reader.harvest()
+        assert harvest.lost["MapFull"] == 0
+        assert [one.backlog for one in harvest.readings if one.port == 9000] == [3]
+    finally:
+        reader.close()
+
+
+@pytest.mark.bpf
+@pytest.mark.netns
+async def test_sockets_that_come_and_go_do_not_pile_up(network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tokenflow_agent.listen.programs.MAX_QUEUES", 128)
+    reader = await opened(next(iter(PROGRAMS.values())), network)
+    assert isinstance(reader, ListenPrograms)
+    try:
+        for start in range(8000, 8300, 100):
+            for port in range(start, start + 100):
+                network.run(f"listen({port}, 8)")
+                network.run(f"connect({port}, 1)")
+                network.run(f"accept({port}, 1)")
+            seen = await readings(reader, network)
+            assert [port for port in range(start, start + 100) if port not in seen] == []
+            await reader.harvest()
+        assert len(reader._known) <= 128
     finally:
         reader.close()
 
