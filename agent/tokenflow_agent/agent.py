@@ -157,9 +157,7 @@ class Agent:
                     await stop.wait()
             except TimeoutError:
                 _log.debug("window over")
-            window = self._windows.close(interval_s)
-            found = await asyncio.gather(*(source.collect(window) for source in self._sources))
-            await self._publish(window, found, deliveries)
+            await self._publish(self._windows.close(interval_s), deliveries)
             if self._sequence == WARM_UP:
                 memory.give_back()
 
@@ -173,7 +171,9 @@ class Agent:
         await deliveries.follow(config.ingest, most_bytes=int(amount(config.spec.spool.max_size)))
         await asyncio.gather(*(source.follow(config.spec) for source in self._sources))
 
-    async def _publish(self, window: Window, found: Sequence[Findings], deliveries: Deliveries) -> None:
+    async def _publish(self, window: Window, deliveries: Deliveries) -> None:
+        # All that a window takes is let go of at the end, before the next one's rows are made.
+        found = await asyncio.gather(*(source.collect(window) for source in self._sources))
         batch = self._batch(window, found)
         document = encode(batch)
         self._history.add(batch.sequence, document)

@@ -1,4 +1,4 @@
-"""Gives back memory that only the start needed."""
+"""Holds little memory, and gives back what only the start needed."""
 
 import ctypes
 import gc
@@ -12,8 +12,19 @@ _log = logging.getLogger(__name__)
 _MADV_DONTNEED: Final = 4
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
+_M_ARENA_MAX: Final = -8
 _LARGE_BYTES: Final = 64 << 10
 _SMAPS: Final = Path("/proc/self/smaps")
+
+
+def hold_little() -> None:
+    """Have malloc keep no more than it must; to be called before there are threads."""
+    libc = ctypes.CDLL(None)
+    # Threads are few and mostly wait: a heap of its own for each would be full of holes.
+    libc.mallopt(_M_ARENA_MAX, 1)
+    # Large blocks on their own pages, which go back when they are freed, rather than holes in the heap.
+    libc.mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+    libc.mallopt(_M_TRIM_THRESHOLD, _LARGE_BYTES)
 
 
 def give_back() -> None:
@@ -25,9 +36,6 @@ def give_back() -> None:
     gc.collect()
     gc.freeze()
     libc = ctypes.CDLL(None, use_errno=True)
-    # Large blocks on their own pages, which go back when they are freed, rather than holes in the heap.
-    libc.mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
-    libc.mallopt(_M_TRIM_THRESHOLD, _LARGE_BYTES)
     libc.malloc_trim(0)
     for start, length in untouched(_SMAPS.read_text()):
         if libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), _MADV_DONTNEED):

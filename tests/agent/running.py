@@ -66,11 +66,13 @@ def configure(directory: Path, *, generation: int = 1, ingest: dict[str, str] | 
 
 
 @asynccontextmanager
-async def running(directory: Path, port: int, *before: str) -> AsyncIterator[RunningAgent]:
+async def running(
+    directory: Path, port: int, *before: str, module: str = "tokenflow_agent"
+) -> AsyncIterator[RunningAgent]:
     """Run the agent by ``directory``'s config; ``before`` is what the command line begins with."""
     with (directory / "log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
-            *(*before, sys.executable, "-m", "tokenflow_agent", "--config-file", str(directory / "agent.json")),
+            *(*before, sys.executable, "-m", module, "--config-file", str(directory / "agent.json")),
             *("--port", str(port), "--cgroup-root", "/sys/fs/cgroup", "--pod-logs", str(directory), "--node", "n1"),
             *("--token-file", str(directory / "token"), "--spool-dir", str(directory / "spool")),
             stderr=log,

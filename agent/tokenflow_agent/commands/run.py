@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 
+from tokenflow_agent import memory
 from tokenflow_agent.agent import Agent, Settings
 from tokenflow_api import logs
 
@@ -13,6 +14,7 @@ def main(arguments: argparse.Namespace) -> int:
     Raises:
         ConfigError: its config cannot be read.
     """
+    memory.hold_little()
     logs.configure(component="agent", level=arguments.log_level or "Info")
     agent = Agent(
         Settings(
