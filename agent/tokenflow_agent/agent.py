@@ -17,6 +17,7 @@ from tokenflow_agent.delivery.clock import Clock
 from tokenflow_agent.delivery.fanout import Deliveries
 from tokenflow_agent.delivery.sender import Context
 from tokenflow_agent.delivery.state import DeliveryState
+from tokenflow_agent.errors import AgentError
 from tokenflow_agent.export.figures import Figures
 from tokenflow_agent.export.history import History
 from tokenflow_agent.export.model import Family
@@ -121,7 +122,11 @@ class Agent:
         self._beat = time.monotonic()
 
     async def run(self) -> None:
-        """Measure until SIGTERM or SIGINT, then deliver what there is."""
+        """Measure until SIGTERM or SIGINT, then deliver what there is.
+
+        Raises:
+            AgentError: its port is not free.
+        """
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -134,7 +139,11 @@ class Agent:
             beat=lambda: self._beat,
         )
         server = Server(pages(shown))
-        await server.start(host=self._settings.host, port=self._settings.port)
+        try:
+            await server.start(host=self._settings.host, port=self._settings.port)
+        except OSError as error:
+            words = f"port {self._settings.port} cannot be served ({error.strerror}): name a free one by --port"
+            raise AgentError(words) from error
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._deliveries = Deliveries(self._settings.spool_dir, context=self._context(), tasks=tasks)

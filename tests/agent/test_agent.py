@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 from aiohttp import web
 
 from tests.agent.delivery.hint_service import HintService, serving
-from tests.agent.running import RunningAgent, configure, running
+from tests.agent.running import TIMEOUT_S, RunningAgent, configure, running
 from tokenflow_api.telemetry import AgentConfig
 from tokenflow_api.telemetry_agent import TelemetryAgentSpec
 
@@ -69,6 +70,17 @@ async def test_a_bad_config_is_told(tmp_path: Path) -> None:
     _, words = await process.communicate()
     assert process.returncode == 1
     assert "none.json cannot be read" in words.decode()
+
+
+async def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    configure(tmp_path)
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        port = taken.getsockname()[1]
+        async with running(tmp_path, port) as agent:
+            assert await asyncio.wait_for(agent.process.wait(), TIMEOUT_S) == 1
+    words = (tmp_path / "log").read_text()
+    assert f"tokenflow-agent: port {port} cannot be served" in words
+    assert "Traceback" not in words
 
 
 def test_what_only_commands_need_is_not_loaded() -> None:
