@@ -6,7 +6,6 @@
 #define GATHERED_BYTES 3072
 #define PIECE_BYTES 1024
 #define SLACK_BYTES 32  // fixed-width looks near the end of the response stay inside
-#define NO_WAKEUP 1
 
 // Of a connection, and of the step that goes on with it; the last two are HTTP/1's, for the head of a response and
 // for streams of events.

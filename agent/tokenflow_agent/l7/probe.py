@@ -22,7 +22,7 @@ MAX_CONNECTIONS: Final = 16_384
 MAX_EXCHANGES: Final = 4096
 MAX_STREAMS: Final = 4096
 MAX_THREADS: Final = 8192
-RING_BYTES: Final = 1 << 21
+RING_BYTES: Final = 1 << 20
 HOOKS: Final = {
     "SSL_read": "tls_read",
     "SSL_write": "tls_write",
@@ -33,7 +33,6 @@ HOOKS: Final = {
 """Functions of a TLS library, and the programs that run as they are entered."""
 RETURN: Final = "tls_return"
 """The program that runs as the first four return."""
-_PAGE: Final = 4096
 _SOURCE: Final = Path(__file__).parent / "program.c"
 _TRACEPOINTS: Final = ("sys_exit", "inet_sock_set_state")
 _STEPS: Final = {1: "http1_step", 2: "http2_step", 3: "sql_step", 4: "sql_step", 6: "head_step", 7: "events_step"}
@@ -112,6 +111,10 @@ class L7Probe:
             OSError: the kernel refused.
         """
         self._wanted.put((0,), (sum(_WANTED[probe] for probe in probes),))
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable while records are waiting."""
+        return self._loaded.maps["records"]
 
     def records(self, *, most: int) -> Iterator[bytes]:
         """Yield the records that are waiting, at most ``most``."""
@@ -208,7 +211,7 @@ async def open_probe(*, direct: bool, ring_bytes: int = RING_BYTES) -> L7Probe:
         "MAX_STREAMS": MAX_STREAMS,
         "MAX_THREADS": MAX_THREADS,
         "BUCKETS": BUCKETS,
-        "RING_PAGES": ring_bytes // _PAGE,
+        "RING_BYTES": ring_bytes,
     }
     loaded = await load(
         Unit(

@@ -24,7 +24,7 @@ BPF_ARRAY(wanted, u32, 1);
 BPF_TABLE("lru_hash", u64, struct tls_call, tls_calls, MAX_THREADS);  // by thread
 BPF_TABLE("lru_hash", u64, u64, tls_threads, MAX_THREADS);            // thread to the socket of its last TLS record
 BPF_TABLE("lru_hash", u64, u64, tls_sockets, MAX_CONNECTIONS);        // socket to its TLS connection
-BPF_RINGBUF_OUTPUT(records, RING_PAGES);
+BPF_RINGBUF_OUTPUT(records, RING_BYTES / 4096);
 
 static __always_inline struct counters *counters_here(void) {
   u32 zero = 0;
@@ -78,7 +78,7 @@ static __always_inline void keep_tls_call(u64 thread, struct tls_call *call) { t
 
 static __always_inline void send(void *record, u64 length) {
   count(records);
-  if (records.ringbuf_output(record, length, NO_WAKEUP)) count(ring_full);
+  if (records.ringbuf_output(record, length, 0)) count(ring_full);
 }
 
 #include "socket.h"

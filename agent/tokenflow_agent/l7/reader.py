@@ -12,8 +12,8 @@ from tokenflow_agent.l7.tally import Tallies
 from tokenflow_agent.l7.tls import TlsLibraries
 from tokenflow_api.telemetry_agent import Http, Probe
 
-READ_EVERY_S: Final = 0.1
-"""Pause between two looks at the records that wait: the buffer must hold what comes meanwhile."""
+GATHER_S: Final = 0.2
+"""Pause between the first record and reading all that came meanwhile: the buffer must hold them."""
 LOOK_EVERY_S: Final = 2.0
 """Pause between two looks at the node's processes for TLS libraries."""
 _BREATH: Final = 256
@@ -84,13 +84,26 @@ class L7Reader:
         """Let go of the kernel."""
         for task in self._tasks:
             task.cancel()
+        asyncio.get_running_loop().remove_reader(self._probe)
         self._libraries.close()
         self._probe.close()
 
     async def _read_on(self) -> None:
         while True:
-            await asyncio.sleep(READ_EVERY_S)
+            await self._records()
+            await asyncio.sleep(GATHER_S)
             await self._read()
+
+    async def _records(self) -> None:
+        """Wait until there are some."""
+        loop = asyncio.get_running_loop()
+        come = loop.create_future()
+        loop.add_reader(self._probe, self._came, come)
+        await come
+
+    def _came(self, come: asyncio.Future[None]) -> None:
+        asyncio.get_running_loop().remove_reader(self._probe)
+        come.set_result(None)
 
     async def _look_on(self) -> None:
         while True:

@@ -4,7 +4,8 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice
+from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 
@@ -16,15 +17,28 @@ _log = logging.getLogger(__name__)
 
 MAX_LIBRARIES: Final = 64
 MAX_LOOKS: Final = 128
-"""Processes looked at in one turn: new ones first, then those that were looked at longest ago."""
+"""Processes looked at in one turn, new ones first."""
+MAX_PAUSE: Final = 128
+"""Turns until an old process is looked at again."""
 _AT_ONCE: Final = 32
 """Threads that detach probes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A process: what it used at turn ``turn``; it is due ``pause`` turns later."""
+
+    libraries: frozenset[Library]
+    turn: int
+    pause: int
 
 
 class TlsLibraries:
     """Watches each library once, however many processes use it, and lets go of it when none does any more.
 
-    Libraries that are loaded long after a process began are found when its turn comes again.
+    Reading what a process has mapped is dear, and most change little: each is looked at again after one turn, two
+    more, four more, up to ``MAX_PAUSE``. So the libraries that a young process loads, or those of a program that takes
+    its place, are found soon, and others in the end.
 
     Args:
         hook: watches a library, given its file and the offsets of its functions; returns descriptors to be closed.
@@ -42,8 +56,9 @@ class TlsLibraries:
         self._hook = hook
         self._names = names
         self._proc = proc
-        self._used: dict[int, frozenset[Library]] = {}
-        """By process, in the order in which they were looked at."""
+        self._turn = 0
+        self._seen: dict[int, _Seen] = {}
+        """By process, the one that was looked at last at the end."""
         self._watched: dict[Library, list[int]] = {}
         self._refused: dict[Library, ProbeError] = {}
         self._lock = threading.Lock()
@@ -60,27 +75,31 @@ class TlsLibraries:
             if self._closed:
                 return
             alive = {int(name) for name in os.listdir(self._proc) if name.isdecimal()}  # noqa: PTH208 - names alone
-            self._used = {pid: libraries for pid, libraries in self._used.items() if pid in alive}
-            for pid in [*islice(alive - self._used.keys(), MAX_LOOKS), *islice(self._used, MAX_LOOKS)][:MAX_LOOKS]:
+            self._seen = {pid: seen for pid, seen in self._seen.items() if pid in alive}
+            self._turn += 1
+            due = (pid for pid, seen in self._seen.items() if self._turn - seen.turn >= seen.pause)
+            for pid in list(islice(chain(alive - self._seen.keys(), due), MAX_LOOKS)):
                 self._look_at(pid)
             unused = self._take_unused()
-        _let_go(unused)
+        for thread in _let_go(unused):
+            thread.join()
 
     def close(self) -> None:
         """Let go of all of them, for good."""
         with self._lock:
             self._closed = True
-            self._used.clear()
+            self._seen.clear()
             _let_go(self._take_unused())
 
     def _look_at(self, pid: int) -> None:
-        self._used.pop(pid, None)
+        before = self._seen.pop(pid, None)
         try:
             found = mapped(pid, proc=self._proc)
         except OSError:
             # It ended, or is a kernel thread's or another user's that may not be seen.
             found = {}
-        self._used[pid] = frozenset(found)
+        pause = min(MAX_PAUSE, 2 * before.pause) if before else 1
+        self._seen[pid] = _Seen(frozenset(found), self._turn, pause)
         for library, path in found.items():
             if library not in self._watched and library not in self._refused:
                 self._watch(library, path)
@@ -103,19 +122,22 @@ class TlsLibraries:
 
     def _take_unused(self) -> list[int]:
         """Forget the libraries that no process uses any more; return what keeps them watched."""
-        used = frozenset().union(*self._used.values())
+        used = frozenset().union(*(seen.libraries for seen in self._seen.values()))
         self._refused = {library: error for library, error in self._refused.items() if library in used}
         unused = self._watched.keys() - used
         return [descriptor for library in unused for descriptor in self._watched.pop(library)]
 
 
-def _let_go(descriptors: Sequence[int]) -> None:
-    """Close them, which nobody has to wait for.
+def _let_go(descriptors: Sequence[int]) -> list[threading.Thread]:
+    """Close them in threads, which are returned.
 
     For each one the kernel waits until no processor can be in its program any more; it does so for many at a time.
     """
-    for first in range(min(_AT_ONCE, len(descriptors))):
-        threading.Thread(target=_close, args=[descriptors[first::_AT_ONCE]], name="tls-detach").start()
+    shares = (descriptors[first::_AT_ONCE] for first in range(min(_AT_ONCE, len(descriptors))))
+    threads = [threading.Thread(target=_close, args=[share], name="tls-detach") for share in shares]
+    for thread in threads:
+        thread.start()
+    return threads
 
 
 def _close(descriptors: Iterable[int]) -> None:

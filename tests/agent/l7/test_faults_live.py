@@ -76,7 +76,7 @@ async def test_a_buffer_that_fills_costs_counted_requests_and_no_more(monkeypatc
         return await open_probe(direct=direct, ring_bytes=4096)
 
     monkeypatch.setattr(l7_source, "open_probe", tiny)
-    monkeypatch.setattr("tokenflow_agent.l7.reader.READ_EVERY_S", 3600)
+    monkeypatch.setattr("tokenflow_agent.l7.reader.GATHER_S", 3600)
     source = L7Source(OnePod())
     await source.follow(spec(Probe.HTTP_LATENCY))
     watch = Watch(source)

@@ -110,6 +110,27 @@ def test_a_library_is_watched_once_until_its_last_process_ends(node: Node) -> No
     assert node.closed() == 1
 
 
+def test_old_processes_are_looked_at_ever_less_and_in_the_end(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tokenflow_agent.l7.tls.MAX_PAUSE", 8)
+    libraries = TlsLibraries(node.hook, NAMES, proc=node.proc)
+    node.start(7)
+    turns: list[int] = []
+    monkeypatch.setattr("tokenflow_agent.l7.tls.mapped", lambda *_, **__: turns.append(turn) or {})
+    for turn in range(30):  # noqa: B007 - told to what is called
+        libraries.look()
+    assert turns == [0, 1, 3, 7, 15, 23]
+
+
+def test_a_library_that_is_loaded_late_is_found(node: Node) -> None:
+    libraries = TlsLibraries(node.hook, NAMES, proc=node.proc)
+    node.start(7)
+    libraries.look()
+    (node.proc / "7/maps").write_text("7f0000000000-7f0000001000 r-xp 00000000 08:01 11   /lib/libssl.so.3\n")
+    (node.proc / "7/root/lib/libssl.so.3").symlink_to(system_library())
+    libraries.look()
+    assert len(node.hooked) == 1
+
+
 def test_a_library_that_is_refused_is_a_problem_until_nobody_uses_it(node: Node) -> None:
     node.refusal = KernelError("NoUprobes", "this kernel has no uprobes")
     libraries = TlsLibraries(node.hook, NAMES, proc=node.proc)
