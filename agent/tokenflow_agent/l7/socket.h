@@ -6,10 +6,17 @@
 #define MODE_MASK 0170000
 #define MODE_SOCKET 0140000
 
+// Its type is known to TRACING programs, which thus get to the table of its files without a helper.
+#ifdef DIRECT
+#define CURRENT_TASK() bpf_get_current_task_btf()
+#else
+#define CURRENT_TASK() bpf_get_current_task()
+#endif
+
 // 0 where the descriptor is no TCP socket.
 static __always_inline u64 socket_of(u64 descriptor, int surely_socket) {
-  u64 files = PROBE(u64, bpf_get_current_task(), OFF_TASK_FILES);
-  u64 table = PROBE(u64, PROBE(u64, files, OFF_FILES_TABLE), OFF_TABLE_FILES);
+  u64 files = LOAD(u64, CURRENT_TASK(), OFF_TASK_FILES);
+  u64 table = LOAD(u64, LOAD(u64, files, OFF_FILES_TABLE), OFF_TABLE_FILES);
   u64 file = PROBE(u64, table, (u32)descriptor * 8ULL);
   if (!surely_socket) {
     u16 mode = PROBE(u16, PROBE(u64, file, OFF_FILE_INODE), OFF_INODE_MODE);
