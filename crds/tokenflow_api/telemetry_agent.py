@@ -83,7 +83,8 @@ class Http(ApiModel):
         list[Annotated[str, StringConstraints(pattern=r"^/[^?# ]*$", max_length=256)]], Field(max_length=128), LIST_SET
     ] = Field(
         default=["/v1/*"],
-        description="Route templates that requests are counted under; * is one segment. Others count as ~other.",
+        description="Route templates that requests are counted under; * is one segment, so that /*/* takes all calls "
+        "of gRPC. Others count as ~other.",
     )
     redact_headers: Annotated[
         list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]+$", max_length=64)]],
