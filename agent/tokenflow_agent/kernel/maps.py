@@ -2,7 +2,7 @@
 
 import ctypes
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -121,3 +121,13 @@ class BpfMap:
 def processors(path: Path = _POSSIBLE) -> int:
     """Return how many values an element of a per-CPU map has: one for each processor that there could be."""
     return int(path.read_text().strip().rpartition("-")[2]) + 1
+
+
+def summed(value: Sequence[int], *, members: int) -> list[int]:
+    """Return what all processors counted together.
+
+    Args:
+        value: of an element of a per-CPU map, a struct of counters; empty counts as zeros.
+        members: how many counters the struct has.
+    """
+    return [sum(value[member::members]) for member in range(members)]

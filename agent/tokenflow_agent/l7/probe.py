@@ -11,7 +11,7 @@ from tokenflow_agent.errors import KernelError, ProbeError
 from tokenflow_agent.kernel.bpf import ProgramType, attach_raw_tracepoint, attach_uprobe
 from tokenflow_agent.kernel.cost import spent_ns
 from tokenflow_agent.kernel.loader import Loaded, Program, Step, Unit, load
-from tokenflow_agent.kernel.maps import BpfMap, processors
+from tokenflow_agent.kernel.maps import BpfMap, processors, summed
 from tokenflow_agent.kernel.ringbuf import RingBuffer
 from tokenflow_agent.l7.machine import this_machine
 from tokenflow_agent.l7.streams import StreamCounts
@@ -189,9 +189,7 @@ class L7Probe:
             os.close(link)
 
     def _count(self) -> _Counted:
-        here = self._counters.get(0) or ()
-        members = len(_Counted._fields)
-        return _Counted._make(sum(here[member::members]) for member in range(members))
+        return _Counted._make(summed(self._counters.get(0) or (), members=len(_Counted._fields)))
 
 
 async def open_probe(*, direct: bool, ring_bytes: int = RING_BYTES) -> L7Probe:

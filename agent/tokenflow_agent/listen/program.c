@@ -5,11 +5,16 @@
 // is taken out. So user space has queues that were not empty looked at again, by their addresses.
 
 #include "read.h"
+#include "cost.h"
 
 #define TCP_LISTEN 10
-#define TIME_ONE_IN 64
 
-enum { COUNT_RUNS, COUNT_EVENTS, COUNT_MAP_FULL, COUNT_TIMED, COUNT_TIMED_NS, COUNTERS };
+// Of one processor, since the programs were loaded.
+struct counters_t {
+  struct cost cost;
+  u64 events;
+  u64 map_full;
+};
 
 struct queue_t {
   u64 cgroup;
@@ -26,15 +31,11 @@ struct queue_t {
 BPF_HASH(queues_0, u64, struct queue_t, MAX_QUEUES);
 BPF_HASH(queues_1, u64, struct queue_t, MAX_QUEUES);
 BPF_ARRAY(parity, u32, 1);
-BPF_PERCPU_ARRAY(counters, u64, COUNTERS);
+BPF_PERCPU_ARRAY(counters, struct counters_t, 1);
 
-static __always_inline u64 *counter(u32 slot) {
-  return counters.lookup((int *)&slot);
-}
-
-static __always_inline void add(u32 slot, u64 number) {
-  u64 *count = counter(slot);
-  if (count) *count += number;
+static __always_inline struct counters_t *counters_of(void) {
+  u32 zero = 0;
+  return counters.lookup((int *)&zero);
 }
 
 static __always_inline struct queue_t *queue_of(u64 sk) {
@@ -43,7 +44,8 @@ static __always_inline struct queue_t *queue_of(u64 sk) {
   struct queue_t none = {};
   struct queue_t *queue = half && *half ? queues_1.lookup_or_try_init(&sk, &none)
                                         : queues_0.lookup_or_try_init(&sk, &none);
-  if (!queue) add(COUNT_MAP_FULL, 1);
+  struct counters_t *here = queue ? 0 : counters_of();
+  if (here) here->map_full += 1;
   return queue;
 }
 
@@ -69,19 +71,15 @@ static __always_inline struct queue_t *queue_of(u64 sk) {
 // Runs for every socket that received something: most are no listeners. As a kprobe, for every listener that a
 // connection came to.
 int sk_data_ready(u64 *ctx) {
-  u64 *runs = counter(COUNT_RUNS);
-  if (!runs) return 0;
-  *runs += 1;
-  u64 since = *runs % TIME_ONE_IN ? 0 : bpf_ktime_get_ns();
+  struct counters_t *here = counters_of();
+  if (!here) return 0;
+  u64 since = cost_begin(&here->cost);
   u64 sk = ARGUMENT(ctx, 0);
   if ((u8)LOAD(u8, sk, OFF_STATE) == TCP_LISTEN) {
-    add(COUNT_EVENTS, 1);
+    here->events += 1;
     LOOK_AT(LOAD, sk);
   }
-  if (since) {
-    add(COUNT_TIMED, 1);
-    add(COUNT_TIMED_NS, bpf_ktime_get_ns() - since);
-  }
+  cost_end(&here->cost, since);
   return 0;
 }
 

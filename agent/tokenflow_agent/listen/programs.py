@@ -4,7 +4,6 @@ import asyncio
 import os
 import struct
 from collections.abc import Callable, Iterable
-from enum import IntEnum
 from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -12,8 +11,9 @@ from typing import Final, NamedTuple
 from tokenflow_agent.errors import KernelError, ProbeError
 from tokenflow_agent.kernel.bpf import ProgramType, attach_kprobe, attach_raw_tracepoint
 from tokenflow_agent.kernel.call import ARGUMENTS, call
+from tokenflow_agent.kernel.cost import spent_ns
 from tokenflow_agent.kernel.loader import Loaded, Program, Unit, load
-from tokenflow_agent.kernel.maps import BpfMap, processors
+from tokenflow_agent.kernel.maps import BpfMap, processors, summed
 from tokenflow_agent.listen.overflows import Overflows
 from tokenflow_agent.listen.reading import Harvest, Reading
 from tokenflow_agent.listen.waiting import Waiting
@@ -45,12 +45,14 @@ _KEY: Final = struct.Struct("=Q")
 _VALUE: Final = struct.Struct("=Q8I")
 
 
-class _Counter(IntEnum):
-    RUNS = 0
-    EVENTS = 1
-    MAP_FULL = 2
-    TIMED = 3
-    TIMED_NS = 4
+class _Counts(NamedTuple):
+    """What the programs count of themselves, since they were loaded: ``struct counters_t``."""
+
+    runs: int = 0
+    timed: int = 0
+    timed_ns: int = 0
+    events: int = 0
+    map_full: int = 0
 
 
 class _Queue(NamedTuple):
@@ -86,9 +88,9 @@ class ListenPrograms:
         maps = loaded.maps
         self._queues = [BpfMap(maps[name], key=_KEY, value=_VALUE) for name in ("queues_0", "queues_1")]
         self._parity = BpfMap(maps["parity"], key=_SLOT, value=_SLOT)
-        self._counters = BpfMap(maps["counters"], key=_SLOT, value=struct.Struct(f"={processors()}Q"))
+        self._counters = BpfMap(maps["counters"], key=_SLOT, value=struct.Struct("=" + "5Q" * processors()))
         self._half = 0
-        self._counted = [0] * len(_Counter)
+        self._counted = _Counts()
         self._known: dict[int, _Queue] = {}
         """By the socket's address, the one that was met last at the end."""
         self._again: list[int] = []
@@ -112,25 +114,27 @@ class ListenPrograms:
             # What waits already counts for the next window, too.
             self._again = [sk for sk, queue in met.items() if queue.length]
             self._look_again()
-            counted = [sum(self._counters.get(counter) or ()) for counter in _Counter]
+            counted = self._count()
         except OSError as error:
             raise ProbeError("MapUnreadable", f"the kernel refused to look at listening sockets: {error}") from error
-        grown = [now - before for now, before in zip(counted, self._counted, strict=True)]
+        grown = _Counts(*(now - before for now, before in zip(counted, self._counted, strict=True)))
         self._counted = counted
         readings = self._take(met, gone)
         return Harvest(
             readings=await self._complete(readings),
-            events=grown[_Counter.EVENTS],
-            lost={"MapFull": grown[_Counter.MAP_FULL]},
+            events=grown.events,
+            lost={"MapFull": grown.map_full},
             map_usage_percent={"listen": 100.0 * len(met) / MAX_QUEUES},
-            # Of all that was timed so far: a quiet window has too few to judge by.
-            bpf_ns=grown[_Counter.RUNS] * counted[_Counter.TIMED_NS] // max(1, counted[_Counter.TIMED]),
+            bpf_ns=spent_ns(grown.runs, timed=counted.timed, timed_ns=counted.timed_ns),
         )
 
     def close(self) -> None:
         """Detach: the kernel drops the programs with their last descriptor."""
         self._loaded.close()
         os.close(self._link)
+
+    def _count(self) -> _Counts:
+        return _Counts._make(summed(self._counters.get(0) or (), members=len(_Counts._fields)))
 
     def _look_again(self) -> None:
         for start in range(0, len(self._again), ARGUMENTS):

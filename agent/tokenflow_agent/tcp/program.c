@@ -5,11 +5,10 @@
 // to the window. Most counts thus stay right where segments are sampled and where an event was missed.
 
 #include "read.h"
+#include "cost.h"
 #include "structs.h"
 #include "socket.h"
 #include "window.h"
-
-#define TIME_ONE_IN 64
 
 BPF_HASH(windows_0, struct key_t, struct value_t, MAX_KEYS);
 BPF_HASH(windows_1, struct key_t, struct value_t, MAX_KEYS);
@@ -28,19 +27,14 @@ static __always_inline struct counters_t *counters_of(void) {
   return counters.lookup((int *)&zero);
 }
 
-// What programs cost is timed here, because the kernel's own statistics need SYS_ADMIN and slow all programs down.
 static __always_inline u64 begin(void) {
   struct counters_t *here = counters_of();
-  if (!here) return 0;
-  here->events += 1;
-  return here->events % TIME_ONE_IN ? 0 : bpf_ktime_get_ns();
+  return here ? cost_begin(&here->cost) : 0;
 }
 
 static __always_inline int end(u64 since) {
   struct counters_t *here = since ? counters_of() : 0;
-  if (!here) return 0;
-  here->timed += 1;
-  here->timed_ns += bpf_ktime_get_ns() - since;
+  if (here) cost_end(&here->cost, since);
   return 0;
 }
 

@@ -10,8 +10,9 @@ from typing import Final, NamedTuple
 from tokenflow_agent.errors import ProbeError
 from tokenflow_agent.kernel.bpf import attach_kprobe, attach_raw_tracepoint, missed_runs
 from tokenflow_agent.kernel.btf import VMLINUX
+from tokenflow_agent.kernel.cost import spent_ns
 from tokenflow_agent.kernel.loader import Loaded, Program, Unit, load
-from tokenflow_agent.kernel.maps import BpfMap, processors
+from tokenflow_agent.kernel.maps import BpfMap, processors, summed
 from tokenflow_agent.tcp.histogram import BUCKETS
 from tokenflow_agent.tcp.hooks import HOOKS, OFFSETS, Hook, Way
 from tokenflow_agent.tcp.layout import CONFIG, KEY, SLOT, VALUE, reading
@@ -40,10 +41,10 @@ class Limits:
 class _Counts(NamedTuple):
     """What the programs count of themselves, since they were loaded; ``missed`` the kernel counts."""
 
-    events: int = 0
-    map_full: int = 0
+    runs: int = 0
     timed: int = 0
     timed_ns: int = 0
+    map_full: int = 0
     missed: int = 0
 
 
@@ -102,14 +103,12 @@ class TcpPrograms:
             readings = [each._replace(resets=None) for each in readings]
         grown = _Counts(*(now - before for now, before in zip(counted, self._counted, strict=True)))
         self._counted = counted
-        # Of all that was timed so far: a quiet window has too few to judge by.
-        mean_ns = counted.timed_ns / max(1, counted.timed)
         return Harvest(
             readings=readings,
-            events=grown.events + grown.missed,
+            events=grown.runs + grown.missed,
             lost={"MapFull": grown.map_full, "Reentered": grown.missed},
             map_usage_percent={"tcp": 100.0 * len(readings) / self._limits.keys},
-            bpf_ns=round(mean_ns * grown.events),
+            bpf_ns=spent_ns(grown.runs, timed=counted.timed, timed_ns=counted.timed_ns),
         )
 
     def close(self) -> None:
@@ -137,10 +136,8 @@ class TcpPrograms:
             raise ProbeError("MapUnwritable", f"the kernel refused to write to the map: {error}") from error
 
     def _count(self) -> _Counts:
-        here = self._counters.get(0) or ()
-        members = len(_Counts._fields) - 1
         missed = sum(missed_runs(program) for program in self._loaded.programs.values())
-        return _Counts._make([*(sum(here[member::members]) for member in range(members)), missed])
+        return _Counts._make([*summed(self._counters.get(0) or (), members=len(_Counts._fields) - 1), missed])
 
 
 async def open_programs(way: Way, ebpf: Ebpf, *, limits: Limits | None = None, btf: Path = VMLINUX) -> TcpPrograms:

@@ -58,8 +58,6 @@ struct socket_t {
 };
 
 struct counters_t {
-  u64 events;
+  struct cost cost;
   u64 map_full;
-  u64 timed;
-  u64 timed_ns;
 };
