@@ -6,6 +6,7 @@ import shutil
 import ssl
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from tests.agent.l7.support import OnePod, Watch, needs_bpf, rows, spec
+from tokenflow_agent.l7.probe import HOOKS, open_probe
 from tokenflow_agent.l7.source import L7Source
+from tokenflow_agent.l7.tls import TlsLibraries
 from tokenflow_agent.sources import Findings
 from tokenflow_api.telemetry_agent import Probe
 
@@ -181,3 +184,24 @@ async def test_openssls_own_client_is_seen(watch: Watch, certificate: tuple[Path
         process.terminate()
         await process.communicate()
     assert {key[1:] for key in counted(found, port)} == {(True, "GET", "/v1/*", "2xx")}
+
+
+@pytest.mark.bpf
+async def test_ten_libraries_are_let_go_within_seconds(tmp_path: Path) -> None:
+    needs_bpf()
+    probe = await open_probe(direct=True)
+    libraries = TlsLibraries(probe.hook, frozenset(HOOKS), proc=tmp_path)
+    for number in range(10):
+        process = tmp_path / f"{number + 1}"
+        (process / "root/lib").mkdir(parents=True)
+        shutil.copy(find_library(), process / "root/lib/libssl.so.3")
+        (process / "maps").write_text(f"7f00-7f01 r-xp 00000000 08:01 {number}   /lib/libssl.so.3\n")
+    libraries.look()
+    assert libraries.problem is None
+    libraries.close()
+    detaching = [thread for thread in threading.enumerate() if thread.name == "tls-detach"]
+    assert detaching
+    async with asyncio.timeout(5):
+        for thread in detaching:
+            await asyncio.to_thread(thread.join)
+    probe.close()
