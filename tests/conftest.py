@@ -1,5 +1,6 @@
 """What tests of several parts share: a Kubernetes cluster."""
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -25,6 +26,17 @@ class Cluster:
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl and return what it printed; a refusal raises CommandError with its words."""
         return run(["kubectl", "--kubeconfig", str(self.kubeconfig), "--request-timeout=20s", *arguments], stdin=stdin)
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """Take back what a program under test did to the root logger: others read their own records."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    for handler in set(root.handlers) - set(handlers):
+        root.removeHandler(handler)
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -160,6 +160,7 @@ class Agent:
         while not stop.is_set():
             self._beat = time.monotonic()
             await self._follow(deliveries)
+            self._beat = time.monotonic()
             interval_s = seconds(self._configuration.current.spec.interval)
             try:
                 async with asyncio.timeout(self._windows.left_s(interval_s)):

@@ -11,7 +11,7 @@ from tokenflow_api.telemetry_agent import TelemetryAgentSpec
 
 _log = logging.getLogger(__name__)
 
-TIMEOUT_S: Final = 60.0
+TIMEOUT_S: Final = 100.0
 """For any one call: a compile takes a second or two, a reading some milliseconds."""
 _REASON: Final = "SourceFailed"
 _MESSAGE: Final = 1024

@@ -15,7 +15,7 @@ from tokenflow_agent.errors import ProbeError
 from tokenflow_agent.kernel.bpf import ProgramType
 from tokenflow_agent.kernel.btf import VMLINUX
 
-_COMPILE_S: Final = 18.0
+_COMPILE_S: Final = 30.0
 """Three ways, one tried after the other, must fit into ``supervision.TIMEOUT_S``."""
 _MAX_DESCRIPTORS: Final = 64
 
