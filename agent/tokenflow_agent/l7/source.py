@@ -1,6 +1,5 @@
 """HTTP, TLS and SQL as a source of the agent."""
 
-import asyncio
 from collections.abc import Container, Sequence
 from typing import Final
 
@@ -104,7 +103,7 @@ class L7Source:
 
     async def _owners(self, tallies: Tallies) -> dict[Place, Pod]:
         origins = {place: Origin(cgroup=place.cgroup, network=place.network) for place in tallies.places}
-        owners = await asyncio.to_thread(self._pods.owners, set(origins.values()))
+        owners = await self._pods.find(set(origins.values()))
         return {place: owners[origin] for place, origin in origins.items() if origin in owners}
 
 

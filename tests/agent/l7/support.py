@@ -24,7 +24,7 @@ class OnePod(Pods):
     def __init__(self) -> None:
         """Look at nothing."""
 
-    def owners(self, origins: AbstractSet[Origin]) -> dict[Origin, Pod]:
+    async def find(self, origins: AbstractSet[Origin]) -> dict[Origin, Pod]:
         return dict.fromkeys(origins, POD)
 
 
