@@ -27,6 +27,7 @@ class Reader(Protocol):
 
 
 R = TypeVar("R", bound=Reader)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,17 @@ class Chain(Generic[R]):
             return self.reader
         await self._open()
         return self.reader
+
+    async def read(self, work: Callable[[R], Awaitable[T]]) -> T | None:
+        """Return what ``work`` reads by the backend in use; ``None`` where none works, or this one has just failed."""
+        reader = self.reader
+        if reader is None:
+            return None
+        try:
+            return await work(reader)
+        except ProbeError as error:
+            self.failed(error)
+            return None
 
     def failed(self, error: ProbeError) -> None:
         """Drop the backend in use, which does not work any more; it is not taken again for ``RETRY_S``."""

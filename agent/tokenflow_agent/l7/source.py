@@ -50,13 +50,8 @@ class L7Source:
 
     async def collect(self, window: Window) -> Findings:
         """Return the requests and statements that ended in the window."""
-        reader = self._chain.reader
-        if reader is None:
-            return Findings()
-        try:
-            harvest = await reader.harvest()
-        except ProbeError as error:
-            self._chain.failed(error)
+        harvest = await self._chain.read(lambda reader: reader.harvest())
+        if harvest is None:
             return Findings()
         tallies, counts = harvest.tallies, harvest.counts
         pods = await self._owners(tallies)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from tokenflow_agent.backends import Candidate, Chain
-from tokenflow_agent.errors import ProbeError
 from tokenflow_agent.identity import Origin, Pods
 from tokenflow_agent.kernel.bpf import ProgramType
 from tokenflow_agent.listen.proc import open_proc
@@ -48,13 +47,8 @@ class ListenSource:
 
     async def collect(self, window: Window) -> Findings:
         """Return the accept queues of the window."""
-        reader = self._chain.reader
-        if reader is None:
-            return Findings()
-        try:
-            harvest = await reader.harvest()
-        except ProbeError as error:
-            self._chain.failed(error)
+        harvest = await self._chain.read(lambda reader: reader.harvest())
+        if harvest is None:
             return Findings()
         readings = harvest.readings
         pods = await self._pods.find({_origin(reading) for reading in readings})

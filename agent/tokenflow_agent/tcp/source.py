@@ -63,13 +63,8 @@ class TcpSource:
 
     async def collect(self, window: Window) -> Findings:
         """Return the connections of the window."""
-        reader = self._chain.reader
-        if reader is None:
-            return Findings()
-        try:
-            harvest = await reader.harvest()
-        except ProbeError as error:
-            self._chain.failed(error)
+        harvest = await self._chain.read(lambda reader: reader.harvest())
+        if harvest is None:
             return Findings()
         origins = [Origin(cgroup=reading.cgroup, network=reading.network) for reading in harvest.readings]
         pods = await self._pods.find(set(origins))
