@@ -67,11 +67,6 @@ class Pods:
         """Cgroups that were looked for in vain. An id is never given again, so they stay foreign."""
         self._signal = Signal(name=SIGNAL, state=SignalState.DEGRADED, reason="Starting", message="not looked yet")
 
-    def resolve(self, cgroups: AbstractSet[int]) -> dict[int, Pod]:
-        """Return the pods of those cgroup ids that belong to pods."""
-        found = self.owners({Origin(cgroup=cgroup) for cgroup in cgroups})
-        return {origin.cgroup: pod for origin, pod in found.items()}
-
     def owners(self, origins: AbstractSet[Origin]) -> dict[Origin, Pod]:
         """Return the pods of those sockets that belong to pods.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.agent.identity.support import resolve
 from tokenflow_agent.identity import Pod, Pods, cgroups
 from tokenflow_agent.identity.cgroups import CgroupTree, unified_tree
 from tokenflow_agent.identity.paths import Place
@@ -126,7 +127,7 @@ def test_pods_that_come_and_go_leave_nothing_behind(top: Path, tmp_path: Path) -
         log = tmp_path / f"batch_job-{number}_{uid(number)}"
         log.mkdir()
         inode = directory.stat().st_ino
-        assert known.resolve({inode}) == {inode: Pod(uid(number), "batch", f"job-{number}")}
+        assert resolve(known, {inode}) == {inode: Pod(uid(number), "batch", f"job-{number}")}
         directory.rmdir()
         log.rmdir()
         clock.now += 1.0

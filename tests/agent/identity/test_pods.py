@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.agent.identity.support import resolve
 from tokenflow_agent.identity import Origin, Pod, Pods, cgroups
 from tokenflow_agent.identity.tombstones import TOMBSTONE_S
 
@@ -49,7 +50,7 @@ def container(node: Path) -> Path:
 def test_a_cgroup_id_leads_to_the_pods_name(node: Path) -> None:
     inode = container(node).stat().st_ino
     foreign = (node / "cgroup" / "system.slice").stat().st_ino
-    assert pods(node).resolve({inode, foreign, 99}) == {inode: WEB}
+    assert resolve(pods(node), {inode, foreign, 99}) == {inode: WEB}
 
 
 def test_a_uid_leads_to_the_pods_name(node: Path) -> None:
@@ -62,25 +63,25 @@ def test_a_pod_keeps_its_name_for_its_last_windows(node: Path) -> None:
     clock = Clock()
     known = pods(node, clock)
     inode = container(node).stat().st_ino
-    known.resolve({inode})
+    resolve(known, {inode})
     container(node).rmdir()
     (node / "logs" / f"shop_web-0_{UID}").rmdir()
     clock.now = 1.0
-    assert known.resolve({inode, 5})[inode] == WEB
+    assert resolve(known, {inode, 5})[inode] == WEB
     clock.now = 2.0 + TOMBSTONE_S
-    assert known.resolve({inode, 6}) == {}
+    assert resolve(known, {inode, 6}) == {}
 
 
 def test_a_pod_that_ended_is_forgotten_though_nobody_asks(node: Path) -> None:
     clock = Clock()
     known = pods(node, clock)
     inode = container(node).stat().st_ino
-    known.resolve({inode})
+    resolve(known, {inode})
     container(node).rmdir()
     for clock.now in (40.0, 80.0, 120.0):
         known.upkeep()
     (node / "logs" / f"shop_web-0_{UID}").rename(node / "logs" / f"shop_web-1_{UID}")
-    assert known.resolve({inode}) == {}
+    assert resolve(known, {inode}) == {}
 
 
 def test_a_name_that_comes_late_is_found(node: Path) -> None:
@@ -88,9 +89,9 @@ def test_a_name_that_comes_late_is_found(node: Path) -> None:
     log.rmdir()
     known = pods(node)
     inode = container(node).stat().st_ino
-    assert known.resolve({inode}) == {}
+    assert resolve(known, {inode}) == {}
     log.mkdir()
-    assert known.resolve({inode}) == {inode: WEB}
+    assert resolve(known, {inode}) == {inode: WEB}
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ def test_processes_of_the_node_cost_no_second_look(node: Path, looks: list[cgrou
     known = pods(node)
     foreign = (node / "cgroup" / "system.slice").stat().st_ino
     for _ in range(5):
-        assert known.resolve({foreign}) == {}
+        assert resolve(known, {foreign}) == {}
     assert len(looks) == 1
 
 
@@ -114,7 +115,7 @@ def test_pods_that_have_no_name_here_cost_no_second_look(node: Path, looks: list
     (node / "logs" / f"shop_web-0_{UID}").rmdir()
     known = pods(node)
     for _ in range(5):
-        assert known.resolve({container(node).stat().st_ino}) == {}
+        assert resolve(known, {container(node).stat().st_ino}) == {}
     assert len(looks) == 1
 
 
@@ -130,7 +131,7 @@ def test_a_slow_look_is_not_repeated_at_once(node: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(cgroups.CgroupTree, "look", slow)
     known = pods(node, clock)
     for cgroup in range(100, 130):
-        known.resolve({cgroup})
+        resolve(known, {cgroup})
         clock.now += 1.0
     # 20 ms in each 10 s are a five-hundredth of a core.
     assert len(looks) == 3
@@ -211,12 +212,12 @@ def test_missing_cgroups_are_told_and_found_again(node: Path) -> None:
     (node / "cgroup" / "cgroup.controllers").unlink()
     known = pods(node, clock)
     inode = container(node).stat().st_ino
-    assert known.resolve({inode}) == {}
+    assert resolve(known, {inode}) == {}
     assert known.signal().reason == "CgroupsMissing"
     assert "mount the node's /sys/fs/cgroup" in known.signal().message
     (node / "cgroup" / "cgroup.controllers").touch()
     clock.now = 31.0
-    assert known.resolve({inode}) == {inode: WEB}
+    assert resolve(known, {inode}) == {inode: WEB}
     assert known.signal().state == "Active"
 
 
