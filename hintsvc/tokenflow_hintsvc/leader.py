@@ -12,11 +12,13 @@ from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_api.telemetry import TelemetryBatch
 from tokenflow_hintsvc import metrics
 from tokenflow_hintsvc.configuration import Configuration
-from tokenflow_hintsvc.control import limits
-from tokenflow_hintsvc.decide import Decision, follow, snapshot
+from tokenflow_hintsvc.decide.control import limits
+from tokenflow_hintsvc.decide.join import join
+from tokenflow_hintsvc.decide.snapshots import Decision, follow, snapshot
 from tokenflow_hintsvc.errors import StoreError, TermOverError
-from tokenflow_hintsvc.features import join
-from tokenflow_hintsvc.store import LOCK_TTL_MS, Store
+from tokenflow_hintsvc.store.leadership import LOCK_TTL_MS, Leadership
+from tokenflow_hintsvc.store.snapshots import Snapshots
+from tokenflow_hintsvc.store.telemetry import Telemetry
 
 _log = logging.getLogger(__name__)
 
@@ -34,13 +36,17 @@ class Leader:
         self,
         *,
         name: str,
-        store: Store,
+        leadership: Leadership,
+        telemetry: Telemetry,
+        snapshots: Snapshots,
         configuration: Configuration,
         clock: Callable[[], float] = time.monotonic,
         now_unix_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._name = name
-        self._store = store
+        self._leadership = leadership
+        self._telemetry = telemetry
+        self._snapshots = snapshots
         self._configuration = configuration
         self._clock = clock
         self._now_unix_ms = now_unix_ms
@@ -50,7 +56,7 @@ class Leader:
         """Compete and lead, for ever."""
         while True:
             try:
-                term = await self._store.acquire(self._name)
+                term = await self._leadership.acquire(self._name)
                 if term is not None:
                     await self._lead(term)
             except TermOverError as error:
@@ -68,7 +74,7 @@ class Leader:
     async def resign(self) -> None:
         """Give the lock back, so that the next leader need not wait for it to run out."""
         try:
-            await self._store.release(self._name)
+            await self._leadership.release(self._name)
         except StoreError as error:
             _log.warning("the leader's lock runs out by itself", extra={"reason": str(error)})
 
@@ -82,7 +88,7 @@ class Leader:
         while True:
             if self._clock() - renewed > RENEW_S:
                 before = self._clock()
-                if not await self._store.renew(self._name):
+                if not await self._leadership.renew(self._name):
                     return
                 renewed = before
             config = self._configuration.current
@@ -99,7 +105,7 @@ class Leader:
             await asyncio.sleep(PERIOD_S)
 
     async def _round(self, decision: Decision, config: RuntimeConfig, *, term: int, version: int) -> Decision:
-        batches = _decoded(await self._store.latest())
+        batches = _decoded(await self._telemetry.latest())
         samples = join(batches)
         followed = follow(decision, samples, bounds=limits(config.spec.pacing, config.spec.thresholds))
         computed = snapshot(
@@ -111,7 +117,7 @@ class Leader:
             at_unix_ms=self._now_unix_ms(),
             informed=bool(batches),
         )
-        if not await self._store.publish(computed):
+        if not await self._snapshots.publish(computed):
             raise TermOverError(f"term {term} is over: a newer leader has taken over")
         return followed
 

@@ -13,13 +13,18 @@ from aiohttp import web
 from tokenflow_api.hints import Replica
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_hintsvc import metrics
-from tokenflow_hintsvc.access import Doorkeeper
-from tokenflow_hintsvc.api import Service, application, metrics_application
+from tokenflow_hintsvc.api.application import application, metrics_application
+from tokenflow_hintsvc.api.service import Service
 from tokenflow_hintsvc.configuration import ConfigSource, Configuration, follow, offer_file
 from tokenflow_hintsvc.errors import StoreError
+from tokenflow_hintsvc.guard.access import Doorkeeper
+from tokenflow_hintsvc.guard.tokens import KeySource, TokenVerifier
 from tokenflow_hintsvc.leader import Leader
-from tokenflow_hintsvc.store import Store
-from tokenflow_hintsvc.tokens import KeySource, TokenVerifier
+from tokenflow_hintsvc.store.connection import Connection
+from tokenflow_hintsvc.store.leadership import Leadership
+from tokenflow_hintsvc.store.replicas import Replicas
+from tokenflow_hintsvc.store.snapshots import Snapshots
+from tokenflow_hintsvc.store.telemetry import Telemetry
 from tokenflow_hintsvc.view import View
 
 _log = logging.getLogger(__name__)
@@ -84,15 +89,25 @@ async def serve(settings: Settings, *, source: ConfigSource | None, keys: KeySou
 async def _serve_policy(
     settings: Settings, configuration: Configuration, config: RuntimeConfig, *, keys: KeySource, stop: asyncio.Event
 ) -> None:
-    store = Store(settings.redis_url, policy_uid=config.uid)
+    connection = Connection(settings.redis_url, policy_uid=config.uid)
+    leadership, replicas, telemetry = Leadership(connection), Replicas(connection), Telemetry(connection)
+    snapshots = Snapshots(connection, leadership)
     view = View()
-    leader = Leader(name=settings.name, store=store, configuration=configuration)
+    leader = Leader(
+        name=settings.name,
+        leadership=leadership,
+        telemetry=telemetry,
+        snapshots=snapshots,
+        configuration=configuration,
+    )
     draining = asyncio.Event()
     changed = asyncio.Event()
     configuration.on_change(view.announce)
     configuration.on_change(lambda _: changed.set())
     service = Service(
-        store=store,
+        telemetry=telemetry,
+        leadership=leadership,
+        replicas=replicas,
         configuration=configuration,
         view=view,
         leader=leader,
@@ -108,8 +123,8 @@ async def _serve_policy(
         async with asyncio.TaskGroup() as tasks:
             working = [
                 tasks.create_task(leader.run()),
-                tasks.create_task(_follow_snapshots(store, view)),
-                tasks.create_task(_acknowledge(store, configuration, settings.name, changed)),
+                tasks.create_task(_follow_snapshots(snapshots, view)),
+                tasks.create_task(_acknowledge(replicas, configuration, settings.name, changed)),
             ]
             await stop.wait()
             _log.info("draining")
@@ -118,11 +133,11 @@ async def _serve_policy(
         draining.set()
         await leader.resign()
         await asyncio.sleep(ANNOUNCE_S)
-        await _withdraw(store, settings.name)
+        await _withdraw(replicas, settings.name)
     finally:
         for runner in runners:
             await runner.cleanup()
-        await store.close()
+        await connection.close()
 
 
 async def _listen(app: web.Application, host: str, port: int) -> web.AppRunner:
@@ -132,11 +147,11 @@ async def _listen(app: web.Application, host: str, port: int) -> web.AppRunner:
     return runner
 
 
-async def _follow_snapshots(store: Store, view: View) -> None:
+async def _follow_snapshots(snapshots: Snapshots, view: View) -> None:
     """Take in what the leader publishes, for ever; meanwhile the last snapshot is served as it drifts."""
     while True:
         try:
-            async for snapshot in store.snapshots():
+            async for snapshot in snapshots.follow():
                 if snapshot is not None:
                     view.accept(snapshot)
         except StoreError as error:
@@ -145,13 +160,13 @@ async def _follow_snapshots(store: Store, view: View) -> None:
         await asyncio.sleep(RECONNECT_S)
 
 
-async def _acknowledge(store: Store, configuration: Configuration, name: str, changed: asyncio.Event) -> None:
+async def _acknowledge(replicas: Replicas, configuration: Configuration, name: str, changed: asyncio.Event) -> None:
     """Say which generation is served: at once when it changes, and again and again."""
     while True:
         config = configuration.current
         if config is not None:
             try:
-                await store.acknowledge(
+                await replicas.acknowledge(
                     Replica(name=name, generation=config.generation, at_unix_ms=time.time_ns() // 1_000_000)
                 )
             except StoreError as error:
@@ -165,8 +180,8 @@ async def _acknowledge(store: Store, configuration: Configuration, name: str, ch
         changed.clear()
 
 
-async def _withdraw(store: Store, name: str) -> None:
+async def _withdraw(replicas: Replicas, name: str) -> None:
     try:
-        await store.withdraw(name)
+        await replicas.withdraw(name)
     except StoreError as error:
         _log.warning("this replica's acknowledgement runs out by itself", extra={"reason": str(error)})

@@ -9,7 +9,7 @@ from tokenflow_api.drift import drifted
 from tokenflow_api.hints import ALL_PATHS, Hint, Snapshot
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_hintsvc import metrics
-from tokenflow_hintsvc.decide import fallback_hint
+from tokenflow_hintsvc.decide.snapshots import fallback_hint
 
 MAX_SUBSCRIBERS: Final = 10_000
 

@@ -100,7 +100,16 @@ async def replicas(number: int, *, redis: RedisServer, file: Path) -> AsyncItera
     for index in range(number):
         port = free_port()
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tokenflow_hintsvc", "--runtime-file", str(file), "--redis-url", redis.url),
+            *(
+                sys.executable,
+                "-m",
+                "tokenflow_hintsvc",
+                "serve",
+                "--runtime-file",
+                str(file),
+                "--redis-url",
+                redis.url,
+            ),
             *("--replica", f"replica-{index}", "--port", str(port), "--metrics-port", str(free_port())),
             *("--tenants-dir", str(file.parent / "tenants"), "--log-level", "Error"),
         )

@@ -56,6 +56,7 @@ def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images) -> Manifes
         "imagePullPolicy": images.pull_policy,
         "command": ["tokenflow-hintsvc"],
         "args": [
+            "serve",
             f"--runtime-file={names.RUNTIME_DIR}/{RUNTIME_KEY}",
             f"--namespace={owner.key.namespace}",
             f"--config-map={names.runtime(policy)}",

@@ -7,8 +7,8 @@ from tokenflow_api.hints import ALL_PATHS, Hint, HintSignals, PathState, Snapsho
 from tokenflow_api.pacing_policy import Tenant
 from tokenflow_api.quantities import seconds
 from tokenflow_api.runtime import RuntimeConfig
-from tokenflow_hintsvc.control import Limits, PathControl, batch_size, limits, step, stream_rate
-from tokenflow_hintsvc.features import AGENT, GATEWAY, PathKey, PathSample
+from tokenflow_hintsvc.decide.control import Limits, PathControl, batch_size, limits, step, stream_rate
+from tokenflow_hintsvc.decide.samples import AGENT, GATEWAY, PathKey, PathSample
 
 MAX_PATHS = 512
 """Paths that are followed at once; the streams of further ones run by their tenant's hint."""

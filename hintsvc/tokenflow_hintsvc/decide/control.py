@@ -18,8 +18,8 @@ from typing import Final
 from tokenflow_api.hints import PathState
 from tokenflow_api.pacing_policy import Pacing, Thresholds
 from tokenflow_api.quantities import seconds
-from tokenflow_hintsvc import health
-from tokenflow_hintsvc.features import PathSample
+from tokenflow_hintsvc.decide import health
+from tokenflow_hintsvc.decide.samples import PathSample
 
 GAIN: Final = 0.5
 """k of the law."""

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenflow_api.hints import PathState
-from tokenflow_hintsvc.control import Limits, PathControl, batch_size, step, stream_rate
-from tokenflow_hintsvc.features import PathKey, PathSample
+from tokenflow_hintsvc.decide.control import Limits, PathControl, batch_size, step, stream_rate
+from tokenflow_hintsvc.decide.samples import PathKey, PathSample
 
 BOUNDS = Limits(least=5.0, most=80.0, target_s=0.5, batch_delay_s=0.25, batch_size=16, inflation=1.25, loss=0.02)
 KEY = PathKey("gold", "llama", "10.0.0.0/24")

@@ -7,7 +7,7 @@ from typing import Final
 from tokenflow_api.api_keys import tenant_of_key
 from tokenflow_api.runtime import Role, RuntimeConfig
 from tokenflow_hintsvc.errors import TokenError
-from tokenflow_hintsvc.tokens import TokenVerifier
+from tokenflow_hintsvc.guard.tokens import TokenVerifier
 
 _SCHEME: Final = "bearer "
 

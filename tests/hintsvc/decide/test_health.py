@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenflow_hintsvc.health import health, inflation, smoothed
+from tokenflow_hintsvc.decide.health import health, inflation, smoothed
 
 inflations = st.none() | st.floats(min_value=1.0, max_value=1e4)
 ratios = st.none() | st.floats(min_value=0.0, max_value=1.0)

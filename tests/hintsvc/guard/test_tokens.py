@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tokenflow_api.runtime import TOKEN_AUDIENCE
 from tokenflow_hintsvc.errors import TokenError
-from tokenflow_hintsvc.tokens import ServiceAccount, TokenVerifier
+from tokenflow_hintsvc.guard.tokens import ServiceAccount, TokenVerifier
 
 ISSUER = "https://kubernetes.default.svc"
 

@@ -1,0 +1,104 @@
+"""What the handlers work with."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from tokenflow_api.runtime import Role, RuntimeConfig
+from tokenflow_hintsvc.configuration import Configuration
+from tokenflow_hintsvc.errors import TokenError
+from tokenflow_hintsvc.guard.access import Caller, Doorkeeper
+from tokenflow_hintsvc.leader import Leader
+from tokenflow_hintsvc.problems import ProblemError
+from tokenflow_hintsvc.store.leadership import Leadership
+from tokenflow_hintsvc.store.replicas import Replicas
+from tokenflow_hintsvc.store.telemetry import Telemetry
+from tokenflow_hintsvc.view import View
+
+
+@dataclass(kw_only=True, slots=True)
+class Service:
+    """A replica, as its handlers see it."""
+
+    telemetry: Telemetry
+    leadership: Leadership
+    replicas: Replicas
+    configuration: Configuration
+    view: View
+    leader: Leader
+    doorkeeper: Doorkeeper
+    draining: asyncio.Event
+
+    def config(self) -> RuntimeConfig:
+        """Return the config in force.
+
+        Raises:
+            ProblemError: there is none yet.
+        """
+        if self.configuration.current is None:
+            raise ProblemError(
+                503,
+                code="NoConfig",
+                detail="no runtime config has arrived yet",
+                remedy="wait; if it lasts, look at /readyz and at the policy's ConfigMap",
+                retry_after_s=1,
+            )
+        return self.configuration.current
+
+    async def caller(self, request: web.Request) -> Caller:
+        """Return who asks.
+
+        Raises:
+            ProblemError: what they carry proves nothing.
+        """
+        try:
+            return await self.doorkeeper.identify(request.headers.get("Authorization", ""), self.config())
+        except TokenError as error:
+            raise ProblemError(
+                401,
+                code="NotAuthenticated",
+                detail=str(error),
+                remedy="send a valid API key of the tenant, or a projected token of audience tokenflow-hintsvc",
+                field="Authorization",
+            ) from error
+
+    async def require(self, request: web.Request, *roles: Role) -> Caller:
+        """Return who asks, if they have one of ``roles``.
+
+        Raises:
+            ProblemError: they have none of them.
+        """
+        caller = await self.caller(request)
+        if not caller.roles & set(roles):
+            raise ProblemError(
+                403,
+                code="NotAllowed",
+                detail=f"this needs the role {' or '.join(roles)}",
+                remedy="name the TelemetryAgent in spec.telemetry.agents, or use the operator's service account",
+            )
+        return caller
+
+    async def readable_tenant(self, request: web.Request) -> str:
+        """Return the tenant that the path names, if the caller may read of it.
+
+        Raises:
+            ProblemError: there is none of that name, or it is not theirs; the answer is the same for both.
+        """
+        tenant = request.match_info["tenant"]
+        caller = await self.caller(request)
+        config = self.config()
+        known = any(entry.name == tenant for entry in config.spec.tenants)
+        if not known or not caller.may_read(tenant, config):
+            raise ProblemError(
+                404 if caller.roles else 403,
+                code="TenantNotReadable",
+                detail=f"no tenant {tenant!r} that this caller may read of",
+                remedy="send an API key of the tenant, or add it under spec.tenants of the PacingPolicy",
+                field="tenant",
+            )
+        return tenant
+
+
+SERVICE: Final = web.AppKey("service", Service)

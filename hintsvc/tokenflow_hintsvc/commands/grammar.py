@@ -1,0 +1,45 @@
+"""What the command line may say."""
+
+import argparse
+import os
+import socket
+from importlib.metadata import version
+from pathlib import Path
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    whole = argparse.ArgumentParser(
+        prog="tokenflow-hintsvc", description="Decides how fast the tenants of one PacingPolicy may stream."
+    )
+    whole.add_argument("--version", action="version", version=version("tokenflow-operator"))
+    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _serve(commands.add_parser("serve", help="run a replica"))
+    return whole
+
+
+def _serve(command: argparse.ArgumentParser) -> None:
+    env = os.environ.get
+    command.add_argument(
+        "--runtime-file",
+        type=Path,
+        default=env("TOKENFLOW_RUNTIME_FILE", "/etc/tokenflow/runtime/runtime.json"),
+        help="mounted copy of the runtime config",
+    )
+    command.add_argument("--namespace", default=env("TOKENFLOW_NAMESPACE", env("POD_NAMESPACE", "default")))
+    command.add_argument(
+        "--config-map", default=env("TOKENFLOW_CONFIG_MAP", ""), help="ConfigMap to watch; empty: none"
+    )
+    command.add_argument(
+        "--redis-url", default=env("TOKENFLOW_REDIS_URL", "redis://localhost:6379/0"), help="the shared state"
+    )
+    command.add_argument(
+        "--tenants-dir",
+        type=Path,
+        default=env("TOKENFLOW_TENANTS_DIR", "/etc/tokenflow/tenants"),
+        help="a directory of API keys per tenant",
+    )
+    command.add_argument("--replica", default=env("TOKENFLOW_REPLICA", env("POD_NAME", socket.gethostname())))
+    command.add_argument("--port", type=int, default=env("TOKENFLOW_PORT", "8080"))
+    command.add_argument("--metrics-port", type=int, default=env("TOKENFLOW_METRICS_PORT", "9090"))
+    command.add_argument("--log-level", choices=["Debug", "Info", "Warning", "Error"], default="Info")

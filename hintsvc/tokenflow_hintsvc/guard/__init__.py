@@ -1,0 +1,1 @@
+"""Who may ask what: credentials, networks, rates, and a record of what was denied."""
