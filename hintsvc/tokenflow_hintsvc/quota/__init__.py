@@ -1,0 +1,1 @@
+"""What each tenant may take: limits that all replicas share, and what was used."""
