@@ -10,6 +10,7 @@ from tokenflow_hintsvc import metrics
 from tokenflow_hintsvc.api import cluster, hints, probes, stream, telemetry
 from tokenflow_hintsvc.api.endpoint import Endpoint, Handler
 from tokenflow_hintsvc.api.service import SERVICE, Service
+from tokenflow_hintsvc.observability import trace
 from tokenflow_hintsvc.problems import CONTENT_TYPE, ProblemError
 
 # Fixed paths stand before templates that they would match.
@@ -42,6 +43,7 @@ def metrics_application() -> web.Application:
 
 @web.middleware
 async def _measure(request: web.Request, handler: Handler) -> web.StreamResponse:
+    trace.begin(request.headers.get("traceparent", ""))
     started = time.perf_counter()
     resource = request.match_info.route.resource
     route = resource.canonical if resource else _OTHER_ROUTE
@@ -64,4 +66,9 @@ async def _answer_problems(request: web.Request, handler: Handler) -> web.Stream
     try:
         return await handler(request)
     except ProblemError as error:
-        return web.Response(status=error.status, body=error.body(), content_type=CONTENT_TYPE, headers=error.headers())
+        return web.Response(
+            status=error.status,
+            body=error.body(trace_id=trace.trace_id()),
+            content_type=CONTENT_TYPE,
+            headers=error.headers(),
+        )
