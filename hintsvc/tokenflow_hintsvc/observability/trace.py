@@ -54,6 +54,12 @@ def trace_id() -> str:
     return trace.trace_id if trace else ""
 
 
+def log_fields() -> dict[str, str]:
+    """Return the fields of a log line that tell its trace."""
+    trace = _present.get()
+    return {"trace_id": trace.trace_id} if trace else {}
+
+
 def _parsed(traceparent: str) -> Trace | None:
     # A later version may append to the form of the first.
     head, rest = traceparent[:_VERSION_0_LENGTH], traceparent[_VERSION_0_LENGTH:]
