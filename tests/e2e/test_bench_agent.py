@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from e2e.bench.agent.figures import Figure, median_ratio
 from e2e.bench.agent.ingest import Ingest
-from e2e.bench.agent.report import as_json, as_markdown
 from e2e.bench.agent.site import CLIENT, SERVER, site
+from e2e.bench.figures import Figure, median_ratio
+from e2e.bench.report import as_json, as_markdown
 from tokenflow_api.codec import encode
 from tokenflow_api.telemetry import Reporter, TelemetryBatch
 from tokenflow_api.windows import Direction, TcpWindows
@@ -79,7 +79,7 @@ def test_the_report_says_what_is_not_met() -> None:
         Figure(name="CPU", value="0.5 %", goal="< 1 %", met=True, how="at rest"),
         Figure(name="Memory", value="50 MB", goal="< 40 MB", met=False),
     ]
-    page = as_markdown(figures)
+    page = as_markdown(figures, head="# Measured\n")
     assert "| CPU | 0.5 % | < 1 % | met | at rest |" in page
     assert "| Memory | 50 MB | < 40 MB | **not met** |" in page
     assert [figure["met"] for figure in json.loads(as_json(figures))["figures"]] == [True, False]

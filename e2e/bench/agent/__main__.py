@@ -13,13 +13,19 @@ from typing import Final
 
 from e2e.bench.agent.accuracy import accuracy
 from e2e.bench.agent.cost import costs
-from e2e.bench.agent.errors import BenchError
-from e2e.bench.agent.figures import Figure
 from e2e.bench.agent.impact import impact
 from e2e.bench.agent.loss import losses
-from e2e.bench.agent.report import as_json, as_markdown
 from e2e.bench.agent.site import Site, site
+from e2e.bench.errors import BenchError
+from e2e.bench.figures import Figure
+from e2e.bench.report import as_json, as_markdown
 from e2e.commands import CommandError
+
+HEAD: Final = """# The node agent, measured
+
+`make bench-agent` wrote this page. It measures a real agent process; the loads run beside it in a network namespace
+of their own, whose kernel counters are the truth that the agent's figures are compared with.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,7 +85,7 @@ def main() -> int:
     if arguments.json:
         arguments.json.write_text(as_json(figures))
     if arguments.markdown:
-        arguments.markdown.write_text(as_markdown(figures))
+        arguments.markdown.write_text(as_markdown(figures, head=HEAD))
     return 1 if any(figure.met is False for figure in figures) else 0
 
 

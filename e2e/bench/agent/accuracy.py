@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from e2e.bench.agent.errors import BenchError
-from e2e.bench.agent.figures import Figure
 from e2e.bench.agent.process import ALL_PROBES, AgentProcess, agent
 from e2e.bench.agent.site import CLIENT, DISTANT, SERVER, Site, finish
+from e2e.bench.errors import BenchError
+from e2e.bench.figures import Figure
 from e2e.link.delay import ADDRESSES
 
 _STREAM_PORT: Final = 7300

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Final
 
-from e2e.bench.agent.figures import Figure
 from e2e.bench.agent.process import ALL_PROBES, TCP_PROBES, AgentProcess, agent
 from e2e.bench.agent.site import CLIENT, SERVER, Site, finish
+from e2e.bench.figures import Figure
 
 CONNECTIONS: Final = 200
 LOADS: Final = ((10_000, 1.0), (100_000, 5.0))

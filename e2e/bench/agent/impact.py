@@ -10,9 +10,9 @@ from contextlib import ExitStack
 from types import MappingProxyType
 from typing import Final
 
-from e2e.bench.agent.figures import Figure, median_ratio
 from e2e.bench.agent.process import ALL_PROBES, TCP_PROBES, agent
 from e2e.bench.agent.site import CLIENT, SERVER, Site
+from e2e.bench.figures import Figure, median_ratio
 from tokenflow_api.telemetry_agent import Probe
 
 REQUESTS_PER_SECOND: Final = 1500

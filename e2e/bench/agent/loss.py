@@ -4,10 +4,10 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from e2e.bench.agent.figures import Figure
 from e2e.bench.agent.ingest import Ingest
 from e2e.bench.agent.process import TCP_PROBES, AgentProcess, agent
 from e2e.bench.agent.site import CLIENT, SERVER, Site
+from e2e.bench.figures import Figure
 
 _PORT: Final = 7400
 _CONNECTIONS: Final = 20

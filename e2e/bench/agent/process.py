@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,8 +16,9 @@ from typing import Any, Final, Self
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from e2e.bench.agent.errors import BenchError
 from e2e.bench.agent.site import URGENT, Site
+from e2e.bench.errors import BenchError
+from e2e.bench.proc import free_port, memory_bytes, processor_s
 from tokenflow_agent.kernel.bpf import enable_statistics
 from tokenflow_api.telemetry import AgentConfig, IngestAddress
 from tokenflow_api.telemetry_agent import Probe, TelemetryAgentSpec
@@ -109,14 +109,12 @@ class AgentProcess:
 
     def cost(self) -> Cost:
         """Return what it has cost until now."""
-        fields = (_PROC / f"{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        ticks = int(fields[11]) + int(fields[12])
         programs = list(_programs(self.process.pid))
         return Cost(
-            process_s=ticks / os.sysconf("SC_CLK_TCK"),
+            process_s=processor_s(self.process.pid),
             programs_s=sum(nanoseconds for nanoseconds, _ in programs) / 1e9,
             program_runs=sum(runs for _, runs in programs),
-            resident_bytes=_status(self.process.pid, "VmRSS"),
+            resident_bytes=memory_bytes(self.process.pid, "VmRSS"),
             at=time.monotonic(),
         )
 
@@ -160,7 +158,7 @@ def agent(
         if statistics:
             stack.callback(os.close, enable_statistics())
         log = stack.enter_context((site.scratch / "agent.log").open("ab"))
-        port = _free_port()
+        port = free_port()
         process = stack.enter_context(
             subprocess.Popen([*(URGENT if urgent else ()), *_command(site, port)], stderr=log)
         )
@@ -213,19 +211,4 @@ def _peaks_of_children(pid: int) -> Iterator[int]:
     for file in (_PROC / f"{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):
             for child in file.read_text().split():
-                yield _status(int(child), "VmHWM")
-
-
-def _status(pid: int, field_name: str) -> int:
-    """Return a figure of /proc/PID/status, in bytes; 0 for a process that has ended."""
-    for line in (_PROC / f"{pid}/status").read_text().splitlines():
-        if line.startswith(f"{field_name}:"):
-            return int(line.split()[1]) * 1024
-    return 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+                yield memory_bytes(int(child), "VmHWM")

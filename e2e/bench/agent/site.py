@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from e2e.bench.agent.errors import BenchError
+from e2e.bench.errors import BenchError
 from e2e.commands import run
 
 NAMESPACE: Final = "bench"

@@ -3,20 +3,15 @@
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from e2e.bench.agent.figures import Figure
+from e2e.bench.figures import Figure
 
 _WORDS: Final = {True: "met", False: "**not met**", None: ""}
-_HEAD: Final = """# The node agent, measured
-
-`make bench-agent` wrote this page. It measures a real agent process; the loads run beside it in a network namespace
-of their own, whose kernel counters are the truth that the agent's figures are compared with.
-"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,22 +39,38 @@ def machine() -> Machine:
     )
 
 
-def as_json(figures: Sequence[Figure]) -> str:
-    """Return everything as JSON."""
-    document = {"machine": asdict(machine()), "figures": [asdict(figure) for figure in figures]}
+def as_json(figures: Sequence[Figure], *, versions: Mapping[str, str] | None = None) -> str:
+    """Return everything as JSON.
+
+    Args:
+        figures: what was measured.
+        versions: of the programs that took part, by name.
+    """
+    document = {
+        "machine": asdict(machine()),
+        "versions": dict(versions or {}),
+        "figures": [asdict(figure) for figure in figures],
+    }
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def as_markdown(figures: Sequence[Figure]) -> str:
-    """Return everything as a page."""
+def as_markdown(figures: Sequence[Figure], *, head: str, versions: Mapping[str, str] | None = None) -> str:
+    """Return everything as a page.
+
+    Args:
+        figures: what was measured.
+        head: title and introduction, in Markdown.
+        versions: of the programs that took part, by name.
+    """
     here = machine()
     rows = [
         f"| {figure.name} | {figure.value} | {figure.goal} | {_WORDS[figure.met]} | {figure.how} |"
         for figure in figures
     ]
     table = "\n".join(["| what | measured | goal | | how |", "|---|---|---|---|---|", *rows])
+    programs = "".join(f", {name} {version}" for name, version in (versions or {}).items())
     where = (
         f"Measured on {here.at}: {here.processor}, {here.cores} cores, {here.memory_gib} GiB, Linux {here.kernel},"
-        f" Python {here.python}."
+        f" Python {here.python}{programs}."
     )
-    return f"{_HEAD}\n{where}\n\n{table}\n"
+    return f"{head}\n{where}\n\n{table}\n"
