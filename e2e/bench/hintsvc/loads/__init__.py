@@ -1,0 +1,1 @@
+"""Loads, each a program of its own that prints what it did as JSON."""

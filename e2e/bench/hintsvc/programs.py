@@ -1,0 +1,159 @@
+"""Programs that the benchmark runs: ended, killed and paused by their own process id."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from e2e.bench.errors import BenchError
+from e2e.bench.proc import free_port
+
+LOOPBACK: Final = "127.0.0.1"
+_LISTENS_S: Final = 15.0
+_END_S: Final = 15.0
+
+
+@dataclass(kw_only=True, slots=True)
+class Program:
+    """A program that runs until it is ended.
+
+    Attributes:
+        command: what to run.
+        log: takes what it says.
+        env: variables added to this process's own.
+    """
+
+    command: Sequence[str]
+    log: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Its process id.
+
+        Raises:
+            BenchError: it does not run.
+        """
+        if self._process is None or self._process.poll() is not None:
+            raise BenchError(f"{' '.join(self.command[:4])} does not run: read {self.log}")
+        return self._process.pid
+
+    def start(self, *, core: int | None = None) -> None:
+        """Run it, on one core only if one is named."""
+        try:
+            with self.log.open("ab") as log:
+                self._process = subprocess.Popen(
+                    [*pinned(core), *self.command],
+                    env={**os.environ, **self.env},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                )
+        except FileNotFoundError as error:
+            raise BenchError(f"{self.command[0]} is not installed") from error
+
+    def kill(self) -> None:
+        """End it without a word."""
+        os.kill(self.pid, signal.SIGKILL)
+        self._wait()
+
+    def pause(self) -> None:
+        """Let it do nothing until ``resume``: to others it looks as if the network had swallowed it."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on as if nothing had been."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def end(self) -> None:
+        """End it if it still runs: politely, and otherwise."""
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_END_S)
+            return
+        process.kill()
+        self._wait()
+
+    def _wait(self) -> None:
+        if self._process:
+            self._process.wait(_END_S)
+
+
+def pinned(core: int | None) -> list[str]:
+    """Return the words before a command that keep it on one core; none for ``None``."""
+    return [] if core is None else ["taskset", "--cpu-list", str(core % (os.cpu_count() or 1))]
+
+
+@contextmanager
+def running(*programs: Program) -> Iterator[None]:
+    """End ``programs``, which were started, when the block is left."""
+    try:
+        yield
+    finally:
+        for program in reversed(programs):
+            program.end()
+
+
+def await_port(port: int, program: Program) -> None:
+    """Wait until somebody listens on ``port`` of the loopback device.
+
+    Raises:
+        BenchError: nobody does in time, or ``program`` has ended.
+    """
+    deadline = time.monotonic() + _LISTENS_S
+    while time.monotonic() < deadline:
+        _ = program.pid
+        with socket.socket() as probe:
+            if probe.connect_ex((LOOPBACK, port)) == 0:
+                return
+        time.sleep(0.02)
+    raise BenchError(f"{' '.join(program.command[:4])} does not listen after {_LISTENS_S:.0f} s: read {program.log}")
+
+
+class RedisServer:
+    """A Redis that keeps nothing over a restart, and comes back at the same address."""
+
+    def __init__(self, directory: Path, *, primary_port: int | None = None) -> None:
+        self.port = free_port()
+        following = ("--replicaof", f"{LOOPBACK} {primary_port}") if primary_port else ()
+        self.program = Program(
+            command=[
+                *("redis-server", "--port", str(self.port), "--bind", LOOPBACK, "--save", "", "--dir", str(directory)),
+                *following,
+            ],
+            log=directory / f"redis-{self.port}.log",
+        )
+
+    def start(self, *, core: int | None = None) -> None:
+        """Run it, and wait until it listens."""
+        self.program.start(core=core)
+        await_port(self.port, self.program)
+
+
+class Relay:
+    """The only way of one replica to Redis: while it is paused, the replica is cut off and nothing is refused."""
+
+    def __init__(self, directory: Path, *, target_port: int) -> None:
+        self.port = free_port()
+        self.program = Program(
+            command=[sys.executable, "-m", "e2e.bench.hintsvc.loads.relay", str(self.port), str(target_port)],
+            log=directory / f"relay-{self.port}.log",
+        )
+
+    def start(self, *, core: int | None = None) -> None:
+        """Run it, and wait until it listens."""
+        self.program.start(core=core)
+        await_port(self.port, self.program)
