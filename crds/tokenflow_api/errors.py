@@ -11,3 +11,7 @@ class CodecError(ContractError):
 
 class SchemaGenerationError(ContractError):
     """A model says something that a CustomResourceDefinition cannot."""
+
+
+class KeyFormatError(ContractError):
+    """A line is no API key."""

@@ -225,6 +225,9 @@ class Jwt(ApiModel):
     issuer: HttpsUrl = Field(description="Expected iss claim.")
     audience: Annotated[str, StringConstraints(min_length=1, max_length=256)] = Field(description="Expected aud claim.")
     jwks_url: HttpsUrl = Field(alias="jwksURL", description="Where the issuer's keys are.")
+    tenant_claim: Annotated[str, StringConstraints(min_length=1, max_length=256)] = Field(
+        default="tenant", description="Claim that holds the tenant's name."
+    )
 
 
 class Security(ApiModel):
@@ -240,10 +243,20 @@ class Security(ApiModel):
         description="Networks of proxies whose X-Forwarded-For header is believed.",
     )
     tls_secret_ref: SecretReference | None = Field(
-        default=None, description="Secret of type kubernetes.io/tls to serve with."
+        default=None,
+        description="Secret of type kubernetes.io/tls to serve with. With the key client-ca.crt in it, agents and"
+        " gateways must show a certificate of that authority.",
+    )
+    ca_bundle: Annotated[str, StringConstraints(max_length=65536)] = Field(
+        default="",
+        description="Certificates in PEM by which TokenFlow's own parts know the hint service; empty is those of"
+        " their system.",
     )
     requests_per_second_per_ip: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=100, alias="requestsPerSecondPerIP", description="Requests that one address may send per second."
+    )
+    requests_per_second_per_key: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=100, description="Requests that may be sent per second with one API key or token."
     )
 
 

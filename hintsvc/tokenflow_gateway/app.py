@@ -7,7 +7,6 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -15,6 +14,7 @@ from aiohttp import web
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from tokenflow_api.api_keys import KeyRing
 from tokenflow_api.destinations import destination_class
 from tokenflow_api.hints import Hint
 from tokenflow_api.pacing_policy import Mode, Tenant, Upstream
@@ -60,7 +60,7 @@ class Proxy:
     configuration: Configuration
     follower: HintFollower
     upstreams: UpstreamClient
-    tenants_directory: Path
+    keys: KeyRing
     pod_namespace: str
     pod_name: str
     port: int
@@ -165,7 +165,7 @@ async def post_chat(request: web.Request) -> web.StreamResponse:
     """Pass a chat completion on; a stream is paced."""
     proxy = request.app[PROXY]
     config = proxy.config()
-    tenant = identify(request.headers, config, directory=proxy.tenants_directory)
+    tenant = identify(request.headers, config, keys=proxy.keys)
     body = await _body(request, most=int(amount(config.spec.gateway.max_request_size)))
     document = _document(body)
     upstream = choose(config.spec.gateway.upstreams, document["model"])
@@ -357,7 +357,7 @@ async def get_models(request: web.Request) -> web.Response:
     """Answer with the models of all upstreams, by what the policy says."""
     proxy = request.app[PROXY]
     config = proxy.config()
-    identify(request.headers, config, directory=proxy.tenants_directory)
+    identify(request.headers, config, keys=proxy.keys)
     named = {model: upstream.name for upstream in config.spec.gateway.upstreams for model in upstream.models}
     if named:
         models = [{"id": model, "object": "model", "created": 0, "owned_by": owner} for model, owner in named.items()]

@@ -9,6 +9,7 @@ from typing import Final
 
 from aiohttp import web
 
+from tokenflow_api.api_keys import KeyRing
 from tokenflow_api.projected_tokens import read_token
 from tokenflow_client import HintFollower
 from tokenflow_gateway.app import Proxy, application, metrics_application
@@ -70,7 +71,7 @@ async def serve(settings: Settings) -> None:
             configuration=configuration,
             follower=follower,
             upstreams=upstreams,
-            tenants_directory=settings.tenants_directory,
+            keys=KeyRing(settings.tenants_directory),
             pod_namespace=settings.pod_namespace,
             pod_name=settings.pod_name,
             port=settings.port,

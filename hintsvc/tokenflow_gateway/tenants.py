@@ -1,12 +1,12 @@
 """Whose request is it."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 
-from tokenflow_api.api_keys import tenant_of_key
+from tokenflow_api.api_keys import KeyRing
 from tokenflow_api.pacing_policy import Tenant
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_gateway.errors import TooManyStreamsError, UnauthorizedError
@@ -15,7 +15,7 @@ TENANT_HEADER: Final = "x-tenant-id"
 _SCHEME: Final = "bearer "
 
 
-def identify(headers: Mapping[str, str], config: RuntimeConfig, *, directory: Path) -> Tenant:
+def identify(headers: Mapping[str, str], config: RuntimeConfig, *, keys: KeyRing) -> Tenant:
     """Return the tenant that a request belongs to.
 
     An API key decides. Without one, a tenant that needs no key may be named by ``x-tenant-id``; where just one
@@ -24,7 +24,7 @@ def identify(headers: Mapping[str, str], config: RuntimeConfig, *, directory: Pa
     Args:
         headers: of the request.
         config: the policy.
-        directory: see ``tenant_of_key``.
+        keys: of the tenants.
 
     Raises:
         UnauthorizedError: it belongs to none.
@@ -32,9 +32,14 @@ def identify(headers: Mapping[str, str], config: RuntimeConfig, *, directory: Pa
     tenants = {tenant.name: tenant for tenant in config.spec.tenants}
     authorization = headers.get("Authorization", "")
     if authorization.lower().startswith(_SCHEME):
-        name = tenant_of_key(authorization[len(_SCHEME) :].strip(), tenants.values(), directory=directory)
-        if name:
-            return tenants[name]
+        keys.refresh(config.spec.tenants)
+        key = keys.find(authorization[len(_SCHEME) :].strip())
+        if key and not key.counts_at(time.time()):
+            raise UnauthorizedError(
+                f"API key {key.name!r} of tenant {key.tenant!r} is not valid at present: use another one"
+            )
+        if key:
+            return tenants[key.tenant]
     open_tenants = [tenant for tenant in tenants.values() if tenant.api_keys_secret_ref is None]
     named = headers.get(TENANT_HEADER, "")
     if named:

@@ -10,6 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
+from tokenflow_api.api_keys import KeyRing
 from tokenflow_api.hints import Replica
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_hintsvc import metrics
@@ -17,8 +18,9 @@ from tokenflow_hintsvc.api.application import application, metrics_application
 from tokenflow_hintsvc.api.service import Service
 from tokenflow_hintsvc.configuration import ConfigSource, Configuration, follow, offer_file
 from tokenflow_hintsvc.errors import StoreError
-from tokenflow_hintsvc.guard.access import Doorkeeper
-from tokenflow_hintsvc.guard.tokens import KeySource, TokenVerifier
+from tokenflow_hintsvc.guard.access import Guard
+from tokenflow_hintsvc.guard.credentials import Credentials
+from tokenflow_hintsvc.guard.keysets import KeySource
 from tokenflow_hintsvc.leader import Leader
 from tokenflow_hintsvc.store.connection import Connection
 from tokenflow_hintsvc.store.leadership import Leadership
@@ -100,8 +102,10 @@ async def _serve_policy(
         snapshots=snapshots,
         configuration=configuration,
     )
+    guard = Guard(config, credentials=Credentials(ring=KeyRing(settings.tenants_directory), cluster=keys))
     draining = asyncio.Event()
     changed = asyncio.Event()
+    configuration.on_change(guard.configure)
     configuration.on_change(view.announce)
     configuration.on_change(lambda _: changed.set())
     service = Service(
@@ -111,7 +115,7 @@ async def _serve_policy(
         configuration=configuration,
         view=view,
         leader=leader,
-        doorkeeper=Doorkeeper(verifier=TokenVerifier(keys), tenants_directory=settings.tenants_directory),
+        guard=guard,
         draining=draining,
     )
     runners = [
@@ -123,6 +127,7 @@ async def _serve_policy(
         async with asyncio.TaskGroup() as tasks:
             working = [
                 tasks.create_task(leader.run()),
+                tasks.create_task(guard.run()),
                 tasks.create_task(_follow_snapshots(snapshots, view)),
                 tasks.create_task(_acknowledge(replicas, configuration, settings.name, changed)),
             ]

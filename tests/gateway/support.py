@@ -10,6 +10,7 @@ import openai
 from aiohttp import web
 
 from e2e.upstream import application as upstream_application
+from tokenflow_api.api_keys import KeyRing
 from tokenflow_api.hints import Hint, PathState, Snapshot, Source
 from tokenflow_api.pacing_policy import Mode, PacingPolicySpec
 from tokenflow_api.runtime import RuntimeConfig
@@ -118,7 +119,7 @@ async def running(tmp_path: Path, *, upstream: str | None = None, **spec: object
             configuration=configuration,
             follower=follower,
             upstreams=await stack.enter_async_context(UpstreamClient()),
-            tenants_directory=tmp_path,
+            keys=KeyRing(tmp_path),
             pod_namespace="default",
             pod_name="gateway-0",
             port=8000,

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from tokenflow_api.api_keys import KeyRing
 from tokenflow_api.pacing_policy import PacingPolicySpec
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_gateway.errors import TooManyStreamsError, UnauthorizedError
@@ -30,26 +31,26 @@ def keys(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("key", ["sk-one", "sk-two"])
 def test_every_key_of_a_tenant_counts(keys: Path, key: str) -> None:
-    assert identify({"Authorization": f"Bearer {key}"}, config(KEYED, OPEN), directory=keys).name == "gold"
+    assert identify({"Authorization": f"Bearer {key}"}, config(KEYED, OPEN), keys=KeyRing(keys)).name == "gold"
 
 
 def test_a_tenant_with_a_key_cannot_be_named(keys: Path) -> None:
     with pytest.raises(UnauthorizedError, match="API key"):
-        identify({"x-tenant-id": "gold"}, config(KEYED, OPEN), directory=keys)
+        identify({"x-tenant-id": "gold"}, config(KEYED, OPEN), keys=KeyRing(keys))
 
 
 def test_an_open_tenant_can_be_named(keys: Path) -> None:
     second: dict[str, object] = {"name": "trial"}
-    assert identify({"x-tenant-id": "trial"}, config(OPEN, second), directory=keys).name == "trial"
+    assert identify({"x-tenant-id": "trial"}, config(OPEN, second), keys=KeyRing(keys)).name == "trial"
 
 
 def test_the_only_open_tenant_need_not_be_named(keys: Path) -> None:
-    assert identify({"Authorization": "Bearer whatever"}, config(KEYED, OPEN), directory=keys).name == "free"
+    assert identify({"Authorization": "Bearer whatever"}, config(KEYED, OPEN), keys=KeyRing(keys)).name == "free"
 
 
 def test_without_an_open_tenant_a_key_is_needed(keys: Path) -> None:
     with pytest.raises(UnauthorizedError, match="Bearer"):
-        identify({"Authorization": "Bearer wrong"}, config(KEYED), directory=keys)
+        identify({"Authorization": "Bearer wrong"}, config(KEYED), keys=KeyRing(keys))
 
 
 def test_streams_are_counted_per_tenant() -> None:

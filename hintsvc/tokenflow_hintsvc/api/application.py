@@ -9,7 +9,7 @@ from tokenflow_api.codec import MAX_ENCODED_BYTES
 from tokenflow_hintsvc import metrics
 from tokenflow_hintsvc.api import cluster, hints, probes, stream, telemetry
 from tokenflow_hintsvc.api.endpoint import Endpoint, Handler
-from tokenflow_hintsvc.api.service import SERVICE, Service
+from tokenflow_hintsvc.api.service import CALLER, SERVICE, Service
 from tokenflow_hintsvc.observability import trace
 from tokenflow_hintsvc.problems import CONTENT_TYPE, ProblemError
 
@@ -24,11 +24,13 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
 """All that the API serves."""
 
 _OTHER_ROUTE: Final = "~other"
+_PROBES: Final = frozenset(endpoint.path for endpoint in probes.ENDPOINTS)
+"""The kubelet asks these, from any address and without a credential."""
 
 
 def application(service: Service) -> web.Application:
     """Return the application that serves ``service``."""
-    app = web.Application(middlewares=[_measure, _answer_problems], client_max_size=MAX_ENCODED_BYTES)
+    app = web.Application(middlewares=[_measure, _answer_problems, _admit], client_max_size=MAX_ENCODED_BYTES)
     app[SERVICE] = service
     app.add_routes([endpoint.route() for endpoint in ENDPOINTS])
     return app
@@ -72,3 +74,15 @@ async def _answer_problems(request: web.Request, handler: Handler) -> web.Stream
             content_type=CONTENT_TYPE,
             headers=error.headers(),
         )
+
+
+@web.middleware
+async def _admit(request: web.Request, handler: Handler) -> web.StreamResponse:
+    if request.path not in _PROBES:
+        guard = request.app[SERVICE].guard
+        request[CALLER] = await guard.admit(
+            peer=request.remote or "",
+            authorization=request.headers.get("Authorization", ""),
+            forwarded_for=",".join(request.headers.getall("X-Forwarded-For", ())),
+        )
+    return await handler(request)

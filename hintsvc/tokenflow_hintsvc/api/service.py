@@ -8,8 +8,8 @@ from aiohttp import web
 
 from tokenflow_api.runtime import Role, RuntimeConfig
 from tokenflow_hintsvc.configuration import Configuration
-from tokenflow_hintsvc.errors import TokenError
-from tokenflow_hintsvc.guard.access import Caller, Doorkeeper
+from tokenflow_hintsvc.guard.access import Guard
+from tokenflow_hintsvc.guard.caller import Caller
 from tokenflow_hintsvc.leader import Leader
 from tokenflow_hintsvc.problems import ProblemError
 from tokenflow_hintsvc.store.leadership import Leadership
@@ -28,7 +28,7 @@ class Service:
     configuration: Configuration
     view: View
     leader: Leader
-    doorkeeper: Doorkeeper
+    guard: Guard
     draining: asyncio.Event
 
     def config(self) -> RuntimeConfig:
@@ -48,21 +48,8 @@ class Service:
         return self.configuration.current
 
     async def caller(self, request: web.Request) -> Caller:
-        """Return who asks.
-
-        Raises:
-            ProblemError: what they carry proves nothing.
-        """
-        try:
-            return await self.doorkeeper.identify(request.headers.get("Authorization", ""), self.config())
-        except TokenError as error:
-            raise ProblemError(
-                401,
-                code="NotAuthenticated",
-                detail=str(error),
-                remedy="send a valid API key of the tenant, or a projected token of audience tokenflow-hintsvc",
-                field="Authorization",
-            ) from error
+        """Return who asks, as the guard let them in."""
+        return request[CALLER]
 
     async def require(self, request: web.Request, *roles: Role) -> Caller:
         """Return who asks, if they have one of ``roles``.
@@ -88,9 +75,7 @@ class Service:
         """
         tenant = request.match_info["tenant"]
         caller = await self.caller(request)
-        config = self.config()
-        known = any(entry.name == tenant for entry in config.spec.tenants)
-        if not known or not caller.may_read(tenant, config):
+        if not caller.may_read(tenant):
             raise ProblemError(
                 404 if caller.roles else 403,
                 code="TenantNotReadable",
@@ -102,3 +87,5 @@ class Service:
 
 
 SERVICE: Final = web.AppKey("service", Service)
+CALLER: Final = web.RequestKey("caller", Caller)
+"""Who sent a request."""

@@ -9,7 +9,7 @@ from aiohttp import web
 from tokenflow_api.runtime import Role
 from tokenflow_hintsvc.api.endpoint import Endpoint
 from tokenflow_hintsvc.api.service import SERVICE, Service
-from tokenflow_hintsvc.guard.access import Caller
+from tokenflow_hintsvc.guard.caller import Caller
 from tokenflow_hintsvc.problems import ProblemError
 from tokenflow_hintsvc.view import Subscription
 
@@ -57,8 +57,7 @@ async def _next_events(subscription: Subscription, caller: Caller, service: Serv
     if config is not None and Role.GATEWAY in caller.roles:
         events.append(_event("config", f"{config.generation}", config.model_dump_json()))
     if snapshot is not None:
-        present = service.config()
-        readable = [hint for hint in snapshot.hints if caller.may_read(hint.tenant, present)]
+        readable = [hint for hint in snapshot.hints if caller.may_read(hint.tenant)]
         document = snapshot.model_copy(update={"hints": readable}).model_dump_json()
         events.append(_event("snapshot", f"{snapshot.term}-{snapshot.version}", document))
     return b"".join(events) or b": keep-alive\n\n"

@@ -5,7 +5,7 @@ import asyncio
 
 from tokenflow_api import logs
 from tokenflow_hintsvc.configuration import ConfigMapSource
-from tokenflow_hintsvc.guard.tokens import ClusterKeys
+from tokenflow_hintsvc.guard.keysets import ClusterKeys
 from tokenflow_hintsvc.replica import Settings, serve
 
 

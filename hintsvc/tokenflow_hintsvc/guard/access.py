@@ -1,57 +1,181 @@
-"""Who asks, and what they may do."""
+"""The door of a replica, the same for all its listeners: who asks, from where, and how often.
 
-from dataclasses import dataclass
-from pathlib import Path
+``recognise`` answers at once from memory. ``None`` from it says that a token must be proven first, by ``admit``.
+"""
+
+import asyncio
+import itertools
+import math
+import time
+from collections.abc import Callable
 from typing import Final
 
-from tokenflow_api.api_keys import tenant_of_key
-from tokenflow_api.runtime import Role, RuntimeConfig
+from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_hintsvc.errors import TokenError
-from tokenflow_hintsvc.guard.tokens import TokenVerifier
+from tokenflow_hintsvc.guard.caller import Caller, Credential
+from tokenflow_hintsvc.guard.credentials import Credentials, secret_of
+from tokenflow_hintsvc.guard.networks import Origin
+from tokenflow_hintsvc.guard.rates import RateLimiter
+from tokenflow_hintsvc.guard.rules import Rules
+from tokenflow_hintsvc.problems import ProblemError
 
-_SCHEME: Final = "bearer "
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Someone who asks: by the roles of a service account, as a tenant by key, or nobody in particular."""
-
-    roles: frozenset[Role] = frozenset()
-    tenant: str = ""
-
-    def may_read(self, tenant: str, config: RuntimeConfig) -> bool:
-        """Whether the hints of ``tenant`` are theirs to read."""
-        if Role.GATEWAY in self.roles or self.tenant == tenant:
-            return True
-        return any(known.name == tenant and known.api_keys_secret_ref is None for known in config.spec.tenants)
+_LOOK_S: Final = 1.0
 
 
-class Doorkeeper:
-    """Tells callers apart by what they carry."""
+class Guard:
+    """Lets callers in, or refuses them with a problem.
 
-    def __init__(self, *, verifier: TokenVerifier, tenants_directory: Path) -> None:
-        self._verifier = verifier
-        self._directory = tenants_directory
+    Networks and rates bind clients. A part of TokenFlow, which shows a service account's token that the policy
+    grants a role, is known by that: it may come from anywhere and as often as it needs to.
+    """
 
-    async def identify(self, authorization: str, config: RuntimeConfig) -> Caller:
-        """Return who sent this Authorization header; an empty one is nobody in particular.
+    def __init__(
+        self, config: RuntimeConfig, *, credentials: Credentials, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._credentials = credentials
+        self._addresses = RateLimiter(clock=clock)
+        self._keys = RateLimiter(clock=clock)
+        self._epochs = itertools.count(1)
+        self.configure(config)
+
+    def configure(self, config: RuntimeConfig) -> None:
+        """Go by another config from now on."""
+        self._config = config
+        self._credentials.configure(config.spec.security.jwt, config.spec.tenants)
+        self._renew_rules()
+
+    async def run(self) -> None:
+        """Look after the tenants' Secrets, for ever."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            if self._credentials.refresh(self._config.spec.tenants):
+                self._renew_rules()
+
+    def recognise(self, *, peer: str, authorization: str, forwarded_for: str = "") -> Caller | None:
+        """Return who asks, and count the request; ``None`` where only ``admit`` can tell.
+
+        Args:
+            peer: address at the other end of the connection.
+            authorization: that header; empty without one.
+            forwarded_for: the X-Forwarded-For header.
 
         Raises:
-            TokenError: it proves nothing.
+            ProblemError: they may not: 401, 403 or 429.
         """
-        if not authorization:
-            return Caller()
-        if not authorization.lower().startswith(_SCHEME):
-            raise TokenError("write Authorization: Bearer <token or API key>")
-        secret = authorization[len(_SCHEME) :].strip()
-        tenant = tenant_of_key(secret, config.spec.tenants, directory=self._directory)
-        if tenant:
-            return Caller(tenant=tenant)
-        account = await self._verifier.verify(secret)
-        return Caller(
-            roles=frozenset(
-                grant.role
-                for grant in config.grants
-                if (grant.namespace, grant.service_account) == (account.namespace, account.name)
-            )
+        origin = self._rules.networks.origin(peer=peer, forwarded_for=forwarded_for)
+        try:
+            credential = self._credentials.known(secret_of(authorization))
+        except TokenError as error:
+            self._check_address(origin)
+            raise _not_authenticated(error) from error
+        return None if credential is None else self._let_in(origin, credential)
+
+    async def admit(self, *, peer: str, authorization: str, forwarded_for: str = "") -> Caller:
+        """Return who asks, and count the request; unlike ``recognise`` it may have to fetch an issuer's keys.
+
+        Raises:
+            ProblemError: they may not: 401, 403 or 429.
+        """
+        origin = self._rules.networks.origin(peer=peer, forwarded_for=forwarded_for)
+        try:
+            secret = secret_of(authorization)
+            credential = self._credentials.known(secret)
+            if credential is None:
+                # Before the work of proving: forgeries must not cost more than their sender's rate.
+                self._check_rate(origin)
+                credential = await self._credentials.prove(secret)
+        except TokenError as error:
+            self._check_address(origin)
+            raise _not_authenticated(error) from error
+        return self._let_in(origin, credential)
+
+    def again(self, caller: Caller) -> bool:
+        """Count another request of a caller on the same connection, with the same headers.
+
+        Returns:
+            Whether they are still who they were; otherwise they must be recognised anew.
+
+        Raises:
+            ProblemError: they ask too often: 429.
+        """
+        if caller.epoch != self._rules.epoch or not self._credentials.holds(caller.credential):
+            return False
+        if not caller.roles:
+            self._check_rate(caller.origin)
+            self._check_key(caller.credential)
+        return True
+
+    def renew(self, caller: Caller) -> Caller:
+        """Return what a caller, whose stream has been open for a while, is by the present rules.
+
+        Raises:
+            ProblemError: their credential has ended, or clients may no longer come from where they are: 401 or 403.
+        """
+        if not self._credentials.holds(caller.credential):
+            raise _not_authenticated(TokenError("the credential of this stream has ended"))
+        if caller.epoch == self._rules.epoch:
+            return caller
+        origin = self._rules.networks.origin(peer=caller.origin.address, forwarded_for="")
+        renewed = self._rules.caller(origin, caller.credential)
+        if not renewed.roles:
+            _check_network(origin)
+        return renewed
+
+    def _let_in(self, origin: Origin, credential: Credential) -> Caller:
+        caller = self._rules.caller(origin, credential)
+        if not caller.roles:
+            self._check_address(origin)
+            self._check_key(credential)
+        return caller
+
+    def _check_address(self, origin: Origin) -> None:
+        _check_network(origin)
+        self._check_rate(origin)
+
+    def _check_rate(self, origin: Origin) -> None:
+        limit = self._rules.security.requests_per_second_per_ip
+        early = self._addresses.take(origin.client, per_second=limit)
+        if early:
+            raise _too_often(early, f"{limit} requests per second from one address", "requestsPerSecondPerIP")
+
+    def _check_key(self, credential: Credential) -> None:
+        if not credential.digest:
+            return
+        limit = self._rules.security.requests_per_second_per_key
+        early = self._keys.take(credential.digest, per_second=limit)
+        if early:
+            raise _too_often(early, f"{limit} requests per second with one key or token", "requestsPerSecondPerKey")
+
+    def _renew_rules(self) -> None:
+        self._rules = Rules.of(self._config, epoch=next(self._epochs))
+
+
+def _check_network(origin: Origin) -> None:
+    if not origin.allowed:
+        raise ProblemError(
+            403,
+            code="AddressNotAllowed",
+            detail=f"clients may not come from {origin.address or 'there'}",
+            remedy="add the network to spec.security.allowCIDRs, or its proxy to trustedProxyCIDRs",
         )
+
+
+def _not_authenticated(error: TokenError) -> ProblemError:
+    return ProblemError(
+        401,
+        code="NotAuthenticated",
+        detail=str(error),
+        remedy="send a valid API key of the tenant, a token of the policy's issuer, or a projected token of audience"
+        " tokenflow-hintsvc",
+        field="Authorization",
+    )
+
+
+def _too_often(early_s: float, limit: str, name: str) -> ProblemError:
+    return ProblemError(
+        429,
+        code="TooManyRequests",
+        detail=f"more than {limit}",
+        remedy=f"ask less often, or raise spec.security.{name}; GET /v1/hints/stream needs one request only",
+        retry_after_s=max(1, math.ceil(early_s)),
+    )

@@ -1,0 +1,157 @@
+"""What callers carry, and what it proves: API keys and tokens.
+
+What was proven once is remembered by its digest, so that it costs a hash the next time.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import jwt
+
+from tokenflow_api.api_keys import KeyRing, digest_of
+from tokenflow_api.pacing_policy import Jwt, Tenant
+from tokenflow_api.runtime import TOKEN_AUDIENCE
+from tokenflow_hintsvc import metrics
+from tokenflow_hintsvc.errors import TokenError
+from tokenflow_hintsvc.guard import tokens
+from tokenflow_hintsvc.guard.caller import NOBODY, Credential
+from tokenflow_hintsvc.guard.keysets import LEEWAY_S, MAX_TOKEN, KeySet, KeySource, PublishedKeys
+
+MAX_REMEMBERED: Final = 10_000
+REMEMBERED_S: Final = 300.0
+"""A token is proven anew after that time, so that one whose key was withdrawn ends."""
+
+_SCHEME: Final = "bearer "
+
+
+class Credentials:
+    """Knows the tenants' keys and the issuers' tokens.
+
+    Args:
+        ring: the tenants' API keys.
+        cluster: keys of the issuer of service-account tokens.
+        published: returns the source of the keys of a policy's own issuer.
+        now: Unix time in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        ring: KeyRing,
+        cluster: KeySource,
+        published: Callable[[Jwt], KeySource] = PublishedKeys.of,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._ring = ring
+        self._accounts = KeySet(cluster)
+        self._published = published
+        self._now = now
+        self._jwt: Jwt | None = None
+        self._tenants: frozenset[str] = frozenset()
+        self._issuer: KeySet | None = None
+        self._remembered: dict[bytes, tuple[Credential, float]] = {}
+
+    def configure(self, issuer: Jwt | None, tenants: Sequence[Tenant]) -> None:
+        """Go by another policy from now on."""
+        if issuer != self._jwt:
+            self._jwt = issuer
+            self._issuer = KeySet(self._published(issuer)) if issuer else None
+        self._tenants = frozenset(tenant.name for tenant in tenants)
+        self._remembered.clear()
+        self.refresh(tenants)
+
+    def refresh(self, tenants: Sequence[Tenant]) -> bool:
+        """Read the tenants' Secrets if they changed; return whether they did."""
+        if not self._ring.refresh(tenants):
+            return False
+        self._remembered.clear()
+        metrics.KEY_EXPIRY.clear()
+        ends: dict[str, float] = {}
+        for key in self._ring:
+            if key.not_after < math.inf:
+                ends[key.tenant] = min(key.not_after, ends.get(key.tenant, math.inf))
+        for tenant, end in ends.items():
+            metrics.KEY_EXPIRY.labels(tenant).set(end)
+        return True
+
+    def known(self, secret: str) -> Credential | None:
+        """Return what a secret proves, as far as that is known without asking anybody; an empty one is nobody's.
+
+        Raises:
+            TokenError: it has ended.
+        """
+        if not secret:
+            return NOBODY
+        digest = digest_of(secret)
+        remembered = self._remembered.get(digest)
+        if remembered and remembered[1] > self._now():
+            return remembered[0]
+        key = self._ring.find_digest(digest)
+        if key is None:
+            return None
+        if not key.counts_at(self._now()):
+            metrics.EXPIRED_KEYS.labels(key.tenant).inc()
+            raise TokenError(f"API key {key.name!r} of tenant {key.tenant!r} is not valid at present: use another one")
+        credential = Credential(digest=digest, tenant=key.tenant, key=key.name, expires=key.not_after)
+        self._remember(credential, until=key.not_after)
+        return credential
+
+    async def prove(self, secret: str) -> Credential:
+        """Return what a token proves.
+
+        Raises:
+            TokenError: nothing.
+        """
+        claims: dict[str, Any]
+        digest = digest_of(secret)
+        if self._jwt and self._issuer and _issuer_of(secret) == self._jwt.issuer:
+            claims = await self._issuer.claims(secret, audience=self._jwt.audience)
+            tenant = tokens.tenant(claims, claim=self._jwt.tenant_claim)
+            if tenant not in self._tenants:
+                raise TokenError(f"the token is for tenant {tenant!r}, which the policy does not have")
+            credential = Credential(digest=digest, tenant=tenant, expires=claims["exp"] + LEEWAY_S)
+        else:
+            claims = await self._accounts.claims(secret, audience=TOKEN_AUDIENCE)
+            account = tokens.service_account(claims)
+            credential = Credential(digest=digest, account=account, expires=claims["exp"] + LEEWAY_S)
+        self._remember(credential, until=min(credential.expires, self._now() + REMEMBERED_S))
+        return credential
+
+    def holds(self, credential: Credential) -> bool:
+        """Whether what was proven earlier still counts."""
+        if self._now() >= credential.expires:
+            return False
+        if credential.key:
+            return self._ring.find_digest(credential.digest) is not None
+        return not credential.tenant or (self._jwt is not None and credential.tenant in self._tenants)
+
+    def _remember(self, credential: Credential, *, until: float) -> None:
+        if len(self._remembered) >= MAX_REMEMBERED:
+            self._remembered.clear()
+        self._remembered[credential.digest] = credential, until
+
+
+def secret_of(authorization: str) -> str:
+    """Return what an Authorization header carries; empty without one.
+
+    Raises:
+        TokenError: it is of another scheme, or too long.
+    """
+    if not authorization:
+        return ""
+    if authorization[: len(_SCHEME)].lower() != _SCHEME:
+        raise TokenError("the Authorization header is of another scheme: write Bearer <token or API key>")
+    secret = authorization[len(_SCHEME) :].strip()
+    if not 0 < len(secret) <= MAX_TOKEN:
+        raise TokenError(f"what follows Bearer must have 1 to {MAX_TOKEN} characters")
+    return secret
+
+
+def _issuer_of(token: str) -> str:
+    """Return who a token claims to be from, which proves nothing yet."""
+    try:
+        return str(jwt.decode(token, options={"verify_signature": False}).get("iss", ""))
+    except jwt.PyJWTError as error:
+        raise TokenError("this is neither an API key of the policy nor a token") from error

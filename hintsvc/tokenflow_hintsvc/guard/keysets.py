@@ -1,0 +1,186 @@
+"""The public keys of an issuer of tokens: fetched, kept, and fetched anew when a token names an unknown one."""
+
+import asyncio
+import json
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol, Self
+
+import aiohttp
+import jwt
+
+from tokenflow_api.pacing_policy import Jwt
+from tokenflow_hintsvc.errors import TokenError
+
+SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+KEYS_URL: Final = "https://kubernetes.default.svc/openid/v1/jwks"
+ALGORITHMS: Final = ("RS256", "PS256", "ES256", "EdDSA")
+MAX_TOKEN: Final = 8192
+LEEWAY_S: Final = 10.0
+"""Clocks may differ by that much."""
+
+_REFRESH_S: Final = 10.0
+_TIMEOUT_S: Final = 3.0
+_MAX_DOCUMENT: Final = 256 * 1024
+_MAX_KEYS: Final = 64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Issued:
+    """An issuer and its JWKS document."""
+
+    issuer: str
+    document: Mapping[str, Any]
+
+
+class KeySource(Protocol):
+    """Where the issuer's name and keys come from."""
+
+    async def fetch(self) -> Issued:
+        """Return them as they are now.
+
+        Raises:
+            TokenError: they are out of reach.
+        """
+
+
+class ClusterKeys:
+    """The issuer of the cluster that this pod runs in."""
+
+    async def fetch(self) -> Issued:
+        """Return the issuer and its JWKS document.
+
+        Raises:
+            TokenError: the API server is out of reach or refused.
+        """
+        try:
+            own = await asyncio.to_thread((SERVICE_ACCOUNT / "token").read_text)
+            issuer = str(jwt.decode(own, options={"verify_signature": False})["iss"])
+            context = await asyncio.to_thread(ssl.create_default_context, cafile=str(SERVICE_ACCOUNT / "ca.crt"))
+        except (OSError, KeyError, jwt.PyJWTError, ValueError) as error:
+            raise TokenError(f"the cluster's keys are out of reach: {type(error).__name__}: {error}") from error
+        document = await _document(KEYS_URL, context=context, headers={"Authorization": f"Bearer {own.strip()}"})
+        return Issued(issuer=issuer, document=document)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PublishedKeys:
+    """The keys that an OpenID Connect issuer publishes.
+
+    Attributes:
+        issuer: its name.
+        url: of its JWKS document.
+        context: trust; by default that of the system.
+    """
+
+    issuer: str
+    url: str
+    context: ssl.SSLContext | None = None
+
+    @classmethod
+    def of(cls, settings: Jwt) -> Self:
+        """Return the keys of the issuer that a policy names."""
+        return cls(issuer=settings.issuer, url=settings.jwks_url)
+
+    async def fetch(self) -> Issued:
+        """Return the issuer and its JWKS document.
+
+        Raises:
+            TokenError: it is out of reach, refused, or not asked by https.
+        """
+        if not self.url.startswith("https://"):
+            raise TokenError("jwksURL is no https address")
+        context = self.context if self.context is not None else await asyncio.to_thread(ssl.create_default_context)
+        return Issued(issuer=self.issuer, document=await _document(self.url, context=context, headers={}))
+
+
+async def _document(url: str, *, context: ssl.SSLContext, headers: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S)) as session,
+            # A redirect could lead away from https, and into the cluster.
+            session.get(url, ssl=context, headers=headers, allow_redirects=False) as answer,
+        ):
+            answer.raise_for_status()
+            if answer.status != 200:  # noqa: PLR2004 - HTTP's own number
+                raise TokenError(f"{url} answered {answer.status}")
+            body = bytearray()
+            async for chunk in answer.content.iter_any():
+                body += chunk
+                if len(body) > _MAX_DOCUMENT:
+                    raise TokenError(f"{url} answered with more than {_MAX_DOCUMENT} bytes")
+        document = json.loads(body)
+    except (OSError, aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise TokenError(f"the issuer's keys are out of reach: {type(error).__name__}: {error}") from error
+    if not isinstance(document, dict):
+        raise TokenError(f"{url} answered with no JWKS document")
+    return document
+
+
+class KeySet:
+    """Holds an issuer's keys; they are fetched anew for an unknown key, at most once in ten seconds."""
+
+    def __init__(self, source: KeySource, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._source = source
+        self._clock = clock
+        self._issuer = ""
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._fetched: float | None = None
+        self._failure = ""
+        self._lock = asyncio.Lock()
+
+    async def claims(self, token: str, *, audience: str) -> dict[str, Any]:
+        """Return what a token says, once it is proven.
+
+        Raises:
+            TokenError: it is too long, not valid now, for another audience, or not signed by the issuer.
+        """
+        if len(token) > MAX_TOKEN:
+            raise TokenError("the token is too long to be one")
+        try:
+            key = await self._key(str(jwt.get_unverified_header(token).get("kid", "")))
+            return jwt.decode(
+                token,
+                key,
+                algorithms=list(ALGORITHMS),
+                audience=audience,
+                issuer=self._issuer,
+                leeway=LEEWAY_S,
+                options={"require": ["exp"]},
+            )
+        except jwt.PyJWTError as error:
+            raise TokenError(f"the token is refused: {error}") from error
+
+    async def _key(self, identifier: str) -> jwt.PyJWK:
+        if identifier in self._keys:
+            # Known keys must not wait while somebody else's unknown one is looked for.
+            return self._keys[identifier]
+        async with self._lock:
+            stale = self._fetched is None or self._clock() - self._fetched > _REFRESH_S
+            if identifier not in self._keys and stale:
+                self._fetched = self._clock()
+                await self._refresh()
+        if identifier not in self._keys:
+            raise TokenError(self._failure or "the token is signed by a key that its issuer does not publish")
+        return self._keys[identifier]
+
+    async def _refresh(self) -> None:
+        try:
+            issued = await self._source.fetch()
+            usable = _usable(issued.document)
+        except TokenError as error:
+            self._failure = str(error)
+            raise
+        self._issuer, self._keys, self._failure = issued.issuer, usable, ""
+
+
+def _usable(document: Mapping[str, Any]) -> dict[str, jwt.PyJWK]:
+    try:
+        keys = jwt.PyJWKSet.from_dict(dict(document)).keys
+    except (jwt.PyJWTError, TypeError, ValueError, AttributeError) as error:
+        raise TokenError(f"the issuer's keys cannot be read: {type(error).__name__}: {error}") from error
+    # A symmetric key in such a document is public: whoever reads it could sign.
+    return {key.key_id or "": key for key in keys[:_MAX_KEYS] if key.algorithm_name in ALGORITHMS}
