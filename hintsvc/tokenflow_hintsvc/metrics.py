@@ -24,7 +24,7 @@ UNREADABLE = Counter(
 STORE_ERRORS = Counter(
     "tokenflow_store_errors", "Failures to reach Redis, by the task that met them.", ["task"], registry=REGISTRY
 )
-OVERWRITTEN = Counter("tokenflow_stream_overwritten", "Snapshots that a slow subscriber never got.", registry=REGISTRY)
+OVERWRITTEN = Counter("tokenflow_stream_overwritten", "Snapshots that slow subscribers never got.", registry=REGISTRY)
 LEADER = Gauge("tokenflow_leader", "1 while this replica computes the hints.", registry=REGISTRY)
 GENERATION = Gauge("tokenflow_config_generation", "Generation of the policy that is served.", registry=REGISTRY)
 CONFIG_REJECTED = Counter("tokenflow_config_rejected", "Runtime configs refused whole.", registry=REGISTRY)

@@ -27,7 +27,9 @@ from tokenflow_hintsvc.store.leadership import Leadership
 from tokenflow_hintsvc.store.replicas import Replicas
 from tokenflow_hintsvc.store.snapshots import Snapshots
 from tokenflow_hintsvc.store.telemetry import Telemetry
-from tokenflow_hintsvc.view import View
+from tokenflow_hintsvc.view.answers import HintAnswers
+from tokenflow_hintsvc.view.current import View
+from tokenflow_hintsvc.view.feed import Feed
 
 _log = logging.getLogger(__name__)
 
@@ -95,6 +97,7 @@ async def _serve_policy(
     leadership, replicas, telemetry = Leadership(connection), Replicas(connection), Telemetry(connection)
     snapshots = Snapshots(connection, leadership)
     view = View()
+    feed = Feed(view)
     leader = Leader(
         name=settings.name,
         leadership=leadership,
@@ -106,7 +109,8 @@ async def _serve_policy(
     draining = asyncio.Event()
     changed = asyncio.Event()
     configuration.on_change(guard.configure)
-    configuration.on_change(view.announce)
+    feed.announce(config)
+    configuration.on_change(feed.announce)
     configuration.on_change(lambda _: changed.set())
     service = Service(
         telemetry=telemetry,
@@ -114,6 +118,8 @@ async def _serve_policy(
         replicas=replicas,
         configuration=configuration,
         view=view,
+        answers=HintAnswers(view),
+        feed=feed,
         leader=leader,
         guard=guard,
         draining=draining,
@@ -136,6 +142,7 @@ async def _serve_policy(
             for task in working:
                 task.cancel()
         draining.set()
+        feed.end()
         await leader.resign()
         await asyncio.sleep(ANNOUNCE_S)
         await _withdraw(replicas, settings.name)

@@ -5,25 +5,21 @@ from typing import Final
 from aiohttp import web
 
 from tokenflow_api.hints import ALL_PATHS, HintReply
-from tokenflow_api.quantities import seconds
 from tokenflow_hintsvc.api.endpoint import Endpoint, Parameter
 from tokenflow_hintsvc.api.service import SERVICE
+from tokenflow_hintsvc.view.answers import CACHE_CONTROL, check_path
 
 
 async def get_hint(request: web.Request) -> web.Response:
-    """Answer with one hint."""
+    """Answer with one hint, or that the caller has it already."""
     service = request.app[SERVICE]
     tenant = await service.readable_tenant(request)
-    config = service.config()
-    snapshot = service.view.snapshot
-    reply = HintReply(
-        hint=service.view.hint(tenant, request.query.get("path", ALL_PATHS), config),
-        generation=config.generation,
-        version=snapshot.version if snapshot else 0,
-        at_unix_ms=snapshot.at_unix_ms if snapshot else 0,
-        ttl_ms=round(seconds(config.spec.pacing.hint_ttl) * 1000),
-    )
-    return web.json_response(text=reply.model_dump_json(), headers={"Cache-Control": "no-store"})
+    path = check_path(request.query.get("path", ALL_PATHS))
+    answer = service.answers.get(tenant, path, service.config())
+    headers = {"Cache-Control": CACHE_CONTROL, "ETag": answer.etag}
+    if answer.is_known(request.headers.get("If-None-Match", "")):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=answer.body, content_type="application/json", headers=headers)
 
 
 ENDPOINTS: Final = (
@@ -40,6 +36,6 @@ ENDPOINTS: Final = (
                 schema={"type": "string", "maxLength": 512, "default": ALL_PATHS},
             ),
         ),
-        problems=(401, 403, 404, 503),
+        problems=(400, 401, 403, 404, 503),
     ),
 )

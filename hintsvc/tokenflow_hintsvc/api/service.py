@@ -15,7 +15,9 @@ from tokenflow_hintsvc.problems import ProblemError
 from tokenflow_hintsvc.store.leadership import Leadership
 from tokenflow_hintsvc.store.replicas import Replicas
 from tokenflow_hintsvc.store.telemetry import Telemetry
-from tokenflow_hintsvc.view import View
+from tokenflow_hintsvc.view.answers import HintAnswers
+from tokenflow_hintsvc.view.current import View
+from tokenflow_hintsvc.view.feed import Feed
 
 
 @dataclass(kw_only=True, slots=True)
@@ -27,6 +29,8 @@ class Service:
     replicas: Replicas
     configuration: Configuration
     view: View
+    answers: HintAnswers
+    feed: Feed
     leader: Leader
     guard: Guard
     draining: asyncio.Event

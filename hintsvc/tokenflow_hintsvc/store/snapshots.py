@@ -1,11 +1,12 @@
 """The leader's snapshots, on their way to all replicas."""
 
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Final, cast
 
 from tokenflow_api.hints import Snapshot
 from tokenflow_hintsvc.store.connection import TIMEOUT_S, Connection, mapped
 from tokenflow_hintsvc.store.leadership import Leadership
+from tokenflow_hintsvc.view.packed import PackedSnapshot, pack, unpack
 
 _TTL_MS: Final = 60_000
 
@@ -28,20 +29,20 @@ class Snapshots:
 
     async def publish(self, snapshot: Snapshot) -> bool:
         """Hand a snapshot to all replicas; return false when a newer leader has taken over."""
-        args = [snapshot.model_dump_json(), snapshot.term, _TTL_MS, self._channel]
+        args = [pack(snapshot), snapshot.term, _TTL_MS, self._channel]
         async with mapped():
             return bool(await self._publish(keys=[self._key, self._term_key], args=args))
 
-    async def follow(self) -> AsyncIterator[Snapshot | None]:
+    async def follow(self) -> AsyncIterator[PackedSnapshot | None]:
         """Yield the present snapshot and each one that follows; ``None`` when none came for a while."""
         async with mapped(), self._connection.redis.pubsub() as subscription:
             await subscription.subscribe(self._channel)
             present = await self._connection.redis.get(self._key)
             if present:
-                yield Snapshot.model_validate_json(present)
+                yield unpack(present)
             while True:
                 message = await subscription.get_message(ignore_subscribe_messages=True, timeout=TIMEOUT_S)
-                yield Snapshot.model_validate_json(message["data"]) if message else None
+                yield unpack(cast("bytes", message["data"])) if message else None
 
     @property
     def _key(self) -> str:
