@@ -192,12 +192,16 @@ class HintReply(WireModel):
 
 
 class Replica(WireModel):
-    """A hint service replica and the generation that it serves."""
+    """A hint service replica and the generation that it serves.
+
+    ``error`` tells why it refused a newer runtime config, empty where it did not.
+    """
 
     name: str
     generation: int
     leader: bool = False
     at_unix_ms: int
+    error: str = ""
 
 
 class NodeReport(WireModel):

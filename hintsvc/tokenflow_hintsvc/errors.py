@@ -17,8 +17,8 @@ class ConfigError(HintServiceError):
     """A runtime config is not one."""
 
 
-class KubernetesError(HintServiceError):
-    """The API server is out of reach or refused."""
+class SourceError(HintServiceError):
+    """Where runtime configs come from is out of reach, or refused."""
 
 
 class TokenError(HintServiceError):

@@ -28,6 +28,11 @@ OVERWRITTEN = Counter("tokenflow_stream_overwritten", "Snapshots that slow subsc
 LEADER = Gauge("tokenflow_leader", "1 while this replica computes the hints.", registry=REGISTRY)
 GENERATION = Gauge("tokenflow_config_generation", "Generation of the policy that is served.", registry=REGISTRY)
 CONFIG_REJECTED = Counter("tokenflow_config_rejected", "Runtime configs refused whole.", registry=REGISTRY)
+CONFIG_REFUSED = Gauge(
+    "tokenflow_config_refused",
+    "1 while the newest runtime config is refused and an older one served.",
+    registry=REGISTRY,
+)
 SUBSCRIBERS = Gauge("tokenflow_subscribers", "Open hint streams.", registry=REGISTRY)
 HEALTH = Gauge("tokenflow_health_ratio", "Health of all paths together, 0 to 1.", registry=REGISTRY)
 TENANT_RATE = Gauge(

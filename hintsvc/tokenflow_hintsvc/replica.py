@@ -23,6 +23,8 @@ from tokenflow_hintsvc.guard.credentials import Credentials
 from tokenflow_hintsvc.guard.keysets import KeySource
 from tokenflow_hintsvc.leader import Leader
 from tokenflow_hintsvc.store.connection import Connection
+from tokenflow_hintsvc.observability.level import follow_level
+from tokenflow_hintsvc.sources.follow import ConfigSource, follow
 from tokenflow_hintsvc.store.leadership import Leadership
 from tokenflow_hintsvc.store.replicas import Replicas
 from tokenflow_hintsvc.store.snapshots import Snapshots
@@ -47,28 +49,28 @@ class Settings:
     Attributes:
         name: of this replica, unique in its policy.
         redis_url: where the shared state is.
-        runtime_file: mounted copy of the runtime config.
         tenants_directory: a directory of API keys per tenant.
         host: address to listen on.
         port: of the API.
         metrics_port: of the metrics.
     """
+        log_level: how much is logged; ``None`` is as the config says.
 
     name: str
     redis_url: str
-    runtime_file: Path
     tenants_directory: Path
     host: str = "0.0.0.0"  # noqa: S104 - it serves the pod's network
     port: int = 8080
     metrics_port: int = 9090
 
+    log_level: str | None = None
 
-async def serve(settings: Settings, *, source: ConfigSource | None, keys: KeySource) -> None:
+async def serve(settings: Settings, *, sources: Sequence[ConfigSource], keys: KeySource) -> None:
     """Run a replica until SIGTERM or SIGINT, then drain.
 
     Args:
         settings: how it is set up.
-        source: live source of the runtime config; ``None`` serves the file alone.
+        sources: of the runtime config.
         keys: of the issuer of service-account tokens.
     """
     stop = asyncio.Event()
@@ -76,9 +78,10 @@ async def serve(settings: Settings, *, source: ConfigSource | None, keys: KeySou
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     configuration = Configuration()
-    offer_file(configuration, settings.runtime_file)
+    if settings.log_level is None:
+        configuration.on_change(follow_level)
     async with asyncio.TaskGroup() as tasks:
-        watching = tasks.create_task(follow(configuration, source, name="watch")) if source else None
+        following = [tasks.create_task(follow(configuration, source)) for source in sources]
         waiting = tasks.create_task(stop.wait())
         arriving = tasks.create_task(configuration.arrived.wait())
         await asyncio.wait({waiting, arriving}, return_when=asyncio.FIRST_COMPLETED)
@@ -86,8 +89,8 @@ async def serve(settings: Settings, *, source: ConfigSource | None, keys: KeySou
         waiting.cancel()
         if configuration.current is not None and not stop.is_set():
             await _serve_policy(settings, configuration, configuration.current, keys=keys, stop=stop)
-        if watching:
-            watching.cancel()
+        for task in following:
+            task.cancel()
 
 
 async def _serve_policy(
@@ -113,6 +116,7 @@ async def _serve_policy(
     configuration.on_change(feed.announce)
     configuration.on_change(lambda _: changed.set())
     service = Service(
+    configuration.on_error(lambda _: changed.set())
         telemetry=telemetry,
         leadership=leadership,
         replicas=replicas,
@@ -179,7 +183,12 @@ async def _acknowledge(replicas: Replicas, configuration: Configuration, name: s
         if config is not None:
             try:
                 await replicas.acknowledge(
-                    Replica(name=name, generation=config.generation, at_unix_ms=time.time_ns() // 1_000_000)
+                    Replica(
+                        name=name,
+                        generation=config.generation,
+                        at_unix_ms=time.time_ns() // 1_000_000,
+                        error=configuration.error,
+                    )
                 )
             except StoreError as error:
                 metrics.STORE_ERRORS.labels("acknowledge").inc()

@@ -33,7 +33,7 @@ async def get_readyz(request: web.Request) -> web.Response:
         "draining": service.draining.is_set(),
         "config": {
             "generation": config.generation if config else None,
-            "source": service.configuration.source,
+            "source": service.configuration.origin,
             "error": service.configuration.error,
         },
         "snapshot": {"ageSeconds": age, "stale": age is None or age > _STALE_LEADER_S},

@@ -42,4 +42,8 @@ def _serve(command: argparse.ArgumentParser) -> None:
     command.add_argument("--replica", default=env("TOKENFLOW_REPLICA", env("POD_NAME", socket.gethostname())))
     command.add_argument("--port", type=int, default=env("TOKENFLOW_PORT", "8080"))
     command.add_argument("--metrics-port", type=int, default=env("TOKENFLOW_METRICS_PORT", "9090"))
-    command.add_argument("--log-level", choices=["Debug", "Info", "Warning", "Error"], default="Info")
+    command.add_argument(
+        "--log-level",
+        choices=["Debug", "Info", "Warning", "Error"],
+        help="how much is logged; without it what the policy says",
+    )

@@ -2,24 +2,33 @@
 
 import argparse
 import asyncio
+from collections.abc import Iterator
 
 from tokenflow_api import logs
-from tokenflow_hintsvc.configuration import ConfigMapSource
 from tokenflow_hintsvc.guard.keysets import ClusterKeys
+from tokenflow_hintsvc.observability import trace
 from tokenflow_hintsvc.replica import Settings, serve
+from tokenflow_hintsvc.sources.config_map import ApiServer, ConfigMapSource
+from tokenflow_hintsvc.sources.file import FileSource
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
-    logs.configure(component="hintsvc", level=arguments.log_level)
+    logs.configure(component="hintsvc", level=arguments.log_level or "Info", context=trace.log_fields)
     settings = Settings(
         name=arguments.replica,
         redis_url=arguments.redis_url,
-        runtime_file=arguments.runtime_file,
         tenants_directory=arguments.tenants_dir,
         port=arguments.port,
         metrics_port=arguments.metrics_port,
+        log_level=arguments.log_level,
     )
-    source = ConfigMapSource(namespace=arguments.namespace, name=arguments.config_map) if arguments.config_map else None
-    asyncio.run(serve(settings, source=source, keys=ClusterKeys()))
+    sources = [FileSource(arguments.runtime_file), *_live_source(arguments)]
+    asyncio.run(serve(settings, sources=sources, keys=ClusterKeys()))
     return 0
+
+
+def _live_source(arguments: argparse.Namespace) -> Iterator[ConfigMapSource]:
+    if arguments.config_map:
+        server = ApiServer.of_this_pod()
+        yield ConfigMapSource(server=server, namespace=arguments.namespace, name=arguments.config_map)
