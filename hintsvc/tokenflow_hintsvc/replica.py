@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,15 +17,15 @@ from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_hintsvc import metrics
 from tokenflow_hintsvc.api.application import application, metrics_application
 from tokenflow_hintsvc.api.service import Service
-from tokenflow_hintsvc.configuration import ConfigSource, Configuration, follow, offer_file
+from tokenflow_hintsvc.configuration import Configuration
 from tokenflow_hintsvc.errors import StoreError
 from tokenflow_hintsvc.guard.access import Guard
 from tokenflow_hintsvc.guard.credentials import Credentials
 from tokenflow_hintsvc.guard.keysets import KeySource
 from tokenflow_hintsvc.leader import Leader
-from tokenflow_hintsvc.store.connection import Connection
 from tokenflow_hintsvc.observability.level import follow_level
 from tokenflow_hintsvc.sources.follow import ConfigSource, follow
+from tokenflow_hintsvc.store.connection import Connection
 from tokenflow_hintsvc.store.leadership import Leadership
 from tokenflow_hintsvc.store.replicas import Replicas
 from tokenflow_hintsvc.store.snapshots import Snapshots
@@ -53,8 +54,8 @@ class Settings:
         host: address to listen on.
         port: of the API.
         metrics_port: of the metrics.
-    """
         log_level: how much is logged; ``None`` is as the config says.
+    """
 
     name: str
     redis_url: str
@@ -62,8 +63,8 @@ class Settings:
     host: str = "0.0.0.0"  # noqa: S104 - it serves the pod's network
     port: int = 8080
     metrics_port: int = 9090
-
     log_level: str | None = None
+
 
 async def serve(settings: Settings, *, sources: Sequence[ConfigSource], keys: KeySource) -> None:
     """Run a replica until SIGTERM or SIGINT, then drain.
@@ -115,8 +116,8 @@ async def _serve_policy(
     feed.announce(config)
     configuration.on_change(feed.announce)
     configuration.on_change(lambda _: changed.set())
-    service = Service(
     configuration.on_error(lambda _: changed.set())
+    service = Service(
         telemetry=telemetry,
         leadership=leadership,
         replicas=replicas,
