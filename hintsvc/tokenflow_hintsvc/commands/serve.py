@@ -23,12 +23,12 @@ def main(arguments: argparse.Namespace) -> int:
         metrics_port=arguments.metrics_port,
         log_level=arguments.log_level,
     )
-    sources = [FileSource(arguments.runtime_file), *_live_source(arguments)]
-    asyncio.run(serve(settings, sources=sources, keys=ClusterKeys()))
+    asyncio.run(serve(settings, sources=list(_sources(arguments)), keys=ClusterKeys()))
     return 0
 
 
-def _live_source(arguments: argparse.Namespace) -> Iterator[ConfigMapSource]:
+def _sources(arguments: argparse.Namespace) -> Iterator[FileSource | ConfigMapSource]:
+    yield FileSource(arguments.runtime_file)
     if arguments.config_map:
         server = ApiServer.of_this_pod()
         yield ConfigMapSource(server=server, namespace=arguments.namespace, name=arguments.config_map)
