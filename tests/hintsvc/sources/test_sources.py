@@ -65,7 +65,7 @@ async def becomes(configuration: Configuration, generation: int) -> None:
 async def test_the_watch_brings_each_change(tmp_path: Path) -> None:
     whole = event("MODIFIED", 2, padding=300_000)
     api = FakeApiServer([event("ADDED", 1), whole[:1000], whole[1000:], event("DELETED", 3)])
-    async with watching(api, tmp_path):
+    async with watching(api, tmp_path) as source:
         configuration = Configuration()
         following = asyncio.create_task(follow(configuration, source))
         await becomes(configuration, 2)
@@ -82,7 +82,7 @@ async def test_the_watch_brings_each_change(tmp_path: Path) -> None:
 async def test_a_watch_that_ends_or_breaks_off_begins_anew(tmp_path: Path) -> None:
     gone = json.dumps({"type": "ERROR", "object": {"message": "too old resource version"}}).encode() + b"\n"
     api = FakeApiServer([event("ADDED", 1)], [event("ADDED", 1), gone], [b"no json\n"], [event("ADDED", 2)])
-    async with watching(api, tmp_path):
+    async with watching(api, tmp_path) as source:
         configuration = Configuration()
         following = asyncio.create_task(follow(configuration, source))
         await becomes(configuration, 2)
@@ -92,7 +92,7 @@ async def test_a_watch_that_ends_or_breaks_off_begins_anew(tmp_path: Path) -> No
 
 async def test_a_refusal_says_so_in_the_api_servers_words(tmp_path: Path) -> None:
     api = FakeApiServer([b'{"message": "configmaps is forbidden"}'], status=403)
-    async with watching(api, tmp_path):
+    async with watching(api, tmp_path) as source:
         with pytest.raises(SourceError, match=r"watching ConfigMap llm/demo-runtime: 403 .*configmaps is forbidden"):
             _ = [document async for document in source.documents()]
 
