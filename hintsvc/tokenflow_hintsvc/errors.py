@@ -9,6 +9,10 @@ class StoreError(HintServiceError):
     """Redis is out of reach or refused."""
 
 
+class RedisUrlError(HintServiceError):
+    """A Redis URL is not one."""
+
+
 class TermOverError(HintServiceError):
     """A newer leader has taken over."""
 

@@ -24,7 +24,7 @@ async def get_cluster(request: web.Request) -> web.Response:
     service = request.app[SERVICE]
     await service.require(request, Role.OPERATOR)
     try:
-        leader = await service.leadership.holder()
+        leader = await service.leadership.leader()
         replicas = await service.replicas.all()
         nodes = await service.telemetry.nodes()
     except StoreError as error:

@@ -1,54 +1,52 @@
 """The one way to Redis: connections, key names, scripts, and what errors become of."""
 
-from collections.abc import AsyncIterator, Awaitable
+import asyncio
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, cast
 
 from pydantic import ValidationError
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
 
 from tokenflow_hintsvc.errors import StoreError
+from tokenflow_hintsvc.store.pool import TIMEOUT_S, pool
 
-TIMEOUT_S: Final = 1.0
-MAX_CONNECTIONS: Final = 256
-"""Beyond it a call fails at once: a burst of telemetry must not make the leader wait."""
+__all__ = ["DEADLINE_S", "TIMEOUT_S", "Connection", "Script", "mapped"]
 
-
-class Script(Protocol):
-    """A Lua script that runs whole or not at all."""
-
-    def __call__(self, *, keys: list[str], args: list[Any]) -> Awaitable[Any]:
-        """Run it."""
+DEADLINE_S: Final = 2 * TIMEOUT_S
+"""For whatever is asked of Redis: a frozen one holds up nobody for longer."""
 
 
 class Connection:
     """Redis, as one policy's replicas see it.
 
-    What is done within ``mapped`` raises ``StoreError`` when Redis does not answer within ``TIMEOUT_S``.
+    What is done within ``mapped`` raises ``StoreError`` when Redis does not answer within ``DEADLINE_S``.
+
+    Args:
+        url: of a Redis, of Sentinels or of a Cluster.
+        policy_uid: whose keys.
+
+    Raises:
+        RedisUrlError: ``url`` is not such a URL.
     """
 
     def __init__(self, url: str, *, policy_uid: str) -> None:
-        self.redis = Redis.from_url(
-            url,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
-            health_check_interval=5,
-            max_connections=MAX_CONNECTIONS,
-        )
         self._prefix = f"tf:{{{policy_uid}}}"
+        self.redis = Redis(connection_pool=pool(url, slot_key=self._prefix))
 
     async def close(self) -> None:
         """Close all connections."""
         await self.redis.aclose()
+        await self.redis.connection_pool.aclose()
 
     def key(self, *parts: str) -> str:
         """Return the name of one of the policy's keys."""
         return ":".join((self._prefix, *parts))
 
-    def script(self, lua: str) -> Script:
+    def script(self, lua: str) -> "Script":
         """Return a script that is ready to run."""
-        return cast("Script", self.redis.register_script(lua))
+        return Script(self.redis, lua)
 
     async def values(self, *parts: str) -> list[bytes]:
         """Return the values of all keys whose names begin with ``parts``.
@@ -62,15 +60,55 @@ class Connection:
         return [value for value in cast("list[bytes | None]", values) if value is not None]
 
 
+class Script:
+    """A Lua script that runs whole or not at all."""
+
+    def __init__(self, redis: Redis, lua: str) -> None:
+        self._redis = redis
+        self._lua = lua
+        self._script = redis.register_script(lua)
+
+    async def __call__(self, *, keys: list[str], args: list[Any]) -> Any:
+        """Run it."""
+        return await self._script(keys=keys, args=args)
+
+    async def run_all(self, calls: list[tuple[list[str], list[Any]]]) -> list[Any]:
+        """Run it once for each pair of keys and arguments, in one exchange.
+
+        Returns:
+            The answers in order; an error of Redis stands in its place.
+        """
+        answers = await self._exchange(calls)
+        unknown = [at for at, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        if unknown:
+            # Redis was restarted, or another one leads: it knows none of our scripts.
+            await self._redis.script_load(self._lua)
+            again = await self._exchange([calls[at] for at in unknown])
+            for at, answer in zip(unknown, again, strict=True):
+                answers[at] = answer
+        return answers
+
+    async def _exchange(self, calls: list[tuple[list[str], list[Any]]]) -> list[Any]:
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for keys, args in calls:
+                pipeline.evalsha(self._script.sha, len(keys), *keys, *args)
+            answers: list[Any] = await pipeline.execute(raise_on_error=False)
+            return answers
+
+
 @asynccontextmanager
-async def mapped() -> AsyncIterator[None]:
+async def mapped(*, deadline_s: float | None = DEADLINE_S) -> AsyncIterator[None]:
     """Turn what the Redis client raises into our own.
+
+    Args:
+        deadline_s: most seconds that all of it may take; ``None`` is for what lasts.
 
     Raises:
         StoreError: Redis is out of reach or refused, or holds what this version cannot read.
     """
     try:
-        yield
+        async with asyncio.timeout(deadline_s):
+            yield
     except (RedisError, OSError, TimeoutError) as error:
         raise StoreError(f"Redis: {type(error).__name__}: {error}") from error
     except ValidationError as error:

@@ -4,19 +4,14 @@ from collections.abc import AsyncIterator
 from typing import Final, cast
 
 from tokenflow_api.hints import Snapshot
+from tokenflow_hintsvc.errors import StoreError
 from tokenflow_hintsvc.store.connection import TIMEOUT_S, Connection, mapped
 from tokenflow_hintsvc.store.leadership import Leadership
 from tokenflow_hintsvc.view.packed import PackedSnapshot, pack, unpack
 
 _TTL_MS: Final = 60_000
-
-_PUBLISH: Final = """
-local term = tonumber(redis.call('GET', KEYS[2]) or '0')
-if tonumber(ARGV[2]) < term then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
-redis.call('PUBLISH', ARGV[4], ARGV[1])
-return 1
-"""
+SILENCES: Final = 3
+"""A subscription on which nothing came for so many seconds is made anew: it may hang on a Redis that was replaced."""
 
 
 class Snapshots:
@@ -24,30 +19,38 @@ class Snapshots:
 
     def __init__(self, connection: Connection, leadership: Leadership) -> None:
         self._connection = connection
-        self._term_key = leadership.term_key
-        self._publish = connection.script(_PUBLISH)
+        self._leadership = leadership
 
-    async def publish(self, snapshot: Snapshot) -> bool:
-        """Hand a snapshot to all replicas; return false when a newer leader has taken over."""
-        args = [pack(snapshot), snapshot.term, _TTL_MS, self._channel]
-        async with mapped():
-            return bool(await self._publish(keys=[self._key, self._term_key], args=args))
+    async def publish(self, snapshot: Snapshot) -> None:
+        """Hand a snapshot to all replicas.
 
-    async def follow(self) -> AsyncIterator[PackedSnapshot | None]:
-        """Yield the present snapshot and each one that follows; ``None`` when none came for a while."""
-        async with mapped(), self._connection.redis.pubsub() as subscription:
-            await subscription.subscribe(self._channel)
+        Raises:
+            StoreError: Redis does not answer.
+            TermOverError: the snapshot's term is over.
+        """
+        await self._leadership.write(
+            snapshot.term, self._key, pack(snapshot), ttl_ms=_TTL_MS, channel=self._connection.key("snapshots")
+        )
+
+    async def follow(self) -> AsyncIterator[PackedSnapshot]:
+        """Yield the present snapshot and each one that follows.
+
+        Raises:
+            StoreError: Redis does not answer, or nothing has come for a while.
+        """
+        async with mapped(deadline_s=None), self._connection.redis.pubsub() as subscription:
+            await subscription.subscribe(self._connection.key("snapshots"))
             present = await self._connection.redis.get(self._key)
             if present:
-                yield unpack(present)
-            while True:
+                yield unpack(cast("bytes", present))
+            silences = 0
+            while silences < SILENCES:
                 message = await subscription.get_message(ignore_subscribe_messages=True, timeout=TIMEOUT_S)
-                yield unpack(cast("bytes", message["data"])) if message else None
+                silences = 0 if message else silences + 1
+                if message:
+                    yield unpack(cast("bytes", message["data"]))
+        raise StoreError(f"no leader has published for {SILENCES} s")
 
     @property
     def _key(self) -> str:
         return self._connection.key("snapshot")
-
-    @property
-    def _channel(self) -> str:
-        return self._connection.key("snapshots")

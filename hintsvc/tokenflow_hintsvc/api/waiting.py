@@ -1,0 +1,41 @@
+"""What a replica answers before its first runtime config has come: that it lives, and why it does not serve yet."""
+
+import json
+
+from aiohttp import web
+
+from tokenflow_hintsvc.api import probes
+from tokenflow_hintsvc.configuration import Configuration
+from tokenflow_hintsvc.problems import CONTENT_TYPE, ProblemError
+
+
+def waiting_application(configuration: Configuration) -> web.Application:
+    """Return the application of the API's port until there is a config."""
+
+    async def get_readyz(_: web.Request) -> web.Response:
+        config = {"generation": None, "source": None, "error": configuration.error}
+        return web.json_response({"ready": False, "config": config}, status=503, dumps=json.dumps)
+
+    app = web.Application()
+    app.add_routes(
+        [
+            web.get("/healthz", probes.get_healthz),
+            web.get("/readyz", get_readyz),
+            web.get("/metrics", probes.get_metrics),
+            web.route("*", "/{path:.*}", _refuse),
+        ]
+    )
+    return app
+
+
+async def _refuse(_: web.Request) -> web.Response:
+    problem = ProblemError(
+        503,
+        code="NoConfig",
+        detail="no runtime config has arrived yet",
+        remedy="wait; if it lasts, look at /readyz and at the policy's ConfigMap",
+        retry_after_s=1,
+    )
+    return web.Response(
+        status=problem.status, body=problem.body(), content_type=CONTENT_TYPE, headers=problem.headers()
+    )

@@ -1,0 +1,48 @@
+"""The ports of a replica: how they open, and how they close without an error to any client."""
+
+import asyncio
+import logging
+import time
+from typing import Final, Self
+
+from aiohttp import web
+
+_log = logging.getLogger(__name__)
+
+LINGER_S: Final = 3.0
+"""Time that connections which rest have to ask once more, and to be told that they close."""
+SHUTDOWN_S: Final = 10.0
+"""Time that requests which are being answered have to end."""
+_LOOK_S: Final = 0.05
+
+
+class Listener:
+    """One port with an application behind it."""
+
+    def __init__(self, runner: web.AppRunner, site: web.TCPSite) -> None:
+        self._runner = runner
+        self._site = site
+
+    @classmethod
+    async def open(cls, app: web.Application, *, host: str, port: int) -> Self:
+        """Listen."""
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+        await runner.setup()
+        site = web.TCPSite(runner, host, port, backlog=4096)
+        await site.start()
+        return cls(runner, site)
+
+    async def drain(self) -> None:
+        """Take no more connections, and wait for the present ones to end by themselves, for a moment.
+
+        A connection that rests is not closed at once: its client may be sending the next request just now.
+        """
+        await self._site.stop()
+        until = time.monotonic() + LINGER_S
+        server = self._runner.server
+        while server is not None and server.connections and time.monotonic() < until:  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(_LOOK_S)
+
+    async def close(self) -> None:
+        """End what is left."""
+        await self._runner.cleanup()
