@@ -126,7 +126,7 @@ async def cluster(
     replicas: int = 3,
     cores: Sequence[int] | None = None,
     relayed: bool = False,
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, Mapping[str, str]] | None = None,
     spec: Mapping[str, Any] | None = None,
     arguments: Sequence[str] = (),
 ) -> AsyncIterator[Cluster]:
@@ -138,7 +138,7 @@ async def cluster(
         replicas: how many.
         cores: that each is pinned to; all of them by default.
         relayed: whether each has a relay to Redis that can be paused.
-        env: variables for the replicas.
+        env: variables for each replica, by its name.
         spec: fields of the policy's spec that differ.
         arguments: further ones of ``serve``.
 
@@ -174,7 +174,7 @@ def _replica(
     *,
     address: str,
     relay: Relay | None,
-    env: Mapping[str, str],
+    env: Mapping[str, Mapping[str, str]],
     arguments: Sequence[str],
 ) -> Replica:
     name, api, fast = f"replica-{index}", free_port(), free_port()
@@ -185,5 +185,5 @@ def _replica(
         *("--port", str(api), "--fast-port", str(fast), "--metrics-port", str(free_port())),
         *("--log-level", "Warning", *arguments),
     ]
-    program = Program(command=command, log=place / f"{name}.log", env=env)
+    program = Program(command=command, log=place / f"{name}.log", env=env.get(name, {}))
     return Replica(name=name, api_port=api, fast_port=fast, program=program, relay=relay)

@@ -31,8 +31,8 @@ def write_policy(directory: Path, *, spec: Mapping[str, Any] | None = None) -> N
         (keys / "bench").write_text(api_key(tenant))
     base: dict[str, Any] = {
         "pacing": {"maxTokensPerSecond": MOST_TOKENS_PER_SECOND},
-        # One address sends all of the load.
-        "security": {"requestsPerSecondPerIP": 100_000},
+        # One address sends all of the load, with one key.
+        "security": {"requestsPerSecondPerIP": 100_000, "requestsPerSecondPerKey": 100_000},
         "tenants": [
             {
                 "name": tenant,

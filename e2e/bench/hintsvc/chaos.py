@@ -1,0 +1,225 @@
+"""What the hint service loses when something else fails: every read is counted.
+
+Three replicas, a Redis that keeps nothing over a restart, telemetry that goes on, and readers on every replica. A
+read of a replica that is dead or paused itself is excused, as a load balancer would ask another one.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from e2e.bench.errors import BenchError
+from e2e.bench.figures import Figure
+from e2e.bench.hintsvc.cluster import Cluster, Replica, cluster, directory
+from e2e.bench.hintsvc.load import closed_loop, telemetry
+from e2e.bench.hintsvc.programs import RedisServer, running
+from e2e.bench.hintsvc.sentinels import Sentinels
+from e2e.bench.hintsvc.watch import Outcome, Watch, watching
+
+MAX_RECOVERY_S: Final = 30.0
+PAUSED_S: Final = 20.0
+_BEFORE_S: Final = 1.5
+_AFTER_S: Final = 4.0
+_RESTART_S: Final = 2.0
+"""A kubelet takes about as long to start a container again."""
+_FAKETIME: Final = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+_PRESSING: Final = 640
+"""Connections that ask without pause: ten times those of the closed loop."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Stage:
+    """Where a scenario plays.
+
+    Attributes:
+        whole: the replicas.
+        redis: what they share.
+        clocks: the file of each replica's clock, where its clock can be set.
+    """
+
+    whole: Cluster
+    redis: RedisServer
+    sentinels: Sentinels | None
+    clocks: Mapping[str, Path]
+
+
+Scenario = Callable[[Stage], Awaitable[float]]
+"""Does the harm; returns the monotonic time from which recovery counts."""
+
+
+async def kill_leader(stage: Stage) -> float:
+    """Kill the leader, and start it again as a kubelet would."""
+    leader = await stage.whole.leader()
+    leader.leave()
+    leader.program.kill()
+    killed = time.monotonic()
+    await asyncio.sleep(_RESTART_S)
+    leader.program.start()
+    await leader.wait_ready()
+    leader.come_back()
+    return killed
+
+
+async def pause_leader(stage: Stage) -> float:
+    """Stop the leader for 20 s, in which another one takes over, and let it go on in the belief that it leads."""
+    leader = await stage.whole.leader()
+    await _pause(leader)
+    return time.monotonic()
+
+
+async def restart_redis(stage: Stage) -> float:
+    """Kill Redis, which forgets everything, and start it again."""
+    stage.redis.program.kill()
+    await asyncio.sleep(_RESTART_S)
+    stage.redis.start()
+    return time.monotonic()
+
+
+async def fail_over(stage: Stage) -> float:
+    """Kill the primary Redis; the sentinels choose another one."""
+    if stage.sentinels is None:
+        raise BenchError("this scenario needs sentinels")
+    stage.sentinels.primary.program.kill()
+    return time.monotonic()
+
+
+async def cut_off_follower(stage: Stage) -> float:
+    """Cut a follower off from Redis for longer than its hints take to drift to the fallback."""
+    return await _cut_off((await stage.whole.followers())[0])
+
+
+async def cut_off_leader(stage: Stage) -> float:
+    """Cut the leader off from Redis; another one takes over, and what the old one had sent arrives late."""
+    return await _cut_off(await stage.whole.leader())
+
+
+async def step_clocks(stage: Stage) -> float:
+    """Set the leader's clock an hour forth, then a follower's an hour back, then both right."""
+    leader, follower = await stage.whole.leader(), (await stage.whole.followers())[0]
+    began = time.monotonic()
+    for replica, offset in ((leader, "+1h"), (follower, "-1h"), (leader, "-1h"), (leader, "+0"), (follower, "+0")):
+        stage.clocks[replica.name].write_text(offset)
+        await asyncio.sleep(_AFTER_S / 2)
+    return began
+
+
+async def press(stage: Stage) -> float:
+    """Ask every replica ten times as much as it can be asked at ease."""
+    await asyncio.gather(
+        *(closed_loop(one.fast_port, connections=_PRESSING, seconds=_AFTER_S * 2) for one in stage.whole.replicas)
+    )
+    return time.monotonic()
+
+
+SCENARIOS: Final[Mapping[str, Scenario]] = {
+    "kill -9 of the leader": kill_leader,
+    "leader paused for 20 s": pause_leader,
+    "Redis restarted, empty": restart_redis,
+    "Redis failover by Sentinel": fail_over,
+    "follower cut off from Redis": cut_off_follower,
+    "leader cut off from Redis": cut_off_leader,
+    "clocks set by an hour": step_clocks,
+    "ten times the load": press,
+}
+
+
+async def chaos() -> AsyncIterator[Figure]:
+    """Play each scenario on replicas of its own."""
+    for name, scenario in SCENARIOS.items():
+        async with _stage(scenario) as stage, watching(stage.whole) as watch:
+            await asyncio.sleep(_BEFORE_S)
+            since = await scenario(stage)
+            await _settle(watch, since)
+            yield _figure(name, scenario, watch, since=since)
+
+
+async def _settle(watch: Watch, since: float) -> None:
+    """Wait until the replicas have recovered, and a little longer, or until they should have."""
+    while time.monotonic() - since < MAX_RECOVERY_S:
+        await asyncio.sleep(_AFTER_S)
+        if watch.recovered_after(since, now=time.monotonic()) is not None:
+            return
+
+
+def _figure(name: str, scenario: Scenario, watch: Watch, *, since: float) -> Figure:
+    recovery = watch.recovered_after(since, now=time.monotonic())
+    lost, failed, wrong = (watch.counted(one) for one in (Outcome.LOST, Outcome.FAILED, Outcome.WRONG))
+    stale, excused = watch.steps_back(), sum(one.excused for one in watch.failures)
+    recovered = f"recovered in {recovery:.1f} s" if recovery is not None else "NOT recovered"
+    details = f"; {watch.details()}" if lost or failed or wrong else ""
+    return Figure(
+        name=f"Chaos: {name}",
+        value=f"{lost} lost, {failed} 5xx, {wrong} wrong of {watch.reads:,}; {stale} stale; {recovered}",
+        goal=f"0 lost, 0 5xx, 0 wrong, 0 stale, < {MAX_RECOVERY_S:.0f} s",
+        met=not (lost or failed or wrong or stale) and recovery is not None and recovery < MAX_RECOVERY_S,
+        how=f"{(scenario.__doc__ or '').strip()} {excused} reads of the dead or paused replica itself are not"
+        f" counted; {watch.fallbacks} answers were drifting or at the fallback{details}",
+    )
+
+
+@asynccontextmanager
+async def _stage(scenario: Scenario) -> AsyncIterator[Stage]:
+    async with AsyncExitStack() as stack:
+        place = await stack.enter_async_context(directory())
+        redis = RedisServer(place)
+        stack.enter_context(running(redis.program))
+        redis.start()
+        sentinels = None
+        if scenario is fail_over:
+            sentinels = Sentinels(place, primary=redis)
+            stack.enter_context(sentinels.running())
+        clocks = {}
+        env: dict[str, Mapping[str, str]] = {}
+        if scenario is step_clocks:
+            clocks = {f"replica-{index}": place / f"clock-{index}" for index in range(3)}
+            env = {name: _own_clock(file) for name, file in clocks.items()}
+        whole = await stack.enter_async_context(
+            cluster(
+                place,
+                redis=sentinels.url if sentinels else redis,
+                relayed=scenario in {cut_off_follower, cut_off_leader},
+                env=env,
+            )
+        )
+        for replica in whole.replicas:
+            await stack.enter_async_context(telemetry(whole, replica, nodes=10, rate=10))
+        yield Stage(whole=whole, redis=redis, sentinels=sentinels, clocks=clocks)
+
+
+def _own_clock(file: Path) -> dict[str, str]:
+    """Return the variables that let a program's wall clock follow ``file``; its monotonic clock stays.
+
+    Raises:
+        BenchError: libfaketime is not installed.
+    """
+    if not _FAKETIME.exists():
+        raise BenchError(f"{_FAKETIME} is missing: run 'apt-get install faketime'")
+    file.write_text("+0")
+    return {
+        "LD_PRELOAD": str(_FAKETIME),
+        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_CACHE_DURATION": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+
+
+async def _pause(replica: Replica) -> None:
+    replica.leave()
+    replica.program.pause()
+    await asyncio.sleep(PAUSED_S)
+    replica.program.resume()
+    replica.come_back()
+
+
+async def _cut_off(replica: Replica) -> float:
+    relay = replica.relay
+    if relay is None:
+        raise BenchError("this scenario needs a relay")
+    relay.program.pause()
+    await asyncio.sleep(PAUSED_S)
+    relay.program.resume()
+    return time.monotonic()
