@@ -39,6 +39,15 @@ def _serve(command: argparse.ArgumentParser) -> None:
         default=env("TOKENFLOW_TENANTS_DIR", "/etc/tokenflow/tenants"),
         help="a directory of API keys per tenant",
     )
+    command.add_argument(
+        "--token-keys",
+        type=Path,
+        default=env("TOKENFLOW_TOKEN_KEYS"),
+        help="JWKS file of the issuer of service-account tokens; without it the API server is asked",
+    )
+    command.add_argument(
+        "--token-issuer", default=env("TOKENFLOW_TOKEN_ISSUER", ""), help="that issuer's name, with --token-keys"
+    )
     command.add_argument("--replica", default=env("TOKENFLOW_REPLICA", env("POD_NAME", socket.gethostname())))
     command.add_argument("--port", type=int, default=env("TOKENFLOW_PORT", "8080"))
     command.add_argument("--metrics-port", type=int, default=env("TOKENFLOW_METRICS_PORT", "9090"))

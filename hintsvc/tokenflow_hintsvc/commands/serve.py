@@ -5,7 +5,8 @@ import asyncio
 from collections.abc import Iterator
 
 from tokenflow_api import logs
-from tokenflow_hintsvc.guard.keysets import ClusterKeys
+from tokenflow_hintsvc.guard.key_file import KeyFile
+from tokenflow_hintsvc.guard.keysets import ClusterKeys, KeySource
 from tokenflow_hintsvc.observability import trace
 from tokenflow_hintsvc.replica import Settings, serve
 from tokenflow_hintsvc.sources.config_map import ApiServer, ConfigMapSource
@@ -23,7 +24,7 @@ def main(arguments: argparse.Namespace) -> int:
         metrics_port=arguments.metrics_port,
         log_level=arguments.log_level,
     )
-    asyncio.run(serve(settings, sources=list(_sources(arguments)), keys=ClusterKeys()))
+    asyncio.run(serve(settings, sources=list(_sources(arguments)), keys=_keys(arguments)))
     return 0
 
 
@@ -32,3 +33,9 @@ def _sources(arguments: argparse.Namespace) -> Iterator[FileSource | ConfigMapSo
     if arguments.config_map:
         server = ApiServer.of_this_pod()
         yield ConfigMapSource(server=server, namespace=arguments.namespace, name=arguments.config_map)
+
+
+def _keys(arguments: argparse.Namespace) -> KeySource:
+    if arguments.token_keys is None:
+        return ClusterKeys()
+    return KeyFile(issuer=arguments.token_issuer, file=arguments.token_keys)
