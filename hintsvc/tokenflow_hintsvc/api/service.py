@@ -78,7 +78,15 @@ class Service:
             ProblemError: there is none of that name, or it is not theirs; the answer is the same for both.
         """
         tenant = request.match_info["tenant"]
-        caller = await self.caller(request)
+        self.check_readable(await self.caller(request), tenant)
+        return tenant
+
+    def check_readable(self, caller: Caller, tenant: str) -> None:
+        """See that a caller may read of a tenant.
+
+        Raises:
+            ProblemError: there is none of that name, or it is not theirs; the answer is the same for both.
+        """
         if not caller.may_read(tenant):
             raise ProblemError(
                 404 if caller.roles else 403,
@@ -87,7 +95,6 @@ class Service:
                 remedy="send an API key of the tenant, or add it under spec.tenants of the PacingPolicy",
                 field="tenant",
             )
-        return tenant
 
 
 SERVICE: Final = web.AppKey("service", Service)

@@ -1,0 +1,220 @@
+"""One connection of the fast listener: requests in, answers out in the same order (RFC 9112)."""
+
+import asyncio
+import time
+from collections import deque
+from http import HTTPStatus
+from typing import Final, cast
+
+from tokenflow_hintsvc.fast.intake import Intake
+from tokenflow_hintsvc.fast.messages import Request, Response, problem
+from tokenflow_hintsvc.fast.site import Site
+from tokenflow_hintsvc.fast.stream import Stream
+from tokenflow_hintsvc.fast.targets import OTHER_ROUTE, parse_target
+from tokenflow_hintsvc.guard.caller import Caller
+from tokenflow_hintsvc.observability import trace
+from tokenflow_hintsvc.problems import ProblemError
+from tokenflow_hintsvc.view.feed import KEEP_ALIVE_S
+
+HEAD_S: Final = 10.0
+"""Time that a request may take to arrive: slow senders must not hold connections."""
+IDLE_S: Final = 75.0
+"""Time that a connection may rest between two requests."""
+STUCK_S: Final = 30.0
+"""Time that answers may wait for their reader."""
+LINGER_S: Final = 2.0
+"""Time that a caller who still sends has to read the last answer."""
+WRITTEN_AT_ONCE: Final = 64
+"""Answers to requests that arrived together."""
+
+
+class Connection(asyncio.Protocol):
+    """Answers each request when all before it are answered."""
+
+    _transport: asyncio.Transport
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._guard = site.service.guard
+        self._intake = Intake()
+        self._waiting: deque[Request | ProblemError] = deque()
+        self._out: list[bytes] = []
+        self._flowing = True
+        self._left = False
+        self._proving: asyncio.Task[None] | None = None
+        self._stream: Stream | None = None
+        self._caller: Caller | None = None
+        self._shown: tuple[bytes | None, bytes | None] = (None, None)
+        self._peer = ""
+        self._deadline = time.monotonic() + HEAD_S
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)
+        address = transport.get_extra_info("peername")
+        self._peer = address[0] if isinstance(address, tuple) else ""
+        self._site.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End, whatever was under way."""
+        del exc
+        self._left = True
+        self._site.connections.discard(self)
+        self._waiting.clear()
+        if self._proving is not None:
+            self._proving.cancel()
+        if self._stream is not None:
+            self._stream.close()
+
+    def data_received(self, data: bytes) -> None:
+        """Take in requests, and answer those that can be."""
+        intake = self._intake
+        if intake.ended:
+            return
+        waited = intake.partial
+        try:
+            intake.feed(data)
+        except ProblemError as error:
+            self._waiting.extend((*intake.requests, error))
+        else:
+            self._waiting.extend(intake.requests)
+        intake.requests.clear()
+        if intake.partial and not waited:
+            self._deadline = time.monotonic() + HEAD_S
+        self._go_on()
+
+    def eof_received(self) -> bool:
+        """Stay until everything is answered, where the caller waits for that."""
+        self._intake.ended = True
+        return bool(self._waiting) and self._transport.can_write_eof()
+
+    def pause_writing(self) -> None:
+        """Let answers wait until the caller has read those before."""
+        self._flowing = False
+        self._deadline = time.monotonic() + STUCK_S
+        if self._stream is not None:
+            self._stream.pause()
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self._flowing = True
+        self._deadline = time.monotonic() + (LINGER_S if self._left else IDLE_S)
+        if self._stream is not None:
+            self._stream.resume()
+        else:
+            self._go_on()
+
+    def check(self, now: float) -> None:
+        """End what waits for too long; a stream that has nothing to say says so.
+
+        Args:
+            now: by the monotonic clock, in seconds.
+        """
+        if self._stream is not None and self._flowing:
+            if now >= self._stream.written + KEEP_ALIVE_S:
+                self._stream.keep_alive()
+        elif now >= self._deadline:
+            self._transport.abort()
+
+    def abort(self) -> None:
+        """Close, whatever is under way."""
+        self._transport.abort()
+
+    def _go_on(self) -> None:
+        while self._waiting and self._flowing and self._proving is None and self._stream is None:
+            item = self._waiting[0]
+            if isinstance(item, ProblemError):
+                self._out.append(problem(item, trace_id=trace.begin().trace_id).encode(bodiless=False, last=True))
+                self._site.tally.add(OTHER_ROUTE, item.status, seconds=0.0)
+            elif not self._answer(item):
+                break
+            self._waiting.popleft()
+            if len(self._out) >= WRITTEN_AT_ONCE:
+                self._flush()
+        self._flush()
+        if self._waiting:
+            self._transport.pause_reading()
+        elif self._stream is None:
+            self._transport.resume_reading()
+            if self._intake.ended and not self._left:
+                self._end()
+
+    def _answer(self, request: Request) -> bool:
+        """Answer a request; return whether that is done, rather than waiting for a token to be proven."""
+        try:
+            caller = self._recognise(request)
+            if caller is None:
+                self._proving = asyncio.create_task(self._prove(request))
+                return False
+            self._reply(request, caller)
+        except ProblemError as error:
+            self._refuse(request, error)
+        return True
+
+    def _recognise(self, request: Request) -> Caller | None:
+        headers = request.headers
+        shown = (headers.get(b"authorization"), headers.get(b"x-forwarded-for"))
+        if self._caller is not None and shown == self._shown and self._guard.again(self._caller):
+            return self._caller
+        self._shown = shown
+        self._caller = self._guard.recognise(
+            peer=self._peer,
+            authorization=request.header(b"authorization"),
+            forwarded_for=request.header(b"x-forwarded-for"),
+        )
+        return self._caller
+
+    async def _prove(self, request: Request) -> None:
+        try:
+            self._caller = await self._guard.admit(
+                peer=self._peer,
+                authorization=request.header(b"authorization"),
+                forwarded_for=request.header(b"x-forwarded-for"),
+            )
+            self._reply(request, self._caller)
+        except ProblemError as error:
+            self._refuse(request, error)
+        self._proving = None
+        self._waiting.popleft()
+        self._go_on()
+
+    def _reply(self, request: Request, caller: Caller) -> None:
+        response = self._site.answer(request, caller)
+        if response is not None:
+            self._respond(request, response)
+            return
+        self._flush()
+        self._stream = Stream(request, caller, service=self._site.service, transport=self._transport)
+        self._intake.ended = True
+        self._count(request, HTTPStatus.OK)
+
+    def _respond(self, request: Request, response: Response) -> None:
+        last = request.last
+        if self._site.leaving and len(self._waiting) == 1:
+            last = self._intake.ended = True
+        bodiless = request.method == b"HEAD"
+        self._out.append(response.encode(bodiless=bodiless, last=last) if bodiless or last else response.whole)
+        self._count(request, response.status)
+
+    def _refuse(self, request: Request, error: ProblemError) -> None:
+        trace_id = trace.begin(request.header(b"traceparent")).trace_id
+        self._respond(request, problem(error, trace_id=trace_id))
+
+    def _count(self, request: Request, status: int) -> None:
+        route = parse_target(request.target).route
+        self._site.tally.add(route, status, seconds=time.perf_counter() - request.arrived)
+
+    def _flush(self) -> None:
+        if self._out:
+            self._deadline = time.monotonic() + IDLE_S
+            self._transport.write(b"".join(self._out))
+            self._out.clear()
+
+    def _end(self) -> None:
+        """Tell the caller that this is the end, and let them read the last answer even if they still send."""
+        self._left = True
+        self._deadline = time.monotonic() + LINGER_S
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()

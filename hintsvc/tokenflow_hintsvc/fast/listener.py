@@ -1,0 +1,71 @@
+"""The fast listener as a whole."""
+
+import asyncio
+import socket
+import ssl
+import time
+from typing import Final
+
+from tokenflow_hintsvc.api.service import Service
+from tokenflow_hintsvc.fast.accept import Acceptor
+from tokenflow_hintsvc.fast.connection import Connection
+from tokenflow_hintsvc.fast.site import Site
+
+MAX_CONNECTIONS: Final = 16_384
+CHECK_S: Final = 1.0
+CHECKED_AT_ONCE: Final = 500
+"""Connections looked at in one turn of the event loop."""
+LINGER_S: Final = 3.0
+"""Time that connections which rest have to ask once more, and to be told that they close."""
+_LOOK_S: Final = 0.05
+
+
+class Listener:
+    """Serves hint reads and the stream on a port of its own.
+
+    Args:
+        service: the replica.
+        host: address to listen on.
+        port: to listen on; 0 takes a free one.
+        tls: how connections are encrypted; ``None`` for plain TCP.
+
+    Raises:
+        OSError: the port is taken.
+    """
+
+    def __init__(self, service: Service, *, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+        self._site = Site(service)
+        self._listening = socket.create_server((host, port), backlog=1)
+        self.port: int = self._listening.getsockname()[1]
+        self._acceptor = Acceptor(self._listening, protocol=lambda: Connection(self._site), room=self._room, tls=tls)
+
+    async def run(self) -> None:
+        """Look after the time limits of all connections, for ever."""
+        while True:
+            await asyncio.sleep(CHECK_S)
+            now = time.monotonic()
+            connections = tuple(self._site.connections)
+            for start in range(0, len(connections), CHECKED_AT_ONCE):
+                for connection in connections[start : start + CHECKED_AT_ONCE]:
+                    connection.check(now)
+                await asyncio.sleep(0)
+
+    async def drain(self) -> None:
+        """Take no more connections, let each answer be the last of its own, and wait for a moment.
+
+        A connection that rests is not closed at once: its client may be sending the next request just now.
+        """
+        self._site.leaving = True
+        await self._acceptor.close()
+        until = time.monotonic() + LINGER_S
+        while self._site.connections and time.monotonic() < until:  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(_LOOK_S)
+
+    async def close(self) -> None:
+        """End what is left."""
+        await self._acceptor.close()
+        for connection in tuple(self._site.connections):
+            connection.abort()
+
+    def _room(self) -> int:
+        return MAX_CONNECTIONS - len(self._site.connections)
