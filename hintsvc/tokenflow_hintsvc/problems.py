@@ -124,3 +124,15 @@ def internal_error() -> ProblemError:
         detail="the hint service failed at this request",
         remedy="look for the trace id in its logs, and report what stands there",
     )
+
+
+def not_authenticated(reason: str) -> ProblemError:
+    """Return the problem of a caller who proves nothing."""
+    return ProblemError(
+        401,
+        code="NotAuthenticated",
+        detail=reason,
+        remedy="send a valid API key of the tenant, a token of the policy's issuer, or a projected token of audience"
+        " tokenflow-hintsvc",
+        field="Authorization",
+    )

@@ -67,8 +67,8 @@ async def test_strangers_are_told_what_to_do(redis_server: RedisServer, runtime_
     async with replicas(1, redis=redis_server, file=runtime_file) as (replica,):
         for path, status, code in (
             ("/v1/hints/nobody", 403, "TenantNotReadable"),
-            ("/v1/cluster", 403, "NotAllowed"),
-            ("/v1/config", 403, "NotAllowed"),
+            ("/v1/cluster", 401, "NotAuthenticated"),
+            ("/v1/config", 401, "NotAuthenticated"),
         ):
             answered, problem = await replica.get(path)
             assert (answered, problem["code"]) == (status, code)

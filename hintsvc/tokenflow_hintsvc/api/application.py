@@ -1,5 +1,6 @@
 """The two applications of a replica: its API, and its metrics."""
 
+import logging
 import time
 from typing import Final
 
@@ -7,24 +8,38 @@ from aiohttp import web
 
 from tokenflow_api.codec import MAX_ENCODED_BYTES
 from tokenflow_hintsvc import metrics
-from tokenflow_hintsvc.api import cluster, hints, probes, stream, telemetry
+from tokenflow_hintsvc.api import cluster, explain, health, hints, openapi, probes, stream, telemetry
 from tokenflow_hintsvc.api.endpoint import Endpoint, Handler
 from tokenflow_hintsvc.api.service import CALLER, SERVICE, Service
 from tokenflow_hintsvc.observability import trace
-from tokenflow_hintsvc.problems import CONTENT_TYPE, ProblemError
+from tokenflow_hintsvc.observability.spans import SPANS
+from tokenflow_hintsvc.problems import (
+    CONTENT_TYPE,
+    ProblemError,
+    bad_request,
+    internal_error,
+    method_not_allowed,
+    not_found,
+    too_large,
+)
+
+_log = logging.getLogger(__name__)
 
 # Fixed paths stand before templates that they would match.
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *telemetry.ENDPOINTS,
     *stream.ENDPOINTS,
     *hints.ENDPOINTS,
+    *health.ENDPOINTS,
+    *explain.ENDPOINTS,
     *cluster.ENDPOINTS,
     *probes.ENDPOINTS,
+    *openapi.ENDPOINTS,
 )
 """All that the API serves."""
 
 _OTHER_ROUTE: Final = "~other"
-_PROBES: Final = frozenset(endpoint.path for endpoint in probes.ENDPOINTS)
+_PUBLIC: Final = frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.public)
 """The kubelet asks these, from any address and without a credential."""
 
 
@@ -32,6 +47,7 @@ def application(service: Service) -> web.Application:
     """Return the application that serves ``service``."""
     app = web.Application(middlewares=[_measure, _answer_problems, _admit], client_max_size=MAX_ENCODED_BYTES)
     app[SERVICE] = service
+    app[openapi.OPENAPI] = openapi.Document(ENDPOINTS)
     app.add_routes([endpoint.route() for endpoint in ENDPOINTS])
     return app
 
@@ -45,7 +61,7 @@ def metrics_application() -> web.Application:
 
 @web.middleware
 async def _measure(request: web.Request, handler: Handler) -> web.StreamResponse:
-    trace.begin(request.headers.get("traceparent", ""))
+    of = trace.begin(request.headers.get("traceparent", ""))
     started = time.perf_counter()
     resource = request.match_info.route.resource
     route = resource.canonical if resource else _OTHER_ROUTE
@@ -59,8 +75,10 @@ async def _measure(request: web.Request, handler: Handler) -> web.StreamResponse
         status = response.status
         return response
     finally:
+        took_s = time.perf_counter() - started
         metrics.REQUESTS.labels(route, status).inc()
-        metrics.LATENCY.labels(route).observe((time.perf_counter() - started) * 1000)
+        metrics.LATENCY.labels(route).observe(took_s * 1000)
+        SPANS.answered(of, method=request.method, route=route, status=status, took_s=took_s)
 
 
 @web.middleware
@@ -68,17 +86,38 @@ async def _answer_problems(request: web.Request, handler: Handler) -> web.Stream
     try:
         return await handler(request)
     except ProblemError as error:
-        return web.Response(
-            status=error.status,
-            body=error.body(trace_id=trace.trace_id()),
-            content_type=CONTENT_TYPE,
-            headers=error.headers(),
-        )
+        problem = error
+    except web.HTTPException as error:
+        problem = _problem_of(error)
+    except ConnectionError:
+        # The caller has left: there is nobody to answer.
+        raise
+    except Exception:  # noqa: BLE001 - whatever it was, it is logged and answered here
+        _log.exception("a request failed", extra={"method": request.method, "path": request.path})
+        problem = internal_error()
+    return web.Response(
+        status=problem.status,
+        body=problem.body(trace_id=trace.trace_id()),
+        content_type=CONTENT_TYPE,
+        headers=problem.headers(),
+    )
+
+
+def _problem_of(error: web.HTTPException) -> ProblemError:
+    match error:
+        case web.HTTPNotFound():
+            return not_found()
+        case web.HTTPMethodNotAllowed():
+            return method_not_allowed(error.method, allowed=", ".join(sorted(error.allowed_methods)))
+        case web.HTTPRequestEntityTooLarge():
+            return too_large()
+        case _:
+            return bad_request(error.reason)
 
 
 @web.middleware
 async def _admit(request: web.Request, handler: Handler) -> web.StreamResponse:
-    if request.path not in _PROBES:
+    if request.path not in _PUBLIC:
         guard = request.app[SERVICE].guard
         request[CALLER] = await guard.admit(
             peer=request.remote or "",

@@ -12,7 +12,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parameter:
-    """A parameter of a query string.
+    """A parameter of a query string, or a header.
 
     Attributes:
         name: as it is written.
@@ -41,8 +41,11 @@ class Endpoint:
         body: model of the request's body; ``None`` where it has none.
         body_media_type: of the request's body.
         query: parameters of the query string.
-        problems: statuses of the problems that it may answer with.
-        public: whether it is answered without any credential.
+        headers: that it heeds.
+        problems: statuses of the problems that it may answer with, besides those of the guard.
+        revalidated: whether it tells by 304 that the caller has the answer already.
+        anonymous: whether callers without a credential may ask, too.
+        public: whether the guard does not even stand before it.
     """
 
     method: str
@@ -54,7 +57,10 @@ class Endpoint:
     body: type[WireModel] | None = None
     body_media_type: str = "application/json"
     query: tuple[Parameter, ...] = ()
+    headers: tuple[Parameter, ...] = ()
     problems: tuple[int, ...] = ()
+    revalidated: bool = False
+    anonymous: bool = False
     public: bool = False
 
     def route(self) -> web.RouteDef:

@@ -36,6 +36,15 @@ ENDPOINTS: Final = (
                 schema={"type": "string", "maxLength": 512, "default": ALL_PATHS},
             ),
         ),
+        headers=(
+            Parameter(
+                name="If-None-Match",
+                description="entity tag of the answer that the caller has",
+                schema={"type": "string", "maxLength": 256},
+            ),
+        ),
+        revalidated=True,
+        anonymous=True,
         problems=(400, 401, 403, 404, 503),
     ),
 )

@@ -57,12 +57,4 @@ ENDPOINTS: Final = (
         problems=(503,),
         public=True,
     ),
-    Endpoint(
-        method="GET",
-        path="/metrics",
-        handler=get_metrics,
-        summary="Read the metrics.",
-        media_type=CONTENT_TYPE_LATEST,
-        public=True,
-    ),
 )

@@ -11,7 +11,8 @@ from tokenflow_hintsvc.configuration import Configuration
 from tokenflow_hintsvc.guard.access import Guard
 from tokenflow_hintsvc.guard.caller import Caller
 from tokenflow_hintsvc.leader import Leader
-from tokenflow_hintsvc.problems import ProblemError
+from tokenflow_hintsvc.problems import ProblemError, not_authenticated
+from tokenflow_hintsvc.store.explanations import Explanations
 from tokenflow_hintsvc.store.leadership import Leadership
 from tokenflow_hintsvc.store.replicas import Replicas
 from tokenflow_hintsvc.store.telemetry import Telemetry
@@ -27,6 +28,7 @@ class Service:
     telemetry: Telemetry
     leadership: Leadership
     replicas: Replicas
+    explanations: Explanations
     configuration: Configuration
     view: View
     answers: HintAnswers
@@ -62,6 +64,8 @@ class Service:
             ProblemError: they have none of them.
         """
         caller = await self.caller(request)
+        if not caller.credential.digest:
+            raise not_authenticated("this needs a credential")
         if not caller.roles & set(roles):
             raise ProblemError(
                 403,

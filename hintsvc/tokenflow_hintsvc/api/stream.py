@@ -7,7 +7,7 @@ from typing import Final
 
 from aiohttp import web
 
-from tokenflow_hintsvc.api.endpoint import Endpoint
+from tokenflow_hintsvc.api.endpoint import Endpoint, Parameter
 from tokenflow_hintsvc.api.service import SERVICE
 from tokenflow_hintsvc.problems import ProblemError
 from tokenflow_hintsvc.view.backlog import keep_short
@@ -54,6 +54,14 @@ ENDPOINTS: Final = (
         handler=get_stream,
         summary="Follow the hints that the caller may read; gateways are sent the runtime config too.",
         media_type="text/event-stream",
+        headers=(
+            Parameter(
+                name="Last-Event-ID",
+                description="id of the last event that the caller has",
+                schema={"type": "string", "maxLength": 256},
+            ),
+        ),
+        anonymous=True,
         problems=(401, 403, 429, 503),
     ),
 )

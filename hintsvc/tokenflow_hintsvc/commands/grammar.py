@@ -2,7 +2,9 @@
 
 import argparse
 import os
+import re
 import socket
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,6 +17,8 @@ def parser() -> argparse.ArgumentParser:
     whole.add_argument("--version", action="version", version=version("tokenflow-operator"))
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _serve(commands.add_parser("serve", help="run a replica"))
+    _keys(commands.add_parser("keys", help="make API keys for tenants"))
+    commands.add_parser("openapi", help="print the OpenAPI document of the API")
     return whole
 
 
@@ -56,3 +60,22 @@ def _serve(command: argparse.ArgumentParser) -> None:
         choices=["Debug", "Info", "Warning", "Error"],
         help="how much is logged; without it what the policy says",
     )
+
+
+def _keys(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, purpose in (
+        ("new", "print a fresh key, and the line that stands for it in the tenant's Secret"),
+        ("hash", "print the line of the key that standard input holds"),
+    ):
+        action = actions.add_parser(name, help=purpose)
+        action.add_argument(
+            "--expires", type=_period, metavar="90d", help="time until it ends; without it, it does not"
+        )
+
+
+def _period(text: str) -> timedelta:
+    match = re.fullmatch(r"([1-9][0-9]{0,4})([dhm])", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is no period: write a number and d, h or m, such as 90d")
+    return timedelta(**{{"d": "days", "h": "hours", "m": "minutes"}[match[2]]: int(match[1])})

@@ -17,7 +17,7 @@ from tokenflow_hintsvc.guard.credentials import Credentials, secret_of
 from tokenflow_hintsvc.guard.networks import Origin
 from tokenflow_hintsvc.guard.rates import RateLimiter
 from tokenflow_hintsvc.guard.rules import Rules
-from tokenflow_hintsvc.problems import ProblemError
+from tokenflow_hintsvc.problems import ProblemError, not_authenticated
 
 _LOOK_S: Final = 1.0
 
@@ -67,7 +67,7 @@ class Guard:
             credential = self._credentials.known(secret_of(authorization))
         except TokenError as error:
             self._check_address(origin)
-            raise _not_authenticated(error) from error
+            raise not_authenticated(str(error)) from error
         return None if credential is None else self._let_in(origin, credential)
 
     async def admit(self, *, peer: str, authorization: str, forwarded_for: str = "") -> Caller:
@@ -86,7 +86,7 @@ class Guard:
                 credential = await self._credentials.prove(secret)
         except TokenError as error:
             self._check_address(origin)
-            raise _not_authenticated(error) from error
+            raise not_authenticated(str(error)) from error
         return self._let_in(origin, credential)
 
     def again(self, caller: Caller) -> bool:
@@ -112,7 +112,7 @@ class Guard:
             ProblemError: their credential has ended, or clients may no longer come from where they are: 401 or 403.
         """
         if not self._credentials.holds(caller.credential):
-            raise _not_authenticated(TokenError("the credential of this stream has ended"))
+            raise not_authenticated("the credential of this stream has ended")
         if caller.epoch == self._rules.epoch:
             return caller
         origin = self._rules.networks.origin(peer=caller.origin.address, forwarded_for="")
@@ -158,17 +158,6 @@ def _check_network(origin: Origin) -> None:
             detail=f"clients may not come from {origin.address or 'there'}",
             remedy="add the network to spec.security.allowCIDRs, or its proxy to trustedProxyCIDRs",
         )
-
-
-def _not_authenticated(error: TokenError) -> ProblemError:
-    return ProblemError(
-        401,
-        code="NotAuthenticated",
-        detail=str(error),
-        remedy="send a valid API key of the tenant, a token of the policy's issuer, or a projected token of audience"
-        " tokenflow-hintsvc",
-        field="Authorization",
-    )
 
 
 def _too_often(early_s: float, limit: str, name: str) -> ProblemError:
