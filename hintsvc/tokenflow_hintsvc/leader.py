@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from tokenflow_hintsvc import metrics
 from tokenflow_hintsvc.errors import StoreError, TermOverError
+from tokenflow_hintsvc.observability.spans import SPANS
 from tokenflow_hintsvc.store.leadership import LOCK_TTL_MS, Leadership
 
 _log = logging.getLogger(__name__)
@@ -99,7 +100,8 @@ class Leader:
                 if not begun:
                     await self._work.begin(term)
                     begun = True
-                await self._work.round()
+                with metrics.ROUND.time(), SPANS.work("leader round", {"tokenflow.term": term}):
+                    await self._work.round()
             except StoreError as error:
                 # What is known of the paths outlives a short outage; the lock decides how long.
                 metrics.STORE_ERRORS.labels("round").inc()

@@ -26,6 +26,12 @@ STORE_ERRORS = Counter(
 )
 OVERWRITTEN = Counter("tokenflow_stream_overwritten", "Snapshots that slow subscribers never got.", registry=REGISTRY)
 LEADER = Gauge("tokenflow_leader", "1 while this replica computes the hints.", registry=REGISTRY)
+ROUND = Histogram(
+    "tokenflow_leader_round_seconds",
+    "Time that a round of the leader takes, from telemetry to the published snapshot.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1),
+    registry=REGISTRY,
+)
 GENERATION = Gauge("tokenflow_config_generation", "Generation of the policy that is served.", registry=REGISTRY)
 CONFIG_REJECTED = Counter("tokenflow_config_rejected", "Runtime configs refused whole.", registry=REGISTRY)
 CONFIG_REFUSED = Gauge(
@@ -33,6 +39,19 @@ CONFIG_REFUSED = Gauge(
     "1 while the newest runtime config is refused and an older one served.",
     registry=REGISTRY,
 )
+OTLP_DURATION = Gauge(
+    "otlp_export_duration_seconds",
+    "How long the last export to the OTLP endpoint took.",
+    ["signal"],
+    registry=REGISTRY,
+)
+OTLP_EXPORTS = Counter(
+    "tokenflow_otlp_exports",
+    "Exports to the OTLP endpoint by outcome: sent, failed.",
+    ["signal", "outcome"],
+    registry=REGISTRY,
+)
+SPANS_DROPPED = Counter("tokenflow_spans_dropped", "Spans beyond those that may wait for export.", registry=REGISTRY)
 SUBSCRIBERS = Gauge("tokenflow_subscribers", "Open hint streams.", registry=REGISTRY)
 HEALTH = Gauge("tokenflow_health_ratio", "Health of all paths together, 0 to 1.", registry=REGISTRY)
 TENANT_RATE = Gauge(

@@ -25,7 +25,9 @@ from tokenflow_hintsvc.guard.keysets import KeySource
 from tokenflow_hintsvc.leader import Leader
 from tokenflow_hintsvc.listeners import Listener
 from tokenflow_hintsvc.membership import Membership
+from tokenflow_hintsvc.observability.export import Exporter
 from tokenflow_hintsvc.observability.level import follow_level
+from tokenflow_hintsvc.observability.spans import SPANS
 from tokenflow_hintsvc.rounds import Rounds
 from tokenflow_hintsvc.sources.follow import ConfigSource, follow
 from tokenflow_hintsvc.store.connection import Connection
@@ -83,11 +85,13 @@ async def serve(settings: Settings, *, sources: Sequence[ConfigSource], keys: Ke
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     configuration = Configuration()
+    exporter = Exporter(SPANS, name=settings.name)
+    configuration.on_change(exporter.follow)
     if settings.log_level is None:
         configuration.on_change(follow_level)
     async with (
         _listening(metrics_application(), settings.host, settings.metrics_port),
-        _running(*(follow(configuration, source) for source in sources)),
+        _running(exporter.run(), *(follow(configuration, source) for source in sources)),
     ):
         async with _listening(waiting_application(configuration), settings.host, settings.port):
             await _first(stop, configuration.arrived)

@@ -12,6 +12,7 @@ from typing import Final
 _TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 _VERSION_0_LENGTH: Final = 55
 _SAMPLED: Final = 0x01
+_ONE_IN: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Trace:
     Attributes:
         trace_id: 32 hexadecimal digits.
         parent_id: span of the caller, 16 hexadecimal digits; empty where the trace begins here.
-        sampled: whether the caller records it.
+        sampled: whether it is to be recorded: as the caller says, and of the traces that begin here each tenth.
     """
 
     trace_id: str
@@ -38,7 +39,7 @@ def begin(traceparent: str = "") -> Trace:
     Args:
         traceparent: value of the header of this name; one that is malformed counts as none, as the standard says.
     """
-    trace = _parsed(traceparent) or Trace(f"{getrandbits(128) or 1:032x}")
+    trace = _parsed(traceparent) or _new()
     _present.set(trace)
     return trace
 
@@ -58,6 +59,11 @@ def log_fields() -> dict[str, str]:
     """Return the fields of a log line that tell its trace."""
     trace = _present.get()
     return {"trace_id": trace.trace_id} if trace else {}
+
+
+def _new() -> Trace:
+    identifier = getrandbits(128) or 1
+    return Trace(f"{identifier:032x}", sampled=identifier % _ONE_IN == 0)
 
 
 def _parsed(traceparent: str) -> Trace | None:

@@ -1,0 +1,144 @@
+"""The export over OTLP, to a collector that takes it, one that refuses and none at all."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.resources import Resource
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from tests.hintsvc.support import runtime
+from tokenflow_api.runtime import RuntimeConfig
+from tokenflow_hintsvc import metrics
+from tokenflow_hintsvc.observability.export import Exporter
+from tokenflow_hintsvc.observability.otlp import metrics_data
+from tokenflow_hintsvc.observability.spans import Spans
+from tokenflow_hintsvc.observability.trace import Trace
+
+SAMPLED = Trace("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled=True)
+
+
+@dataclass
+class Collector:
+    """An OpenTelemetry collector that keeps what it gets."""
+
+    status: int = 200
+    spans: ExportTraceServiceRequest = field(default_factory=ExportTraceServiceRequest)
+    figures: ExportMetricsServiceRequest = field(default_factory=ExportMetricsServiceRequest)
+    asked: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+
+    async def take(self, request: web.Request) -> web.Response:
+        kept: Any = self.spans if request.path == "/v1/traces" else self.figures
+        kept.MergeFromString(await request.read())
+        self.asked.put_nowait(request.path)
+        return web.Response(status=self.status)
+
+    async def was_asked(self, path: str) -> None:
+        async with asyncio.timeout(20):
+            while await self.asked.get() != path:
+                continue
+
+
+def config(endpoint: str | None) -> RuntimeConfig:
+    return runtime(observability={"otlpEndpoint": endpoint})
+
+
+@asynccontextmanager
+async def collector(*, status: int = 200) -> AsyncIterator[tuple[Collector, str]]:
+    taking = Collector(status=status)
+    app = web.Application()
+    app.router.add_post("/{path:.*}", taking.take)
+    async with TestServer(app) as server:
+        yield taking, str(server.make_url("")).rstrip("/")
+
+
+@asynccontextmanager
+async def exporting(spans: Spans, endpoint: str | None) -> AsyncIterator[Exporter]:
+    exporter = Exporter(spans, name="demo-0", period_s=0.05)
+    exporter.follow(config(endpoint))
+    running = asyncio.create_task(exporter.run())
+    yield exporter
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+
+
+async def test_spans_and_figures_arrive_with_who_sent_them() -> None:
+    spans = Spans()
+    async with collector() as (taking, endpoint), exporting(spans, endpoint):
+        await taking.was_asked("/v1/metrics")
+        spans.answered(SAMPLED, method="GET", route="/v1/health", status=200, took_s=0.001)
+        await taking.was_asked("/v1/traces")
+        await taking.was_asked("/v1/metrics")
+    (of_resource,) = taking.spans.resource_spans
+    resource = {entry.key: entry.value.string_value for entry in of_resource.resource.attributes}
+    assert resource["service.name"] == "tokenflow-hintsvc"
+    assert resource["service.instance.id"] == "demo-0"
+    assert resource["tokenflow.policy"] == "demo"
+    (span,) = of_resource.scope_spans[0].spans
+    assert span.name == "GET /v1/health"
+    assert span.trace_id.hex() == "4bf92f3577b34da6a3ce929d0e0e4736"
+    assert span.parent_span_id.hex() == "00f067aa0ba902b7"
+    names = {metric.name for metric in taking.figures.resource_metrics[0].scope_metrics[0].metrics}
+    assert {"hint_server_request_count", "hint_server_latency_ms", "otlp_export_duration_seconds"} <= names
+    assert metrics.REGISTRY.get_sample_value("otlp_export_duration_seconds", {"signal": "traces"})
+
+
+async def test_a_collector_that_refuses_is_counted() -> None:
+    labels = {"signal": "metrics", "outcome": "failed"}
+    before = metrics.REGISTRY.get_sample_value("tokenflow_otlp_exports_total", labels) or 0
+    async with collector(status=400) as (taking, endpoint), exporting(Spans(), endpoint):
+        await taking.was_asked("/v1/metrics")
+        await taking.was_asked("/v1/metrics")
+    assert (metrics.REGISTRY.get_sample_value("tokenflow_otlp_exports_total", labels) or 0) > before
+
+
+async def test_it_ends_when_the_policy_no_longer_asks_for_it() -> None:
+    spans = Spans()
+    async with collector() as (taking, endpoint), exporting(spans, endpoint) as exporter:
+        await taking.was_asked("/v1/metrics")
+        assert spans.wanted
+        exporter.follow(config(None))
+        spans.answered(SAMPLED, method="GET", route="/v1/health", status=200, took_s=0.001)
+        assert len(spans) == 0
+
+
+def collected(registry: CollectorRegistry) -> dict[str, Any]:
+    data = metrics_data(registry.collect(), resource=Resource({}), at_ns=1)
+    return {metric.name: metric for metric in data.resource_metrics[0].scope_metrics[0].metrics}
+
+
+def test_figures_keep_their_names_units_and_labels() -> None:
+    registry = CollectorRegistry()
+    Counter("requests", "Requests.", ["route"], registry=registry).labels("/a").inc(3)
+    Gauge("age_seconds", "Age.", registry=registry).set(1.5)
+    figures = collected(registry)
+    (point,) = figures["requests"].data.data_points
+    assert (point.value, point.attributes) == (3, {"route": "/a"})
+    assert figures["requests"].data.is_monotonic
+    assert figures["age_seconds"].unit == "s"
+    assert figures["age_seconds"].data.data_points[0].value == 1.5
+
+
+def test_buckets_hold_what_is_between_their_bounds() -> None:
+    registry = CollectorRegistry()
+    latency = Histogram("latency_ms", "Latency.", ["route"], buckets=(1, 5), registry=registry)
+    for value in (0.5, 2, 3, 9):
+        latency.labels("/a").observe(value)
+    (point,) = collected(registry)["latency_ms"].data.data_points
+    assert (point.count, point.sum) == (4, 14.5)
+    assert list(point.explicit_bounds) == [1, 5]
+    assert list(point.bucket_counts) == [1, 2, 1]
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9", "http://127.0.0.1:9/"])
+async def test_an_endpoint_that_is_not_there_holds_nothing_up(endpoint: str) -> None:
+    async with exporting(Spans(), endpoint) as exporter:
+        exporter.follow(config(None))
