@@ -27,6 +27,8 @@ _AFTER_S: Final = 4.0
 _RESTART_S: Final = 2.0
 """A kubelet takes about as long to start a container again."""
 _FAKETIME: Final = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+_NODES: Final = 10
+"""Nodes that report to each replica once a second."""
 _PRESSING: Final = 640
 """Connections that ask without pause: ten times those of the closed loop."""
 
@@ -185,8 +187,8 @@ async def _stage(scenario: Scenario) -> AsyncIterator[Stage]:
                 env=env,
             )
         )
-        for replica in whole.replicas:
-            await stack.enter_async_context(telemetry(whole, replica, nodes=10, rate=10))
+        for index, replica in enumerate(whole.replicas):
+            await stack.enter_async_context(telemetry(whole, replica, first=index * _NODES, nodes=_NODES, rate=_NODES))
         yield Stage(whole=whole, redis=redis, sentinels=sentinels, clocks=clocks)
 
 

@@ -25,6 +25,7 @@ CREDENTIAL: Final = f"Bearer {api_key(TENANTS[0])}"
 CORES: Final = (2, 3)
 """For the loads; servers under test have core 0, what else runs has core 1."""
 _GRACE_S: Final = 30.0
+_MAX_CONNECTIONS: Final = 64
 _ENDLESS_S: Final = 3600.0
 
 
@@ -103,16 +104,16 @@ async def finish(process: asyncio.subprocess.Process, *, what: str, timeout_s: f
     return json.loads(words.splitlines()[-1])
 
 
-async def open_loop(port: int, *, rate: float, connections: int, seconds: float) -> Reads:
-    """Read hints at random times, from all cores of the loads; return what was met after the warm-up."""
-    share = len(CORES)
+async def open_loop(port: int, *, rate: float, connections: int, seconds: float, cores: Sequence[int] = CORES) -> Reads:
+    """Read hints at random times, from ``cores``; return what was met after the warm-up."""
+    share = len(cores)
 
     async def one(core: int) -> Any:
         arguments = (port, PATH, CREDENTIAL, connections // share, rate / share, seconds)
         async with load("reads", *arguments, core=core) as process:
             return await finish(process, what="reads", timeout_s=seconds + _GRACE_S)
 
-    reports = await asyncio.gather(*map(one, CORES))
+    reports = await asyncio.gather(*map(one, cores))
     statuses: Counter[str] = sum((Counter(report["statuses"]) for report in reports), Counter())
     return Reads(
         latencies=latencies([one for report in reports for one in report["latencies_us"]], per_ms=1000),
@@ -121,11 +122,11 @@ async def open_loop(port: int, *, rate: float, connections: int, seconds: float)
     )
 
 
-async def storm(port: int, *, clients: int) -> tuple[Latencies, int]:
-    """Let clients connect at once; return the times to their answers, and how many had none."""
+async def storm(port: int, *, clients: int) -> tuple[list[int], int]:
+    """Let clients connect at once; return the microseconds to their answers, and how many had none."""
     async with load("storm", port, PATH, CREDENTIAL, clients, core=CORES[-1]) as process:
         report = await finish(process, what="storm", timeout_s=_GRACE_S)
-    return latencies(report["latencies_us"], per_ms=1000), report["lost"]
+    return report["latencies_us"], report["lost"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -172,18 +173,21 @@ def _failures(words: str) -> int:
 
 @asynccontextmanager
 async def telemetry(
-    whole: Cluster, replica: Replica, *, nodes: int, rate: float, core: int | None = None
+    whole: Cluster, replica: Replica, *, first: int, nodes: int, rate: float, core: int | None = None
 ) -> AsyncIterator[None]:
     """Have nodes report to a replica until the block is left.
 
     Args:
         whole: the cluster of the replica.
         replica: takes the batches.
+        first: number of the first node.
         nodes: that report.
         rate: batches per second of all of them together.
         core: that the load runs on; any by default.
     """
-    arguments = (replica.api_port, tokens(whole, nodes), nodes, min(nodes, 64), rate, _ENDLESS_S)
+    connections = min(nodes, _MAX_CONNECTIONS)
+    file = tokens(whole, first + nodes)
+    arguments = (replica.api_port, file, first, nodes, connections, rate, _ENDLESS_S)
     async with load("telemetry", *arguments, core=core):
         yield
 

@@ -1,4 +1,4 @@
-"""Nodes that report: ``PORT TOKENS NODES CONNECTIONS RATE SECONDS``; a rate of 0 is as fast as it is answered.
+"""Nodes that report: ``PORT TOKENS FIRST NODES CONNECTIONS RATE SECONDS``; a rate of 0 is as fast as it is answered.
 
 ``TOKENS`` is a JSON file with the token of each node, in their order. Batches are built and encoded as they are sent.
 """
@@ -20,9 +20,9 @@ WARM_UP_S: Final = 1.0
 _TICK_S: Final = 0.01
 
 
-def requests(tokens: list[str]) -> Iterator[bytes]:
+def requests(tokens: list[str], *, first: int) -> Iterator[bytes]:
     """Yield the requests of all nodes in turn, for ever."""
-    reporters = [(token, batches(node)) for node, token in enumerate(tokens)]
+    reporters = [(token, batches(node)) for node, token in enumerate(tokens, first)]
     for token, reporter in cycle(reporters):
         body = encode(next(reporter))
         head = (
@@ -32,11 +32,10 @@ def requests(tokens: list[str]) -> Iterator[bytes]:
         yield head.encode() + body
 
 
-def deliver(port: int, tokens: list[str], *, connections: int, rate: float, seconds: float) -> Counter[int]:
-    """Send batches for ``seconds`` after the warm-up; return how often each status came then."""
+def deliver(port: int, sending: Iterator[bytes], *, connections: int, rate: float, seconds: float) -> Counter[int]:
+    """Send requests for ``seconds`` after the warm-up; return how often each status came then."""
     statuses: Counter[int] = Counter()
     fleet = Fleet(port, size=connections)
-    sending = requests(tokens)
     began = time.perf_counter()
     counted, end = began + WARM_UP_S, began + WARM_UP_S + seconds
     sent = 0
@@ -51,6 +50,12 @@ def deliver(port: int, tokens: list[str], *, connections: int, rate: float, seco
 
 if __name__ == "__main__":
     words = sys.argv[1:]
-    holders = json.loads(Path(words[1]).read_text())[: int(words[2])]
-    done = deliver(int(words[0]), holders, connections=int(words[3]), rate=float(words[4]), seconds=float(words[5]))
-    print(json.dumps(done))
+    begin, nodes = int(words[2]), int(words[3])
+    delivered = deliver(
+        int(words[0]),
+        requests(json.loads(Path(words[1]).read_text())[begin : begin + nodes], first=begin),
+        connections=int(words[4]),
+        rate=float(words[5]),
+        seconds=float(words[6]),
+    )
+    print(json.dumps(delivered))

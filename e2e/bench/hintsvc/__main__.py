@@ -1,0 +1,134 @@
+"""``python -m e2e.bench.hintsvc``: measures the hint service, and says which goals are met.
+
+It needs root, wrk, nginx, redis-server and faketime, four cores and some quiet on the machine. Exit codes: 0 when
+every goal is met, 1 when one is not or something failed, 2 for a wrong command line.
+"""
+
+import argparse
+import asyncio
+import resource
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from e2e.bench.errors import BenchError
+from e2e.bench.figures import Figure
+from e2e.bench.hintsvc.chaos import chaos
+from e2e.bench.hintsvc.ingest import ingest, memory
+from e2e.bench.hintsvc.serving import against_peers, at_given_load, storms
+from e2e.bench.hintsvc.site import site
+from e2e.bench.hintsvc.streams import SUBSCRIBERS, streams
+from e2e.bench.report import as_json, as_markdown
+from e2e.commands import CommandError, run
+
+HEAD: Final = """# The hint service, measured
+
+`make bench-hintsvc` wrote this page. It measures real replicas with a real Redis over the loopback device. The replica
+under test has core 0 to itself; Redis, the other replica and the nodes that report share core 1; the loads have the
+other cores. Peers run in the same rounds on the same core as what they are compared with, and what is compared is the
+ratio within each round. A latency counts from the time at which a request should have been sent.
+
+`wrk` (closed loops), `nginx`, `redis-server` and `faketime` (clocks that are set) come from the distribution:
+`apt-get install wrk nginx redis-server faketime`.
+"""
+_DESCRIPTORS: Final = 16_384
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Extent:
+    """How much is measured.
+
+    Attributes:
+        rounds: of the closed loops.
+        round_s: seconds of each.
+        open_s: seconds of each open loop.
+        subscribers: of one replica.
+        stream_s: seconds that they are followed.
+        ingest_s: seconds of batches.
+    """
+
+    rounds: int
+    round_s: float
+    open_s: float
+    subscribers: int
+    stream_s: float
+    ingest_s: float
+
+
+FULL: Final = Extent(rounds=5, round_s=4.0, open_s=15.0, subscribers=SUBSCRIBERS, stream_s=15.0, ingest_s=10.0)
+QUICK: Final = Extent(rounds=1, round_s=1.0, open_s=2.0, subscribers=500, stream_s=2.0, ingest_s=2.0)
+
+
+async def speed(extent: Extent) -> AsyncIterator[Figure]:
+    """Measure how quick it is, and what it holds."""
+    async with site() as place:
+        async for figure in against_peers(place, rounds=extent.rounds, seconds=extent.round_s):
+            yield figure
+        async for figure in at_given_load(place, seconds=extent.open_s):
+            yield figure
+        async for figure in storms(place):
+            yield figure
+        async for figure in streams(place, subscribers=extent.subscribers, seconds=extent.stream_s):
+            yield figure
+        async for figure in ingest(place, seconds=extent.ingest_s):
+            yield figure
+        for figure in memory(place):
+            yield figure
+
+
+async def measure(extent: Extent, parts: set[str]) -> list[Figure]:
+    """Measure the parts that are asked for, and say each figure as it is known."""
+    figures = []
+    for name, part in (("speed", speed(extent)), ("chaos", chaos())):
+        if name not in parts:
+            continue
+        async for figure in part:
+            verdict = {True: "met", False: "NOT MET", None: ""}[figure.met]
+            print(f"{figure.name}: {figure.value} {figure.goal} {verdict}\n    {figure.how}", flush=True)
+            figures.append(figure)
+    return figures
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the programs that take part.
+
+    Raises:
+        CommandError: one is not installed.
+    """
+    return {
+        "Redis": run(["redis-server", "--version"]).split("v=")[1].split()[0],
+        "nginx": run(["sh", "-c", "nginx -v 2>&1"]).partition("/")[2].strip(),
+        "wrk": run(["sh", "-c", "wrk --version; true"]).split()[1],
+        **{name: version(name) for name in ("aiohttp", "httptools", "uvloop", "redis")},
+    }
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m e2e.bench.hintsvc", description=__doc__)
+    parser.add_argument("--json", type=Path, help="file for the figures as JSON")
+    parser.add_argument("--markdown", type=Path, help="file for the figures as a Markdown page")
+    parser.add_argument("--only", choices=("speed", "chaos"), help="one part alone: not for reporting")
+    parser.add_argument("--quick", action="store_true", help="measure briefly: for trying out, not for reporting")
+    arguments = parser.parse_args()
+    parts = {arguments.only} if arguments.only else {"speed", "chaos"}
+    try:
+        # Each subscriber is a descriptor on both sides; the programs inherit the limit.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS, _DESCRIPTORS))
+        found = versions()
+        figures = asyncio.run(measure(QUICK if arguments.quick else FULL, parts))
+    except (BenchError, CommandError, ValueError) as error:
+        print(f"e2e.bench.hintsvc: {error}", file=sys.stderr)
+        return 1
+    if arguments.json:
+        arguments.json.write_text(as_json(figures, versions=found))
+    if arguments.markdown:
+        arguments.markdown.write_text(as_markdown(figures, head=HEAD, versions=found))
+    return 1 if any(figure.met is False for figure in figures) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
