@@ -50,7 +50,7 @@ class Leadership:
 
     def __init__(self, connection: Connection, *, holder: str) -> None:
         self._connection = connection
-        self._holder = holder
+        self.holder = holder
         self._acquire = connection.script(_ACQUIRE)
         self._renew = connection.script(_RENEW)
         self._release = connection.script(_RELEASE)
@@ -65,7 +65,7 @@ class Leadership:
             above: highest term that was ever heard of: a Redis that lost all, and whose clock is behind, passes it.
         """
         async with mapped():
-            args = [self._holder, above, LOCK_TTL_MS, _TERM_TTL_MS]
+            args = [self.holder, above, LOCK_TTL_MS, _TERM_TTL_MS]
             return int(await self._acquire(keys=[self._lock, self._term], args=args)) or None
 
     async def renew(self, term: int) -> bool:
@@ -114,4 +114,4 @@ class Leadership:
         return self._connection.key("term")
 
     def _token(self, term: int) -> str:
-        return f"{term}@{self._holder}"
+        return f"{term}@{self.holder}"

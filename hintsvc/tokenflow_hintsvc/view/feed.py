@@ -109,6 +109,9 @@ class Feed:
         self.config_turn = 0
         view.on_change(self._next)
 
+    def __len__(self) -> int:
+        return len(self._subscriptions)
+
     @property
     def position(self) -> tuple[int, int]:
         """Term and version of the newest snapshot."""
