@@ -3,6 +3,7 @@
 from typing import Final
 
 from tokenflow_api.hints import Hint, PathState, Source
+from tokenflow_api.pacing_policy import Mode
 
 DRIFT_S: Final = 10.0
 """Time that an expired hint takes to reach the fallback rate."""
@@ -12,7 +13,7 @@ def drifted(hint: Hint, *, age_s: float, ttl_s: float, fallback: float) -> Hint:
     """Return what is left of ``hint`` at that age: itself while it may be trusted, then ever more the fallback.
 
     The rate moves linearly over ``DRIFT_S``, so that readers see no jump when the hint service goes or comes
-    back: never to zero, and never as if the path were saturated.
+    back: never to zero, and never as if the path were saturated. The rate of a policy that changes nothing stays.
 
     Args:
         hint: the hint as it was computed.
@@ -22,7 +23,7 @@ def drifted(hint: Hint, *, age_s: float, ttl_s: float, fallback: float) -> Hint:
     """
     if age_s <= ttl_s:
         return hint
-    share = min(1.0, (age_s - ttl_s) / DRIFT_S)
+    share = min(1.0, (age_s - ttl_s) / DRIFT_S) if hint.mode is Mode.ENFORCE else 0.0
     rate = hint.tokens_per_second + (fallback - hint.tokens_per_second) * share
     return hint.model_copy(
         update={

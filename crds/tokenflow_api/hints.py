@@ -43,8 +43,8 @@ class Admission(StrEnum):
 class Term(WireModel):
     """What one signal did to a health: it multiplied it by ``factor``, 1 where it is within its threshold.
 
-    ``value`` and ``threshold`` are in the signal's own unit. A signal that nobody measured has no value and the
-    factor 1; it widens the uncertainty instead.
+    ``value`` and ``threshold`` are in the signal's own unit. A signal that nobody measured has no value; it keeps the
+    factor that it last had, 1 where it never had any, and widens the uncertainty instead.
     """
 
     signal: str
@@ -71,7 +71,8 @@ class Hint(WireModel):
     """How fast one stream of a tenant may run on one path.
 
     ``path`` is ``<upstream>/<destination class>``, or ``*``. ``tokens_per_second`` is the rate of one stream.
-    ``missing`` names the sides that saw nothing (``agent``, ``gateway``). ``mode`` tells whether to obey it.
+    ``missing`` names the sides that saw nothing (``agent``, ``gateway``). ``mode`` is the policy's; where it is not
+    ``Enforce``, clients are told a rate that no stream reaches, and batches of one.
     ``uncertainty`` is the share of the signals that nobody measured, ``terms`` are those that moved the health.
     ``reasons`` name what moved the rate. ``retry_after_ms`` counts only where ``admission`` is not ``Admit``;
     ``max_tokens_hint`` suggests a shorter completion. ``model`` is the version that moved the rate, empty for the
@@ -123,7 +124,9 @@ class Snapshot(WireModel):
     """All hints of a policy at one moment, as its leader computed them.
 
     ``term`` fences out an old leader, ``version`` grows by one per snapshot within a term, ``generation`` is
-    the policy generation that it was computed with, ``ttl_ms`` how long it may be trusted.
+    the policy generation that it was computed with, ``ttl_ms`` how long it may be trusted. ``health`` is that of the
+    worst path and of the GPUs together. In mode ``Shadow`` the ``hints`` change nothing, and ``shadow`` holds what
+    they would be in mode ``Enforce``.
     """
 
     schema_: Literal[1] = Field(default=SCHEMA, alias="schema")
@@ -137,6 +140,7 @@ class Snapshot(WireModel):
     uncertainty: Annotated[float, Field(ge=0, le=1)] = 0.0
     nodes: list[NodeHealth] = []
     model: ModelReport | None = None
+    shadow: list[Hint] = []
 
 
 class HealthReply(WireModel):

@@ -31,6 +31,8 @@ from tokenflow_hintsvc.observability.spans import SPANS
 from tokenflow_hintsvc.rounds import Rounds
 from tokenflow_hintsvc.sources.follow import ConfigSource, follow
 from tokenflow_hintsvc.store.connection import Connection
+from tokenflow_hintsvc.store.controls import Controls
+from tokenflow_hintsvc.store.explanations import Explanations
 from tokenflow_hintsvc.store.leadership import Leadership
 from tokenflow_hintsvc.store.replicas import Replicas
 from tokenflow_hintsvc.store.snapshots import Snapshots
@@ -105,12 +107,18 @@ async def _serve_policy(
     connection = Connection(settings.redis_url, policy_uid=config.uid)
     leadership = Leadership(connection, holder=settings.name)
     replicas, telemetry = Replicas(connection), Telemetry(connection)
-    snapshots = Snapshots(connection, leadership)
+    snapshots, explanations = Snapshots(connection, leadership), Explanations(connection, leadership)
     view = View()
     feed = Feed(view)
     leader = Leader(
         leadership=leadership,
-        work=Rounds(telemetry=telemetry, snapshots=snapshots, configuration=configuration),
+        work=Rounds(
+            telemetry=telemetry,
+            snapshots=snapshots,
+            controls=Controls(connection, leadership),
+            explanations=explanations,
+            configuration=configuration,
+        ),
         heard=lambda: view.packed.term if view.packed else 0,
     )
     membership = Membership(name=settings.name, replicas=replicas, configuration=configuration)
@@ -122,6 +130,7 @@ async def _serve_policy(
         telemetry=telemetry,
         leadership=leadership,
         replicas=replicas,
+        explanations=explanations,
         configuration=configuration,
         view=view,
         answers=HintAnswers(view),

@@ -2,44 +2,80 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Final
 
-from tokenflow_api.codec import decode
 from tokenflow_api.errors import CodecError
-from tokenflow_api.telemetry import TelemetryBatch
 from tokenflow_hintsvc import metrics
 from tokenflow_hintsvc.configuration import Configuration
-from tokenflow_hintsvc.decide.control import limits
+from tokenflow_hintsvc.decide.decision import BLIND, Foresight, decide
+from tokenflow_hintsvc.decide.digest import Digest, digest
+from tokenflow_hintsvc.decide.explain import explanations
 from tokenflow_hintsvc.decide.join import join
-from tokenflow_hintsvc.decide.snapshots import Decision, follow, snapshot
+from tokenflow_hintsvc.decide.memory import Memory
+from tokenflow_hintsvc.decide.samples import PathSample
+from tokenflow_hintsvc.decide.snapshots import snapshot
+from tokenflow_hintsvc.errors import StoreError
+from tokenflow_hintsvc.store.batches import StoredBatch
+from tokenflow_hintsvc.store.controls import Controls
+from tokenflow_hintsvc.store.explanations import Explanations
 from tokenflow_hintsvc.store.snapshots import Snapshots
-from tokenflow_hintsvc.store.telemetry import Telemetry
+from tokenflow_hintsvc.store.telemetry import Latest, Telemetry
 
 _log = logging.getLogger(__name__)
 
+KEEP_EVERY: Final = 4
+"""Rounds between two writes of what is remembered and explained: one second."""
+
+Foresee = Callable[[Sequence[PathSample]], Foresight]
+"""Called in each round with the samples of all paths; returns at once what the learned part says of them."""
+
 
 class Rounds:
-    """The leader's work: each round takes in what is new, decides, and publishes."""
+    """The leader's work: each round takes in what is new, decides, and publishes.
+
+    Args:
+        telemetry: where the newest batches are.
+        snapshots: where the hints go.
+        controls: where the memory of a leader goes, and comes from.
+        explanations: where the explanations go.
+        configuration: what the policy allows.
+        foresee: the learned part.
+        now_unix_ms: Unix time in milliseconds.
+    """
 
     def __init__(
         self,
         *,
         telemetry: Telemetry,
         snapshots: Snapshots,
+        controls: Controls,
+        explanations: Explanations,
         configuration: Configuration,
+        foresee: Foresee = lambda _: BLIND,
         now_unix_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._telemetry = telemetry
         self._snapshots = snapshots
+        self._controls = controls
+        self._explanations = explanations
         self._configuration = configuration
+        self._foresee = foresee
         self._now_unix_ms = now_unix_ms
         self._term = 0
         self._version = 0
-        self._decision = Decision()
+        self._memory = Memory()
+        self._digests: dict[tuple[str, bytes], Digest] = {}
 
     async def begin(self, term: int) -> None:
-        """Make ready for a term."""
-        self._term, self._version, self._decision = term, 0, Decision()
+        """Make ready for a term: with what the leader before left, if it can be read."""
+        self._term, self._version = term, 0
+        try:
+            self._memory = await self._controls.load()
+        except StoreError as error:
+            metrics.STORE_ERRORS.labels("controls").inc()
+            _log.warning("what the last leader knew cannot be read", extra={"reason": str(error)})
+            self._memory = Memory()
 
     async def round(self) -> None:
         """Decide, and publish.
@@ -51,28 +87,31 @@ class Rounds:
         config = self._configuration.current
         if config is None:
             return
-        batches = _decoded(await self._telemetry.latest())
-        samples = join(batches)
+        self._digests = self._digested(await self._telemetry.latest())
+        known = {key: path.sockets for key, path in self._memory.paths.items()}
+        seen = join(self._digests.values(), known=known)
         self._version += 1
-        self._decision = follow(self._decision, samples, bounds=limits(config.spec.pacing, config.spec.thresholds))
-        computed = snapshot(
-            self._decision,
-            samples,
-            config,
-            term=self._term,
-            version=self._version,
-            at_unix_ms=self._now_unix_ms(),
-            informed=bool(batches),
-        )
+        now_ms = self._now_unix_ms()
+        decision = decide(self._memory, seen, config, foresight=self._foresee(seen.paths), now_ms=now_ms)
+        self._memory = decision.memory
+        computed = snapshot(decision, config, term=self._term, version=self._version, at_unix_ms=now_ms)
         await self._snapshots.publish(computed)
+        if self._version % KEEP_EVERY == 1:
+            await self._controls.store(decision.memory, term=self._term)
+            await self._explanations.store(explanations(decision, computed), term=self._term)
+
+    def _digested(self, latest: Sequence[Latest]) -> dict[tuple[str, bytes], Digest]:
+        """Return the digests of batches; those of earlier rounds are at hand."""
+        return {
+            (one.reporter, one.identity): self._digests.get((one.reporter, one.identity)) or _digest(one.batch)
+            for one in latest
+        }
 
 
-def _decoded(stored: list[bytes]) -> list[TelemetryBatch]:
-    batches = []
-    for data in stored:
-        try:
-            batches.append(decode(data, TelemetryBatch))
-        except CodecError as error:
-            metrics.UNREADABLE.inc()
-            _log.warning("a stored batch cannot be read", extra={"reason": str(error)})
-    return batches
+def _digest(stored: StoredBatch) -> Digest:
+    try:
+        return digest(stored.read())
+    except CodecError as error:
+        metrics.UNREADABLE.inc()
+        _log.warning("a stored batch cannot be read", extra={"reason": str(error)})
+        return Digest()

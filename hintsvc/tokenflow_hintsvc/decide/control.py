@@ -1,191 +1,148 @@
-"""The control law of one path: from a window of measurements to a rate.
+"""The control law of one bottleneck: from a window of measurements to a rate.
 
 In a clear path streams run at the policy's maximum. A path whose queue delay stays high is congested: its
-total rate then follows what is really delivered, a little more while the queue is short and a little less
-while it is long, so that the queue settles at the target:
+total rate then follows what is really delivered, a little more while the queue is short and less while it is
+long, so that the queue settles at the target:
 
-    R = D * (1 + k * clip((tau - q) / tau, -1, 1))
+    R = D * (1 + clip(k * (tau - q) / tau, -0.7, k))
 
-with D the delivered tokens per second, q the queue delay (round-trip time less its sliding minimum) and tau
-the policy's target backlog. With a feedback delay d the loop is stable where k * d / tau < pi / 2.
+with D the delivered tokens per second, tau the policy's target backlog, and q the queue delay: round-trip time
+less its baseline, and what waits in the gateways for the network. With a feedback delay d the loop is stable where
+k * d / tau < pi / 2, and does not swing where it is at most 1 / e; k is chosen for that.
+
+Without a delivered rate the law is the gradient of Netflix' concurrency limits, slowed down, because with a
+round-trip time that is one window old it would swing.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from tokenflow_api.hints import PathState
-from tokenflow_api.pacing_policy import Pacing, Thresholds
-from tokenflow_api.quantities import seconds
-from tokenflow_hintsvc.decide import health
-from tokenflow_hintsvc.decide.samples import PathSample
+from tokenflow_hintsvc.decide import batch, probe
+from tokenflow_hintsvc.decide.baseline import Baseline, slid
+from tokenflow_hintsvc.decide.batch import Batching
+from tokenflow_hintsvc.decide.figures import clip
+from tokenflow_hintsvc.decide.gate import Gate, is_gone, queue_s
+from tokenflow_hintsvc.decide.limits import Limits
+from tokenflow_hintsvc.decide.probe import Probing
+from tokenflow_hintsvc.decide.samples import BottleneckSample, is_new
 
-GAIN: Final = 0.5
-"""k of the law."""
-
-BASELINE_MS: Final = 60_000
-"""Width of the sliding minimum of the round-trip time. Longer than one would measure a path by, because the
-law keeps a standing queue, and a short window would take that queue for the path itself."""
-
-ENTER_WINDOWS: Final = 2
-LEAVE_WINDOWS: Final = 3
-ENTER_SHARE: Final = 0.5
-"""Share of the target delay that a queue must exceed to be called congestion."""
-LEAVE_SHARE: Final = 0.1
-"""Share that it must stay below to be called gone: the serialisation of one packet keeps a thin link above it."""
+MOST_GAIN: Final = 0.5
+LOOP_DELAY_S: Final = 1.25
+"""Half a window of averaging, a quarter of a second until the next round, half a window until the next answer."""
+MOST_CUT: Final = 0.7
+"""Share of the delivered rate that a long queue takes at most, to drain."""
+MOST_GRACE: Final = 4.0
+"""Target delays that a queue may be long while batches alone are tried: a longer one wants both at once."""
 
 LOSS_FACTOR: Final = 0.7
-MOST_GROWTH: Final = 1.5
-MOST_CUT: Final = 0.5
+
+GRADIENT_STEP: Final = 0.05
+GRADIENT_TOLERANCE: Final = 1.25
+_GRADIENT_LEAST: Final = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
-    """The policy's numbers, in the units of the law.
-
-    Attributes:
-        least: least rate of a stream, tokens per second.
-        most: greatest rate of a stream, tokens per second.
-        target_s: queue delay to settle at.
-        batch_delay_s: longest that a token may wait for its batch.
-        batch_size: most tokens in a batch.
-        inflation: round-trip inflation above which health falls.
-        loss: retransmit ratio above which health falls.
-    """
-
-    least: float
-    most: float
-    target_s: float
-    batch_delay_s: float
-    batch_size: int
-    inflation: float
-    loss: float
-
-
-def limits(pacing: Pacing, thresholds: Thresholds) -> Limits:
-    """Return the limits that a policy sets."""
-    return Limits(
-        least=float(pacing.min_tokens_per_second),
-        most=float(pacing.max_tokens_per_second),
-        target_s=seconds(pacing.target_backlog),
-        batch_delay_s=seconds(pacing.max_batch_delay),
-        batch_size=pacing.max_batch_size,
-        inflation=thresholds.rtt_inflation_percent / 100,
-        loss=thresholds.retransmit_percent / 100,
-    )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PathControl:
-    """What the law remembers of a path.
+class Control:
+    """What the law remembers of a bottleneck.
 
     Attributes:
         at_ms: start of the last window taken in.
-        baselines: least round-trip time of each window still in the sliding minimum, by its start.
-        state: clear or congested.
-        streak: windows in a row that spoke for the other state.
+        baseline: round-trip time without a queue.
+        gate: whether it is congested.
+        batching: how far its streams are batched.
+        probing: when the baseline is probed.
+        queue_s: queue delay of the last window that told of one.
         total: tokens per second of all streams together; only counts while congested.
-        health: smoothed, 0 to 1.
-        reasons: what moved it.
+        streams: open when last told.
     """
 
     at_ms: int = 0
-    baselines: Mapping[int, float] = field(default_factory=dict)
-    state: PathState = PathState.CLEAR
-    streak: int = 0
+    baseline: Baseline = field(default_factory=Baseline)
+    gate: Gate = field(default_factory=Gate)
+    batching: Batching = field(default_factory=Batching)
+    probing: Probing = field(default_factory=Probing)
+    queue_s: float | None = None
     total: float = 0.0
-    health: float = 1.0
-    reasons: tuple[str, ...] = ()
+    streams: int = 1
+
+    @property
+    def congested(self) -> bool:
+        """Whether the law holds the streams back."""
+        return self.gate.state is PathState.CONGESTED
 
 
-def step(control: PathControl, sample: PathSample, bounds: Limits) -> PathControl:
+def gain(target_s: float) -> float:
+    """Return k for a target delay: the loop then does not swing at its own delay, and is stable at four times it."""
+    return min(MOST_GAIN, target_s / (math.e * LOOP_DELAY_S))
+
+
+def step(control: Control, sample: BottleneckSample, limits: Limits) -> Control:
     """Take in one window; a window that was taken in before changes nothing."""
-    if sample.at_ms <= control.at_ms:
+    if not is_new(sample.at_ms, last_ms=control.at_ms):
         return control
-    baselines = _slide(control, sample)
-    base_us = min(baselines.values(), default=None)
-    queue_s = None
-    inflated = None
-    if sample.rtt_us is not None and base_us is not None:
-        queue_s = max(0.0, sample.rtt_us - base_us) / 1e6
-        inflated = health.inflation(rtt_us=sample.rtt_us, baseline_us=base_us)
-    now = health.health(
-        rtt_inflation=inflated,
-        retransmit_ratio=sample.retransmit_ratio,
-        inflation_threshold=bounds.inflation,
-        loss_threshold=bounds.loss,
-    )
-    state, streak = _gate(control, queue_s, bounds)
-    lossy = (sample.retransmit_ratio or 0.0) > bounds.loss
-    return PathControl(
+    baseline = slid(control.baseline, sample, frozen=control.congested)
+    queue = queue_s(sample, baseline_us=baseline.least_us)
+    # A queue that a rest drains speaks for the rest, not for the path.
+    resting = control.probing.probe is not None
+    gate = control.gate if resting else control.gate.next(queue, baseline_us=baseline.least_us, limits=limits)
+    now = replace(
+        control,
         at_ms=sample.at_ms,
-        baselines=baselines,
-        state=state,
-        streak=streak,
-        total=_total(replace(control, state=state), sample, queue_s, lossy=lossy, bounds=bounds),
-        health=health.smoothed(control.health, now),
-        reasons=tuple(
-            word
-            for word, holds in (
-                ("RTTInflation", inflated is not None and inflated > bounds.inflation),
-                ("Retransmits", lossy),
-            )
-            if holds
-        ),
+        baseline=baseline,
+        gate=gate,
+        queue_s=queue,
+        streams=sample.active_streams or control.streams,
     )
+    if not now.congested:
+        return replace(now, batching=batch.clear(control.batching), probing=Probing(), total=0.0)
+    now = _probed(replace(now, batching=batch.congested(control.batching)), sample, limits, before=control)
+    total = _total(now, sample, limits)
+    return replace(now, total=clip(total, limits.least * now.streams, limits.most * now.streams))
 
 
-def stream_rate(control: PathControl, *, streams: int, bounds: Limits) -> float:
-    """Return the tokens per second of one of ``streams`` streams, within the policy's bounds."""
-    if control.state is PathState.CLEAR:
-        return bounds.most
-    return _clip(control.total / max(1, streams), bounds.least, bounds.most)
+def _probed(control: Control, sample: BottleneckSample, limits: Limits, *, before: Control) -> Control:
+    if control.queue_s is None:
+        return control
+    probing, found_us = probe.probed(
+        control.probing,
+        sample,
+        queue_s=control.queue_s,
+        gone=is_gone(control.queue_s, limits),
+        before_s=before.queue_s or 0.0,
+        floor=limits.least * control.streams,
+        loss=limits.loss,
+    )
+    baseline = control.baseline if found_us is None else Baseline({sample.at_ms: found_us})
+    return replace(control, probing=probing, baseline=baseline)
 
 
-def batch_size(rate: float, *, congested: bool, bounds: Limits) -> int:
-    """Return how many tokens to put in one event: one on a clear path, what the delay bears on a congested one."""
-    delay = bounds.batch_delay_s if congested else 0.0
-    return int(_clip(math.ceil(rate * delay), 1, bounds.batch_size))
+def _total(control: Control, sample: BottleneckSample, limits: Limits) -> float:
+    """Return the tokens per second of all streams of a congested bottleneck together."""
+    most = limits.most * control.streams
+    previous = control.total or most
+    if control.probing.probe is not None:
+        return control.probing.probe.total
+    if control.queue_s is None or (control.batching.grace and control.queue_s < MOST_GRACE * limits.target_s):
+        return previous
+    if sample.delivered_tokens_per_second is None:
+        return _gradient(previous, control, sample, limits)
+    k = gain(limits.target_s)
+    error = (limits.target_s - control.queue_s) / limits.target_s
+    wanted = sample.delivered_tokens_per_second * (1 + clip(k * error, -MOST_CUT, k))
+    if control.gate.streak:
+        # The queue is gone, so that what was delivered is what was offered, and no measure of what could be.
+        return max(wanted, previous)
+    lossy = (sample.retransmit_ratio or 0.0) > limits.loss
+    # Loss alone says nothing of the load: only beside a queue that the law did not ask for.
+    return wanted * LOSS_FACTOR if lossy and control.queue_s > limits.target_s else wanted
 
 
-def _slide(control: PathControl, sample: PathSample) -> Mapping[int, float]:
-    """Return the minima still in the window; while congested none expires, or the queue would become the baseline."""
-    congested = control.state is PathState.CONGESTED
-    kept = {at: rtt for at, rtt in control.baselines.items() if congested or at > sample.at_ms - BASELINE_MS}
-    if congested and kept:
-        kept = {sample.at_ms: min(kept.values())}
-    if sample.rtt_min_us is not None:
-        kept[sample.at_ms] = min(sample.rtt_min_us, kept.get(sample.at_ms, sample.rtt_min_us))
-    return kept
-
-
-def _gate(control: PathControl, queue_s: float | None, bounds: Limits) -> tuple[PathState, int]:
-    """Return the state and its streak: both changes want several windows in a row."""
-    if queue_s is None:
-        return control.state, control.streak
-    if control.state is PathState.CLEAR:
-        streak = control.streak + 1 if queue_s > ENTER_SHARE * bounds.target_s else 0
-        return (PathState.CONGESTED, 0) if streak >= ENTER_WINDOWS else (PathState.CLEAR, streak)
-    streak = control.streak + 1 if queue_s < LEAVE_SHARE * bounds.target_s else 0
-    return (PathState.CLEAR, 0) if streak >= LEAVE_WINDOWS else (PathState.CONGESTED, streak)
-
-
-def _total(control: PathControl, sample: PathSample, queue_s: float | None, *, lossy: bool, bounds: Limits) -> float:
-    """Return the tokens per second of all streams of the path together."""
-    streams = max(1, sample.active_streams)
-    if control.state is PathState.CLEAR:
-        return bounds.most * streams
-    if queue_s is None:
-        return control.total
-    previous = control.total or bounds.most * streams
-    error = _clip((bounds.target_s - queue_s) / bounds.target_s, -1.0, 1.0)
-    wanted = sample.delivered_tokens_per_second * (1 + GAIN * error)
-    if lossy and queue_s > LEAVE_SHARE * bounds.target_s:
-        wanted *= LOSS_FACTOR
-    slewed = _clip(wanted, previous * MOST_CUT, previous * MOST_GROWTH)
-    return _clip(slewed, bounds.least * streams, bounds.most * streams)
-
-
-def _clip(value: float, low: float, high: float) -> float:
-    return min(max(value, low), high)
+def _gradient(previous: float, control: Control, sample: BottleneckSample, limits: Limits) -> float:
+    base_us = control.baseline.least_us
+    gradient = 1.0
+    if sample.rtt_us and base_us is not None:
+        gradient = clip(base_us * GRADIENT_TOLERANCE / sample.rtt_us, _GRADIENT_LEAST, 1.0)
+    headroom = limits.least * control.streams
+    return (1 - GRADIENT_STEP) * previous + GRADIENT_STEP * (gradient * previous + headroom)

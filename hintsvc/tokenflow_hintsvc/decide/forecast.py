@@ -1,6 +1,9 @@
-"""What a learned model expects of a path."""
+"""What a learned model expects of a path, and how far that may move its rate."""
 
 from dataclasses import dataclass
+from typing import Final
+
+from tokenflow_hintsvc.decide.figures import clip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,3 +23,26 @@ class Forecast:
     p90_us: float
     anomaly: float
     version: str
+
+
+MOST_SHARE: Final = 0.2
+"""How far a model may move a rate, either way."""
+
+
+def nudge(forecast: Forecast, *, baseline_us: float, target_s: float) -> float:
+    """Return what to multiply a rate by, 0.8 to 1.2.
+
+    Less than 1 where the median outcome is a queue above the target; more than 1 where even the ninth decile stays
+    below half of it, and the window looks like those that the model was trained on.
+
+    Args:
+        forecast: what the model expects.
+        baseline_us: round-trip time without a queue, in microseconds.
+        target_s: queue delay that the law settles at.
+    """
+    likely = (forecast.p50_us - baseline_us) / 1e6 / target_s
+    if likely > 1:
+        return 1 - MOST_SHARE * min(1.0, likely - 1)
+    at_worst = (forecast.p90_us - baseline_us) / 1e6 / target_s
+    headroom = clip(1 - 2 * at_worst, 0.0, 1.0)
+    return 1 + MOST_SHARE * headroom * (1 - clip(forecast.anomaly, 0.0, 1.0))

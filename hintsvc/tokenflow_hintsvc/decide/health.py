@@ -1,42 +1,120 @@
-"""Health of a path, from 0 (useless) to 1 (well).
+"""Health from 0 (useless) to 1 (well), and which signals moved it.
 
-Each term is 1 up to its threshold and falls as the reciprocal beyond it, so that health never rises when an
-input gets worse. A term without a measurement is left out, never counted as good or bad.
+Health is the product of one factor per signal, so that it never rises when a signal gets worse. A factor follows
+its signal by half of the way in each window. A signal that went missing keeps the factor that it had, and its
+doubt grows instead: what nobody measures may have got worse, and cannot be said to have got better. The factor of
+a signal that nobody ever measured is 1, and its doubt too.
+
+Numbers move smoothly; words do not flap: a signal is named as a reason after some windows in a row beyond its
+threshold, and no more after some in a row that are clearly within it.
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
 from typing import Final
 
-RTT_FLOOR_US: Final = 10_000.0
-"""Added to both sides of the inflation: on a path of 0.1 ms a jump to 0.3 ms is noise, not congestion."""
+from tokenflow_api.hints import Term
+from tokenflow_hintsvc.decide.terms import Reading
 
 SMOOTHING: Final = 0.5
-"""Weight of a new window, against flapping."""
+"""Weight of a new window."""
+
+ENTER_WINDOWS: Final = 2
+LEAVE_WINDOWS: Final = 3
+LEAVE_SHARE: Final = 0.9
+"""Share of its threshold that a signal must stay below to be named no more."""
+
+_NEARLY_ONE: Final = 0.999
 
 
-def inflation(*, rtt_us: float, baseline_us: float) -> float:
-    """Return how many times the round-trip time stands above its baseline, damped for short paths; at least 1."""
-    return max(1.0, (rtt_us + RTT_FLOOR_US) / (baseline_us + RTT_FLOOR_US))
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SignalState:
+    """What is remembered of a signal.
 
-
-def health(
-    *, rtt_inflation: float | None, retransmit_ratio: float | None, inflation_threshold: float, loss_threshold: float
-) -> float:
-    """Return the health that the measurements speak of, from 0 to 1.
-
-    Args:
-        rtt_inflation: see ``inflation``; ``None`` where unknown.
-        retransmit_ratio: share of segments sent again; ``None`` where unknown.
-        inflation_threshold: inflation above which a path is congested, more than 1.
-        loss_threshold: retransmit ratio above which a path is lossy, more than 0.
+    Attributes:
+        value: of the last window; ``None`` where nobody measured it.
+        threshold: up to which it does no harm.
+        factor: what it multiplies the health by.
+        doubt: 0 where it was just measured, 1 where it never or no longer is.
+        acting: whether it is named as a reason.
+        streak: windows in a row that spoke for the other answer.
     """
-    score = 1.0
-    if rtt_inflation is not None and rtt_inflation > inflation_threshold:
-        score *= inflation_threshold / rtt_inflation
-    if retransmit_ratio is not None and retransmit_ratio > loss_threshold:
-        score *= loss_threshold / retransmit_ratio
-    return score
+
+    value: float | None = None
+    threshold: float = 0.0
+    factor: float = 1.0
+    doubt: float = 1.0
+    acting: bool = False
+    streak: int = 0
 
 
-def smoothed(previous: float, current: float) -> float:
-    """Return the health to report after a new window."""
-    return previous + SMOOTHING * (current - previous)
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What is remembered of all signals of one thing, by their names."""
+
+    signals: Mapping[str, SignalState] = field(default_factory=dict)
+
+    @property
+    def score(self) -> float:
+        """Health, 0 to 1."""
+        return prod(state.factor for state in self.signals.values())
+
+    @property
+    def uncertainty(self) -> float:
+        """How much of it nobody measured, 0 to 1; 1 where nothing is known at all."""
+        return sum(state.doubt for state in self.signals.values()) / len(self.signals) if self.signals else 1.0
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Names of the signals that hold it down."""
+        return tuple(name for name, state in self.signals.items() if state.acting)
+
+    def terms(self) -> list[Term]:
+        """Return what each signal did to it."""
+        return [
+            Term(signal=name, value=state.value, threshold=state.threshold, factor=state.factor)
+            for name, state in self.signals.items()
+        ]
+
+
+def moved(terms: Sequence[Term]) -> list[Term]:
+    """Return the terms that moved a health."""
+    return [term for term in terms if term.factor < 1]
+
+
+def judge(before: Health, readings: Sequence[Reading]) -> Health:
+    """Take in one window. Signals that no reading speaks of are forgotten."""
+    return Health(
+        {reading.signal: _next(before.signals.get(reading.signal, SignalState()), reading) for reading in readings}
+    )
+
+
+def _next(state: SignalState, reading: Reading) -> SignalState:
+    factor = reading.factor
+    if reading.value is None or factor is None:
+        return SignalState(
+            threshold=reading.threshold,
+            factor=state.factor,
+            doubt=state.doubt + SMOOTHING * (1 - state.doubt),
+            acting=state.acting,
+            streak=state.streak,
+        )
+    smoothed = state.factor + SMOOTHING * (factor - state.factor)
+    acting, streak = _named(state, reading.value, reading.threshold)
+    return SignalState(
+        value=reading.value,
+        threshold=reading.threshold,
+        factor=1.0 if smoothed > _NEARLY_ONE else smoothed,
+        doubt=0.0,
+        acting=acting,
+        streak=streak,
+    )
+
+
+def _named(state: SignalState, value: float, threshold: float) -> tuple[bool, int]:
+    if state.acting:
+        streak = state.streak + 1 if value <= LEAVE_SHARE * threshold else 0
+        return (False, 0) if streak >= LEAVE_WINDOWS else (True, streak)
+    streak = state.streak + 1 if value > threshold else 0
+    return (True, 0) if streak >= ENTER_WINDOWS else (False, streak)

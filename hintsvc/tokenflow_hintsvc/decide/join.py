@@ -1,134 +1,184 @@
 """Joins what the agents' kernels and the gateways' sockets say of the same path.
 
 The kernel knows no tenant, and the gateway sees no more than its own sockets: rows of the same gateway pod,
-port and destination class speak of the same connections.
+port and destination class speak of the same connections. The kernel's rows are the fresher ones, but they hold
+all connections of the class: probes of a kubelet next door, with round trips of nearly nothing, would hide a
+queue. They count only where there were no more connections than streams; elsewhere the gateway's own sockets do.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tokenflow_api.telemetry import Reporter, TelemetryBatch
-from tokenflow_api.windows import Direction, StreamWindows, TcpWindows
-from tokenflow_hintsvc.decide.samples import AGENT, PathKey, PathSample
+from tokenflow_hintsvc.decide.digest import Digest, Kernel, Streams
+from tokenflow_hintsvc.decide.figures import greatest, least
+from tokenflow_hintsvc.decide.requests import Requests
+from tokenflow_hintsvc.decide.samples import AGENT, GATEWAY, NodeSample, PathKey, PathSample, Port, Socket
 
 
-@dataclass(frozen=True, slots=True)
-class _Socket:
-    """Where agent and gateway meet."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """All that was seen of late.
 
-    namespace: str
-    pod: str
-    port: int
-    destination_class: str
+    Attributes:
+        paths: a sample per path, in the order of their keys.
+        nodes: a sample per node.
+    """
 
-
-@dataclass(slots=True)
-class _Tcp:
-    segments: int = 0
-    samples: int = 0
-    rtt_sum_us: int = 0
-    rtt_min_us: int | None = None
-    retransmits: int = 0
-
-    def add(self, *, segments: int, samples: int, rtt_sum_us: int, rtt_min_us: int, retransmits: int) -> None:
-        self.segments += segments
-        self.samples += samples
-        self.rtt_sum_us += rtt_sum_us
-        self.retransmits += retransmits
-        if samples:
-            self.lower(rtt_min_us)
-
-    def lower(self, rtt_min_us: int | None) -> None:
-        """Take a minimum into account, where there is one."""
-        if rtt_min_us is not None:
-            self.rtt_min_us = rtt_min_us if self.rtt_min_us is None else min(self.rtt_min_us, rtt_min_us)
+    paths: Sequence[PathSample] = ()
+    nodes: Sequence[NodeSample] = ()
 
 
 @dataclass(slots=True)
-class _Path:
-    at_ms: int = 0
-    streams: int = 0
-    tokens_per_second: float = 0.0
-    sockets: set[_Socket] = field(default_factory=set)
-    own: _Tcp | None = None
+class _Ports:
+    """What agents say of pods' ports."""
+
+    kernel: dict[Socket, Kernel] = field(default_factory=dict)
+    backlogs: dict[Port, float] = field(default_factory=dict)
+    requests: dict[Port, Requests] = field(default_factory=dict)
 
 
-def join(batches: Iterable[TelemetryBatch]) -> list[PathSample]:
-    """Return one sample per path that a gateway reports, in the order of their keys.
+def join(digests: Iterable[Digest], *, known: Mapping[PathKey, Collection[Socket]]) -> Seen:
+    """Return a sample per path and per node.
 
     Args:
-        batches: the latest batch of each reporter, none of them stale.
+        digests: of the latest batch of each reporter, none of them stale.
+        known: where the streams of each path ended when a gateway last reported it. Where agents alone still see
+            such a socket, its paths go on, marked with the missing side; connections that no gateway ever spoke
+            for belong to no tenant, and count for their node alone.
     """
-    kernel: dict[_Socket, _Tcp] = defaultdict(_Tcp)
-    paths: dict[PathKey, _Path] = defaultdict(_Path)
-    for batch in batches:
-        match batch.reporter:
-            case Reporter.AGENT:
-                _add_kernel(kernel, batch.tcp)
-            case Reporter.GATEWAY:
-                _add_streams(paths, batch.streams, window_s=batch.window_ms / 1000)
-    return [_sample(key, path, kernel) for key, path in sorted(paths.items())]
+    ports = _Ports()
+    streams: defaultdict[PathKey, list[Streams]] = defaultdict(list)
+    nodes = []
+    for digest in digests:
+        for socket, row in digest.kernel.items():
+            ports.kernel[socket] = _together(ports.kernel.get(socket), row)
+        ports.backlogs.update(digest.backlogs)
+        ports.requests.update(digest.requests)
+        for rows in digest.streams:
+            streams[rows.key].append(rows)
+        if digest.node is not None:
+            nodes.append(digest.node)
+    open_streams: Counter[Socket] = Counter()
+    for reported in streams.values():
+        for rows in reported:
+            open_streams[rows.socket] += rows.active
+    orphans = {
+        key: [socket for socket in sockets if socket in ports.kernel]
+        for key, sockets in known.items()
+        if key not in streams
+    }
+    samples = [_joined(key, reported, ports, open_streams) for key, reported in streams.items()]
+    samples += [_kernels_alone(key, sockets, ports) for key, sockets in orphans.items() if sockets]
+    return Seen(paths=sorted(samples, key=lambda sample: sample.key), nodes=nodes)
 
 
-def _add_kernel(kernel: dict[_Socket, _Tcp], rows: TcpWindows) -> None:
-    for row in range(len(rows)):
-        if rows.direction[row] is not Direction.SERVED:
-            continue
-        socket = _Socket(
-            rows.pod_namespace[row], rows.pod_name[row], rows.service_port[row], rows.destination_class[row]
-        )
-        kernel[socket].add(
-            segments=rows.segments[row],
-            samples=rows.samples[row],
-            # Single samples carry the delayed acknowledgements of slow readers; the smoothed value forgets them.
-            rtt_sum_us=rows.srtt_us[row] * rows.samples[row],
-            rtt_min_us=rows.rtt_min_us[row],
-            retransmits=rows.retransmits[row],
-        )
+def _together(one: Kernel | None, other: Kernel) -> Kernel:
+    """Return two rows of a socket as one; neither argument changes, for both outlive the round."""
+    if one is None:
+        return other
+    both = Kernel()
+    both.add(one)
+    both.add(other)
+    return both
 
 
-def _add_streams(paths: dict[PathKey, _Path], rows: StreamWindows, *, window_s: float) -> None:
-    for row in range(len(rows)):
-        path = paths[PathKey(rows.tenant[row], rows.upstream[row], rows.destination_class[row])]
-        path.at_ms = max(path.at_ms, rows.start_unix_ms[row])
-        path.streams += rows.active_streams[row]
-        path.tokens_per_second += rows.delivered_tokens[row] / window_s
-        path.sockets.add(
-            _Socket(rows.pod_namespace[row], rows.pod_name[row], rows.service_port[row], rows.destination_class[row])
-        )
-        if rows.srtt_us[row]:
-            path.own = path.own or _Tcp()
-            path.own.add(
-                segments=rows.active_streams[row],
-                samples=rows.active_streams[row],
-                rtt_sum_us=rows.srtt_us[row] * rows.active_streams[row],
-                rtt_min_us=rows.min_rtt_us[row],
-                retransmits=rows.retransmits[row],
-            )
-
-
-def _sample(key: PathKey, path: _Path, kernel: dict[_Socket, _Tcp]) -> PathSample:
-    seen = [kernel[socket] for socket in path.sockets if socket in kernel]
-    tcp = _Tcp()
-    for part in seen or ([path.own] if path.own else []):
-        tcp.segments += part.segments
-        tcp.samples += part.samples
-        tcp.rtt_sum_us += part.rtt_sum_us
-        tcp.retransmits += part.retransmits
-        tcp.lower(part.rtt_min_us)
-    if path.own:
-        # The kernel keeps a connection's own minimum for minutes: a new leader learns the path's from it.
-        tcp.lower(path.own.rtt_min_us)
-    segments = tcp.segments + tcp.retransmits
+def _joined(key: PathKey, reported: Sequence[Streams], ports: _Ports, open_streams: Mapping[Socket, int]) -> PathSample:
+    sockets = frozenset(rows.socket for rows in reported)
+    seen = {socket: ports.kernel[socket] for socket in sockets if socket in ports.kernel}
+    trips = _RoundTrips()
+    for rows in reported:
+        row = seen.get(rows.socket)
+        if row is not None and _streams_alone(row, open_streams[rows.socket]):
+            trips.add(row.rtt_sum_us / row.samples, row.rtt_min_us, weight=rows.active)
+        elif rows.bytes_per_second and rows.srtt_us:
+            # Without an acknowledgement the smoothed value is of an earlier window.
+            trips.add(float(rows.srtt_us), rows.srtt_us, weight=rows.active)
+    listening = {socket.port for socket in sockets}
     return PathSample(
         key=key,
-        at_ms=path.at_ms,
-        rtt_us=tcp.rtt_sum_us / tcp.samples if tcp.samples else None,
-        rtt_min_us=None if tcp.rtt_min_us is None else float(tcp.rtt_min_us),
-        # The gateway counts streams, not segments: without the kernel there is nothing to divide by.
-        retransmit_ratio=tcp.retransmits / segments if seen and segments else None,
-        delivered_tokens_per_second=path.tokens_per_second,
-        active_streams=path.streams,
+        at_ms=max(rows.at_ms for rows in reported),
+        rtt_us=trips.mean_us,
+        rtt_min_us=trips.least_us,
+        retransmit_ratio=_retransmit_ratio(seen.values()),
+        backlog_ratio=_backlog_ratio(listening, ports),
+        http_p99_us=_http_p99_us(listening, ports),
+        http_error_ratio=_http_error_ratio(listening, ports),
+        delivered_tokens_per_second=sum(rows.tokens_per_second for rows in reported),
+        delivered_bytes_per_second=sum(rows.bytes_per_second for rows in reported),
+        unsent_bytes=sum(rows.unsent_bytes for rows in reported),
+        remembered_min_us=least(rows.min_rtt_us or None for rows in reported),
+        active_streams=sum(rows.active for rows in reported),
+        sockets=sockets,
         missing=() if seen else (AGENT,),
     )
+
+
+def _kernels_alone(key: PathKey, sockets: Sequence[Socket], ports: _Ports) -> PathSample:
+    rows = [ports.kernel[socket] for socket in sockets]
+    trips = _RoundTrips()
+    for row in rows:
+        if row.samples:
+            # Whose connections they are is not known, so that single samples may be anybody's.
+            trips.add(row.smoothed_sum_us / row.samples, row.rtt_min_us, weight=row.samples)
+    listening = {socket.port for socket in sockets}
+    return PathSample(
+        key=key,
+        at_ms=max(row.at_ms for row in rows),
+        rtt_us=trips.mean_us,
+        rtt_min_us=trips.least_us,
+        retransmit_ratio=_retransmit_ratio(rows),
+        backlog_ratio=_backlog_ratio(listening, ports),
+        http_p99_us=_http_p99_us(listening, ports),
+        http_error_ratio=_http_error_ratio(listening, ports),
+        delivered_tokens_per_second=None,
+        active_streams=0,
+        sockets=frozenset(sockets),
+        missing=(GATEWAY,),
+    )
+
+
+@dataclass(slots=True)
+class _RoundTrips:
+    """A weighed mean, and the least."""
+
+    sum_us: float = 0.0
+    weight: int = 0
+    least_us: float | None = None
+
+    @property
+    def mean_us(self) -> float | None:
+        return self.sum_us / self.weight if self.weight else None
+
+    def add(self, mean_us: float, least_us: float | None, *, weight: int) -> None:
+        self.sum_us += mean_us * max(1, weight)
+        self.weight += max(1, weight)
+        self.least_us = least((self.least_us, least_us))
+
+
+def _streams_alone(row: Kernel, open_streams: int) -> bool:
+    """Whether the kernel's samples are those of streams, with none of anybody else's among them."""
+    return bool(row.samples) and row.connections is not None and row.connections <= open_streams
+
+
+def _retransmit_ratio(rows: Iterable[Kernel]) -> float | None:
+    sent = retransmits = 0
+    for row in rows:
+        sent += row.sent
+        retransmits += row.retransmits
+    return min(1.0, retransmits / sent) if sent else None
+
+
+def _backlog_ratio(listening: Iterable[Port], ports: _Ports) -> float | None:
+    return greatest(ports.backlogs.get(port) for port in listening)
+
+
+def _http_p99_us(listening: Iterable[Port], ports: _Ports) -> float | None:
+    known = [ports.requests[port] for port in listening if port in ports.requests]
+    return greatest(requests.p99_us for requests in known if requests.total)
+
+
+def _http_error_ratio(listening: Iterable[Port], ports: _Ports) -> float | None:
+    known = [ports.requests[port] for port in listening if port in ports.requests]
+    total = sum(requests.total for requests in known)
+    return sum(requests.failed for requests in known) / total if total else None

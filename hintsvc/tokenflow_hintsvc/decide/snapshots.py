@@ -1,94 +1,94 @@
-"""From all paths of a policy to the hints of its tenants."""
+"""From a decision to the hints of all tenants."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Sequence
 
-from tokenflow_api.hints import ALL_PATHS, Hint, HintSignals, PathState, Snapshot, Source
-from tokenflow_api.pacing_policy import Tenant
+from tokenflow_api.hints import ALL_PATHS, Hint, HintSignals, NodeHealth, PathState, Snapshot, Source
+from tokenflow_api.pacing_policy import Mode, Tenant
 from tokenflow_api.quantities import seconds
 from tokenflow_api.runtime import RuntimeConfig
-from tokenflow_hintsvc.decide.control import Limits, PathControl, batch_size, limits, step, stream_rate
-from tokenflow_hintsvc.decide.samples import AGENT, GATEWAY, PathKey, PathSample
+from tokenflow_hintsvc.decide.admission import Admittance, admittance
+from tokenflow_hintsvc.decide.batch import batch_size, delay_s
+from tokenflow_hintsvc.decide.decision import Decision
+from tokenflow_hintsvc.decide.health import moved
+from tokenflow_hintsvc.decide.limits import Limits, limits
+from tokenflow_hintsvc.decide.rates import Rated, quota_share
+from tokenflow_hintsvc.decide.samples import AGENT, GATEWAY
+from tokenflow_hintsvc.decide.told import told
 
-MAX_PATHS = 512
-"""Paths that are followed at once; the streams of further ones run by their tenant's hint."""
-
-LEAST_RATE = 0.1
-"""Tokens per second that even an exhausted quota leaves a stream: a hint never says zero."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What the leader remembers from one round to the next: the state of each path."""
-
-    controls: Mapping[PathKey, PathControl] = field(default_factory=dict)
+_REASONS = {"law": "Congestion", "share": "Share", "model": "Model", "slew": "Slew", "quota": "Quota"}
+"""What the steps to a rate are called where they changed it."""
 
 
-def follow(decision: Decision, samples: Sequence[PathSample], *, bounds: Limits) -> Decision:
-    """Take in the newest window of each path; paths that nobody reports any more are forgotten."""
-    return Decision(
-        {
-            sample.key: step(decision.controls.get(sample.key, PathControl()), sample, bounds)
-            for sample in samples[:MAX_PATHS]
-        }
-    )
-
-
-def snapshot(
-    decision: Decision,
-    samples: Sequence[PathSample],
-    config: RuntimeConfig,
-    *,
-    term: int,
-    version: int,
-    at_unix_ms: int,
-    informed: bool,
-) -> Snapshot:
+def snapshot(decision: Decision, config: RuntimeConfig, *, term: int, version: int, at_unix_ms: int) -> Snapshot:
     """Return the hints of all tenants.
 
     Args:
-        decision: state of each path, the samples taken in.
-        samples: the newest window of each path.
+        decision: what the round came to.
         config: what the policy allows.
         term: of the leader.
         version: of the snapshot within the term.
         at_unix_ms: now.
-        informed: whether any telemetry is fresh; without it every hint is the fallback.
     """
-    bounds = limits(config.spec.pacing, config.spec.thresholds)
-    followed = [sample for sample in samples if sample.key in decision.controls]
+    bounds = limits(config.spec)
+    ranks = {priority: rank for rank, priority in enumerate(sorted({each.priority for each in config.spec.tenants}))}
+    rated: defaultdict[str, list[Rated]] = defaultdict(list)
+    for each in decision.rated:
+        rated[each.sample.key.tenant].append(each)
     hints: list[Hint] = []
+    paths: list[Hint] = []
     for tenant in config.spec.tenants:
-        own = [sample for sample in followed if sample.key.tenant == tenant.name]
-        streams = sum(sample.active_streams for sample in own)
-        paths = [
-            _path_hint(sample, decision.controls[sample.key], tenant, config, bounds=bounds, streams=streams)
-            for sample in own
-        ]
-        hints.append(_tenant_hint(paths, tenant, config, bounds=bounds, informed=informed))
-        hints.extend(paths)
+        allowed = admittance(
+            decision.memory.pressure,
+            rank=ranks[tenant.priority],
+            ranks=len(ranks),
+            most_tokens=tenant.max_tokens_per_request,
+        )
+        own = [_path_hint(each, decision, config, allowed=allowed, bounds=bounds) for each in rated[tenant.name]]
+        hints.append(_tenant_hint(own, tenant, decision, config, allowed=allowed, bounds=bounds))
+        hints.extend(own)
+        paths.extend(own)
+    gpus = decision.memory.gpus
     return Snapshot(
         term=term,
         version=version,
         generation=config.generation,
         at_unix_ms=at_unix_ms,
         ttl_ms=round(seconds(config.spec.pacing.hint_ttl) * 1000),
-        health=min((hint.health for hint in hints), default=1.0),
-        hints=hints,
+        health=min((hint.health for hint in hints), default=1.0) * gpus.score,
+        uncertainty=_mean([hint.uncertainty for hint in paths] + ([gpus.uncertainty] if gpus.signals else [])),
+        hints=[told(hint) for hint in hints],
+        shadow=hints if config.spec.mode is Mode.SHADOW else [],
+        nodes=[
+            NodeHealth(
+                agent=key.agent,
+                node=key.node,
+                health=node.health.score,
+                uncertainty=node.health.uncertainty,
+                terms=moved(node.health.terms()),
+            )
+            for key, node in sorted(decision.memory.nodes.items())
+        ],
+        model=decision.model,
     )
 
 
 def fallback_hint(tenant: str, config: RuntimeConfig, *, reason: str) -> Hint:
-    """Return the hint for a tenant of whose paths nothing is known."""
-    bounds = limits(config.spec.pacing, config.spec.thresholds)
+    """Return what is told of a tenant of whose paths nothing is known."""
+    return told(_fallback(tenant, config, reason=reason))
+
+
+def _fallback(tenant: str, config: RuntimeConfig, *, reason: str) -> Hint:
+    bounds = limits(config.spec)
     rate = float(config.spec.pacing.fallback_tokens_per_second)
     return Hint(
         tenant=tenant,
         tokens_per_second=rate,
-        batch_size=batch_size(rate, congested=True, bounds=bounds),
+        batch_size=batch_size(rate, delay_s=bounds.batch_delay_s, limits=bounds),
         batch_delay_ms=round(bounds.batch_delay_s * 1000),
         # Unknown is neither well nor ill.
         health=0.5,
+        uncertainty=1.0,
         state=PathState.DEGRADED,
         source=Source.FALLBACK,
         mode=config.spec.mode,
@@ -97,42 +97,50 @@ def fallback_hint(tenant: str, config: RuntimeConfig, *, reason: str) -> Hint:
     )
 
 
-def _path_hint(
-    sample: PathSample,
-    control: PathControl,
-    tenant: Tenant,
-    config: RuntimeConfig,
-    *,
-    bounds: Limits,
-    streams: int,
-) -> Hint:
-    rate = stream_rate(control, streams=sample.active_streams, bounds=bounds)
-    share = _quota_share(tenant, streams=streams)
-    congested = control.state is PathState.CONGESTED
+def _path_hint(rated: Rated, decision: Decision, config: RuntimeConfig, *, allowed: Admittance, bounds: Limits) -> Hint:
+    sample, control = rated.sample, rated.control
+    health = decision.memory.paths[sample.key].health
+    delay = delay_s(control.batching, bounds)
     return Hint(
-        tenant=tenant.name,
+        tenant=sample.key.tenant,
         path=sample.key.path,
-        tokens_per_second=max(LEAST_RATE, min(rate, share)),
-        batch_size=batch_size(rate, congested=congested, bounds=bounds),
-        batch_delay_ms=round(bounds.batch_delay_s * 1000) if congested else 0,
-        health=control.health,
-        state=control.state,
+        tokens_per_second=rated.tokens_per_second,
+        batch_size=batch_size(rated.tokens_per_second, delay_s=delay, limits=bounds),
+        batch_delay_ms=round(delay * 1000),
+        health=health.score,
+        uncertainty=health.uncertainty,
+        terms=moved(health.terms()),
+        state=control.gate.state,
         source=Source.LIVE,
         mode=config.spec.mode,
-        reasons=[*control.reasons, *(["Quota"] if share < rate else [])],
+        reasons=[*health.reasons, *(reason for name, reason in _REASONS.items() if rated.acted(name))],
         missing=list(sample.missing),
         signals=HintSignals(
             rtt_us=sample.rtt_us,
-            rtt_min_us=min(control.baselines.values(), default=None),
+            rtt_min_us=control.baseline.least_us,
             retransmit_ratio=sample.retransmit_ratio,
+            backlog_ratio=sample.backlog_ratio,
+            http_p99_us=sample.http_p99_us,
+            http_error_ratio=sample.http_error_ratio,
+            gpu_saturation=decision.memory.pressure.saturation,
             delivered_tokens_per_second=sample.delivered_tokens_per_second,
             active_streams=sample.active_streams,
         ),
+        admission=allowed.admission,
+        retry_after_ms=allowed.retry_after_ms,
+        max_tokens_hint=allowed.max_tokens_hint,
+        model=rated.model,
     )
 
 
 def _tenant_hint(
-    paths: Sequence[Hint], tenant: Tenant, config: RuntimeConfig, *, bounds: Limits, informed: bool
+    paths: Sequence[Hint],
+    tenant: Tenant,
+    decision: Decision,
+    config: RuntimeConfig,
+    *,
+    allowed: Admittance,
+    bounds: Limits,
 ) -> Hint:
     """Return the hint for paths of the tenant that are not followed: as its worst one, or as a clear one."""
     if paths:
@@ -145,22 +153,26 @@ def _tenant_hint(
                 "signals": worst.signals.model_copy(update={"active_streams": streams}),
             }
         )
-    if not informed:
-        return fallback_hint(tenant.name, config, reason="NoTelemetry")
-    share = _quota_share(tenant, streams=0)
+    if config.spec.mode is not Mode.OFF and not decision.informed:
+        return _fallback(tenant.name, config, reason="NoTelemetry")
+    rate = min(bounds.most, quota_share(tenant, streams=0))
     return Hint(
         tenant=tenant.name,
-        tokens_per_second=min(bounds.most, share),
-        batch_size=batch_size(bounds.most, congested=False, bounds=bounds),
+        tokens_per_second=rate,
+        batch_size=1,
         batch_delay_ms=0,
         health=1.0,
+        uncertainty=1.0,
         state=PathState.CLEAR,
         source=Source.LIVE,
         mode=config.spec.mode,
-        reasons=["Quota"] if share < bounds.most else [],
+        reasons=["Quota"] if rate < bounds.most else [],
+        signals=HintSignals(gpu_saturation=decision.memory.pressure.saturation),
+        admission=allowed.admission,
+        retry_after_ms=allowed.retry_after_ms,
+        max_tokens_hint=allowed.max_tokens_hint,
     )
 
 
-def _quota_share(tenant: Tenant, *, streams: int) -> float:
-    """Return the tokens per second that the quota leaves each stream of the tenant."""
-    return tenant.tokens_per_minute / 60 / max(1, streams)
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 1.0

@@ -13,7 +13,7 @@ from typing import Final
 from tokenflow_api.hints import ALL_PATHS, Snapshot
 from tokenflow_hintsvc.errors import StoreError
 
-_DETAILS: Final = {"nodes", "model"}
+_DETAILS: Final = {"nodes", "model", "shadow"}
 """Fields for roles alone: a tenant learns nothing of the cluster behind its hints."""
 _HINTS: Final = "hints"
 
@@ -74,7 +74,9 @@ class PackedSnapshot:
 
 def pack(snapshot: Snapshot) -> bytes:
     """Return a snapshot in the form that it travels in."""
-    index = [(hint.tenant, hint.path, hint.tokens_per_second) for hint in snapshot.hints]
+    # Where nothing is changed, what would be is the figure of interest.
+    computed = snapshot.shadow or snapshot.hints
+    index = [(hint.tenant, hint.path, hint.tokens_per_second) for hint in computed]
     return b"\n".join(
         (
             snapshot.model_dump_json(exclude={_HINTS, *_DETAILS}).encode(),

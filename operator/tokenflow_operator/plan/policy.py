@@ -50,7 +50,7 @@ def policy_numbers(snapshot: PolicySnapshot) -> dict[str, Any]:
     replicas = replica_statuses(snapshot)
     if view is None or view.snapshot is None:
         return {"replicas": replicas}
-    hints = view.snapshot.hints
+    hints = view.snapshot.shadow or view.snapshot.hints
     return {
         "health_percent": round(view.snapshot.health * 100),
         "tokens_per_second": int(min(hint.tokens_per_second for hint in hints)) if hints else None,

@@ -1,0 +1,87 @@
+"""Takes in what was seen of late: health of paths, nodes and GPUs, the state of bottlenecks, the pressure."""
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+
+from tokenflow_hintsvc.decide.admission import pressed, saturation
+from tokenflow_hintsvc.decide.bottlenecks import bottlenecks
+from tokenflow_hintsvc.decide.control import Control, step
+from tokenflow_hintsvc.decide.health import judge
+from tokenflow_hintsvc.decide.join import Seen
+from tokenflow_hintsvc.decide.limits import Limits
+from tokenflow_hintsvc.decide.memory import KEPT_MS, Memory, NodeMemory, PathMemory
+from tokenflow_hintsvc.decide.samples import Bottleneck, NodeKey, NodeSample, PathSample, is_new
+from tokenflow_hintsvc.decide.terms import gpu_readings, node_readings, path_readings
+
+
+def follow(memory: Memory, seen: Seen, *, limits: Limits, priorities: int, now_ms: int) -> Memory:
+    """Take in the newest window of each path and node; one that was taken in before changes nothing.
+
+    Args:
+        memory: of the rounds before.
+        seen: what was seen of late.
+        limits: the policy's.
+        priorities: number of different priorities of its tenants.
+        now_ms: Unix milliseconds, by the leader's clock.
+    """
+    controls = _controls(memory, seen.paths, limits=limits)
+    nodes = {sample.key: _node(memory.nodes.get(sample.key), sample, limits, now_ms) for sample in seen.nodes}
+    gpus = tuple(chain.from_iterable(sample.gpus for sample in seen.nodes))
+    news = any(nodes[key].sampled_ms != _sampled_ms(memory, key) for key in nodes)
+    paths = {sample.key: _path(memory.paths.get(sample.key), sample, controls, limits, now_ms) for sample in seen.paths}
+    kept = {key: path for key, path in memory.paths.items() if path.seen_ms > now_ms - KEPT_MS} | paths
+    return Memory(
+        paths=kept,
+        bottlenecks={
+            bottleneck: control
+            for bottleneck, control in (memory.bottlenecks | controls).items()
+            if bottleneck in {key.bottleneck for key in kept}
+        },
+        nodes={key: node for key, node in memory.nodes.items() if node.seen_ms > now_ms - KEPT_MS} | nodes,
+        gpus=judge(memory.gpus, gpu_readings(gpus, limits=limits)) if news else memory.gpus,
+        pressure=pressed(memory.pressure, saturation=saturation(gpus, limits), priorities=priorities, now_ms=now_ms),
+    )
+
+
+def _controls(memory: Memory, paths: Sequence[PathSample], *, limits: Limits) -> dict[Bottleneck, Control]:
+    return {
+        bottleneck: step(memory.bottlenecks.get(bottleneck, Control()), sample, limits)
+        for bottleneck, sample in bottlenecks(paths).items()
+    }
+
+
+def _path(
+    before: PathMemory | None,
+    sample: PathSample,
+    controls: Mapping[Bottleneck, Control],
+    limits: Limits,
+    now_ms: int,
+) -> PathMemory:
+    known = before or PathMemory(seen_ms=now_ms)
+    health = known.health
+    fresh = is_new(sample.at_ms, last_ms=known.sampled_ms)
+    if fresh:
+        baseline_us = controls[sample.key.bottleneck].baseline.least_us
+        health = judge(health, path_readings(sample, baseline_us=baseline_us, limits=limits))
+    return PathMemory(
+        seen_ms=now_ms,
+        told_ms=known.told_ms,
+        rate=known.rate,
+        streams=sample.active_streams or known.streams,
+        health=health,
+        sockets=sample.sockets,
+        sampled_ms=sample.at_ms if fresh else known.sampled_ms,
+    )
+
+
+def _node(before: NodeMemory | None, sample: NodeSample, limits: Limits, now_ms: int) -> NodeMemory:
+    known = before or NodeMemory(seen_ms=now_ms)
+    if not is_new(sample.at_ms, last_ms=known.sampled_ms):
+        return NodeMemory(seen_ms=now_ms, sampled_ms=known.sampled_ms, health=known.health)
+    health = judge(known.health, node_readings(sample, limits=limits))
+    return NodeMemory(seen_ms=now_ms, sampled_ms=sample.at_ms, health=health)
+
+
+def _sampled_ms(memory: Memory, key: NodeKey) -> int:
+    node = memory.nodes.get(key)
+    return node.sampled_ms if node else 0
