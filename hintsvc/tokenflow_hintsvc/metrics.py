@@ -2,16 +2,13 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from tokenflow_hintsvc.observability.tally import Tally
+
 REGISTRY = CollectorRegistry()
 
-REQUESTS = Counter("hint_server_request_count", "Requests answered.", ["route", "status"], registry=REGISTRY)
-LATENCY = Histogram(
-    "hint_server_latency_ms",
-    "Time to answer, in milliseconds.",
-    ["route"],
-    buckets=(0.25, 0.5, 1, 2, 5, 10, 25, 50, 100, 250, 1000),
-    registry=REGISTRY,
-)
+ANSWERS = Tally()
+REGISTRY.register(ANSWERS)
+
 BATCHES = Counter(
     "tokenflow_ingest_batches",
     "Telemetry batches by outcome: stored, late, duplicate, rejected, failed.",

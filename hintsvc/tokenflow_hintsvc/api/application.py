@@ -76,8 +76,7 @@ async def _measure(request: web.Request, handler: Handler) -> web.StreamResponse
         return response
     finally:
         took_s = time.perf_counter() - started
-        metrics.REQUESTS.labels(route, status).inc()
-        metrics.LATENCY.labels(route).observe(took_s * 1000)
+        metrics.ANSWERS.add(route, status, seconds=took_s)
         SPANS.answered(of, method=request.method, route=route, status=status, took_s=took_s)
 
 

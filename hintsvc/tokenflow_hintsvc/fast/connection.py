@@ -6,6 +6,7 @@ from collections import deque
 from http import HTTPStatus
 from typing import Final, cast
 
+from tokenflow_hintsvc import metrics
 from tokenflow_hintsvc.fast.intake import Intake
 from tokenflow_hintsvc.fast.messages import Request, Response, problem
 from tokenflow_hintsvc.fast.site import Site
@@ -46,6 +47,7 @@ class Connection(asyncio.Protocol):
         self._caller: Caller | None = None
         self._shown: tuple[bytes | None, bytes | None] = (None, None)
         self._peer = ""
+        self._arrived = 0.0
         self._deadline = time.monotonic() + HEAD_S
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -71,6 +73,7 @@ class Connection(asyncio.Protocol):
         intake = self._intake
         if intake.ended:
             return
+        self._arrived = time.perf_counter()
         waited = intake.partial
         try:
             intake.feed(data)
@@ -78,7 +81,6 @@ class Connection(asyncio.Protocol):
             self._waiting.extend((*intake.requests, error))
         else:
             self._waiting.extend(intake.requests)
-        intake.requests.clear()
         if intake.partial and not waited:
             self._deadline = time.monotonic() + HEAD_S
         self._go_on()
@@ -125,7 +127,7 @@ class Connection(asyncio.Protocol):
             item = self._waiting[0]
             if isinstance(item, ProblemError):
                 self._out.append(problem(item, trace_id=trace.begin().trace_id).encode(bodiless=False, last=True))
-                self._site.tally.add(OTHER_ROUTE, item.status, seconds=0.0)
+                metrics.ANSWERS.add(OTHER_ROUTE, item.status, seconds=0.0)
             elif not self._answer(item):
                 break
             self._waiting.popleft()
@@ -156,7 +158,8 @@ class Connection(asyncio.Protocol):
         shown = (headers.get(b"authorization"), headers.get(b"x-forwarded-for"))
         if self._caller is not None and shown == self._shown and self._guard.again(self._caller):
             return self._caller
-        self._shown = shown
+        # Whoever was known is not who shows something else, even if that is refused.
+        self._shown, self._caller = shown, None
         self._caller = self._guard.recognise(
             peer=self._peer,
             authorization=request.header(b"authorization"),
@@ -198,11 +201,17 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, request: Request, error: ProblemError) -> None:
         trace_id = trace.begin(request.header(b"traceparent")).trace_id
+        self._site.service.audit.refused(
+            error,
+            action=f"GET {parse_target(request.target).route}",
+            subject=self._caller.subject if self._caller else "",
+            address=self._guard.address(peer=self._peer, forwarded_for=request.header(b"x-forwarded-for")),
+        )
         self._respond(request, problem(error, trace_id=trace_id))
 
     def _count(self, request: Request, status: int) -> None:
         route = parse_target(request.target).route
-        self._site.tally.add(route, status, seconds=time.perf_counter() - request.arrived)
+        metrics.ANSWERS.add(route, status, seconds=time.perf_counter() - self._arrived)
 
     def _flush(self) -> None:
         if self._out:

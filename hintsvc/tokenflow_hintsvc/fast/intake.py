@@ -1,6 +1,5 @@
 """Requests out of bytes, within bounds."""
 
-import time
 from typing import Final
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -22,15 +21,17 @@ class Intake:
     not read.
 
     Attributes:
-        requests: those that are complete and were not taken yet.
+        requests: those that the last ``feed`` completed.
         ended: whether nothing more is read.
-        partial: bytes of a request that has not arrived whole.
+        partial: bytes of a request that has not arrived whole, at least.
     """
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.ended = False
         self.partial = 0
+        self._whole = b""
+        self._begun = False
         self._parser = HttpRequestParser(self)
         self._begin()
 
@@ -40,27 +41,25 @@ class Intake:
         Raises:
             ProblemError: it is no request, or beyond a bound.
         """
-        before = len(self.requests)
-        try:
-            self._parser.feed_data(data)
-        except HttpParserUpgrade:
-            # The request is answered as if it had not asked for another protocol.
-            self.ended = True
-        except HttpParserCallbackError as error:
-            self.ended = True
-            if isinstance(error.__context__, ProblemError):
-                raise error.__context__ from None
-            raise
-        except HttpParserError as error:
-            if not self.ended:
-                self.ended = True
-                raise ProblemError(
-                    400, code="BadRequest", detail=f"this is no HTTP request: {error}", remedy="speak HTTP/1.1"
-                ) from error
-        self.partial = 0 if len(self.requests) > before else self.partial + len(data)
+        # Clients ask the same again and again: bytes that were one whole request are the same request once more.
+        if data == self._whole and not self._begun:
+            return
+        self.requests = []
+        self._parse(data)
+        self._whole = data if len(self.requests) == 1 and not self._begun else b""
+        if not self._begun:
+            self.partial = 0
+        elif self.requests:
+            self.partial = 1
+        else:
+            self.partial += len(data)
         if self.partial > MAX_HEAD_BYTES and not self.ended:
             self.ended = True
             raise _too_large()
+
+    def on_message_begin(self) -> None:
+        """Take in the first byte of a request."""
+        self._begun = True
 
     def on_url(self, part: bytes) -> None:
         """Take in the target, or a part of it."""
@@ -92,15 +91,32 @@ class Intake:
 
     def on_message_complete(self) -> None:
         """Take in a request whose end has come."""
+        self._begun = False
         if not self.ended:
             self._complete(last=not self._parser.should_keep_alive())
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade:
+            # The request is answered as if it had not asked for another protocol.
+            self.ended = True
+        except HttpParserCallbackError as error:
+            self.ended = True
+            if isinstance(error.__context__, ProblemError):
+                raise error.__context__ from None
+            raise
+        except HttpParserError as error:
+            if not self.ended:
+                self.ended = True
+                raise ProblemError(
+                    400, code="BadRequest", detail=f"this is no HTTP request: {error}", remedy="speak HTTP/1.1"
+                ) from error
 
     def _complete(self, *, last: bool) -> None:
         old = self._parser.get_http_version() == "1.0"
         self.ended = last or old
-        self.requests.append(
-            Request(self._parser.get_method(), self._target, self._headers, self.ended, not old, time.perf_counter())
-        )
+        self.requests.append(Request(self._parser.get_method(), self._target, self._headers, self.ended, not old))
         self._begin()
 
     def _begin(self) -> None:

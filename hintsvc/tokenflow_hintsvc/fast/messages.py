@@ -13,7 +13,7 @@ from tokenflow_hintsvc.problems import CONTENT_TYPE, ProblemError
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Request:
     """One request.
 
@@ -23,7 +23,6 @@ class Request:
         headers: those that this listener reads, by their names in small letters.
         last: whether the connection ends after the answer.
         chunked: whether the caller understands an answer in chunks.
-        arrived: when it was complete, by the performance counter, in seconds.
     """
 
     method: bytes
@@ -31,7 +30,6 @@ class Request:
     headers: Mapping[bytes, bytes]
     last: bool
     chunked: bool
-    arrived: float
 
     def header(self, name: bytes) -> str:
         """Return the value of a header; empty without it."""

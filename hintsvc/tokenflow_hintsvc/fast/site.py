@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 from tokenflow_hintsvc.api.service import Service
 from tokenflow_hintsvc.fast.messages import Request, Response, response
 from tokenflow_hintsvc.fast.reads import Reads
-from tokenflow_hintsvc.fast.tally import Tally
 from tokenflow_hintsvc.fast.targets import OTHER_ROUTE, STREAM_ROUTE, parse_target
 from tokenflow_hintsvc.guard.caller import Caller
 from tokenflow_hintsvc.problems import method_not_allowed, not_found
@@ -23,14 +22,12 @@ class Site:
 
     Attributes:
         service: the replica.
-        tally: counts the answers.
         connections: all that are open.
         leaving: whether each answer is the last of its connection.
     """
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self.tally = Tally()
         self.connections: set[Connection] = set()
         self.leaving = False
         self._reads = Reads(service)
