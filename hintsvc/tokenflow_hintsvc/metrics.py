@@ -54,6 +54,7 @@ HEALTH = Gauge("tokenflow_health_ratio", "Health of all paths together, 0 to 1."
 TENANT_RATE = Gauge(
     "tokenflow_hint_tokens_per_second", "Rate that one stream may run at.", ["tenant"], registry=REGISTRY
 )
+DENIED = Counter("tokenflow_denied", "Requests denied, by the code of the problem.", ["code"], registry=REGISTRY)
 KEY_EXPIRY = Gauge(
     "tokenflow_api_key_next_expiry_timestamp_seconds",
     "When the next API key of a tenant ends; nothing where none does.",

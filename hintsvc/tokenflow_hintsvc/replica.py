@@ -20,6 +20,7 @@ from tokenflow_hintsvc.api.waiting import waiting_application
 from tokenflow_hintsvc.configuration import Configuration
 from tokenflow_hintsvc.errors import StoreError
 from tokenflow_hintsvc.guard.access import Guard
+from tokenflow_hintsvc.guard.audit import Audit
 from tokenflow_hintsvc.guard.credentials import Credentials
 from tokenflow_hintsvc.guard.keysets import KeySource
 from tokenflow_hintsvc.leader import Leader
@@ -30,6 +31,7 @@ from tokenflow_hintsvc.observability.level import follow_level
 from tokenflow_hintsvc.observability.spans import SPANS
 from tokenflow_hintsvc.rounds import Rounds
 from tokenflow_hintsvc.sources.follow import ConfigSource, follow
+from tokenflow_hintsvc.store.audit import AuditLog
 from tokenflow_hintsvc.store.connection import Connection
 from tokenflow_hintsvc.store.controls import Controls
 from tokenflow_hintsvc.store.explanations import Explanations
@@ -122,7 +124,10 @@ async def _serve_policy(
         heard=lambda: view.packed.term if view.packed else 0,
     )
     membership = Membership(name=settings.name, replicas=replicas, configuration=configuration)
-    guard = Guard(config, credentials=Credentials(ring=KeyRing(settings.tenants_directory), cluster=keys))
+    audit_log = AuditLog(connection)
+    audit = Audit(audit_log, replica=settings.name)
+    credentials = Credentials(ring=KeyRing(settings.tenants_directory), cluster=keys)
+    guard = Guard(config, credentials=credentials, audit=audit)
     configuration.on_change(guard.configure)
     feed.announce(config)
     configuration.on_change(feed.announce)
@@ -137,11 +142,13 @@ async def _serve_policy(
         feed=feed,
         leader=leader,
         guard=guard,
+        audit=audit,
+        audit_log=audit_log,
         draining=asyncio.Event(),
     )
     try:
         async with (
-            _running(guard.run(), _follow_snapshots(snapshots, view)),
+            _running(guard.run(), audit.run(), _follow_snapshots(snapshots, view)),
             _listening(application(service), settings.host, settings.port) as listener,
         ):
             async with _running(leader.run(), membership.run()):

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from tokenflow_api.codec import MAX_ENCODED_BYTES
 from tokenflow_hintsvc import metrics
-from tokenflow_hintsvc.api import cluster, explain, health, hints, openapi, probes, stream, telemetry
+from tokenflow_hintsvc.api import audit, cluster, explain, health, hints, openapi, probes, stream, telemetry
 from tokenflow_hintsvc.api.endpoint import Endpoint, Handler
 from tokenflow_hintsvc.api.service import CALLER, SERVICE, Service
 from tokenflow_hintsvc.observability import trace
@@ -33,6 +33,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *health.ENDPOINTS,
     *explain.ENDPOINTS,
     *cluster.ENDPOINTS,
+    *audit.ENDPOINTS,
     *probes.ENDPOINTS,
     *openapi.ENDPOINTS,
 )
@@ -63,8 +64,7 @@ def metrics_application() -> web.Application:
 async def _measure(request: web.Request, handler: Handler) -> web.StreamResponse:
     of = trace.begin(request.headers.get("traceparent", ""))
     started = time.perf_counter()
-    resource = request.match_info.route.resource
-    route = resource.canonical if resource else _OTHER_ROUTE
+    route = _route(request)
     status = 500
     try:
         response = await handler(request)
@@ -94,11 +94,23 @@ async def _answer_problems(request: web.Request, handler: Handler) -> web.Stream
     except Exception:  # noqa: BLE001 - whatever it was, it is logged and answered here
         _log.exception("a request failed", extra={"method": request.method, "path": request.path})
         problem = internal_error()
+    _record(request, problem)
     return web.Response(
         status=problem.status,
         body=problem.body(trace_id=trace.trace_id()),
         content_type=CONTENT_TYPE,
         headers=problem.headers(),
+    )
+
+
+def _record(request: web.Request, problem: ProblemError) -> None:
+    caller = request.get(CALLER)
+    service = request.app[SERVICE]
+    service.audit.refused(
+        problem,
+        action=f"{request.method} {_route(request)}",
+        subject=caller.subject if caller else "",
+        address=service.guard.address(peer=request.remote or "", forwarded_for=_forwarded_for(request)),
     )
 
 
@@ -121,6 +133,15 @@ async def _admit(request: web.Request, handler: Handler) -> web.StreamResponse:
         request[CALLER] = await guard.admit(
             peer=request.remote or "",
             authorization=request.headers.get("Authorization", ""),
-            forwarded_for=",".join(request.headers.getall("X-Forwarded-For", ())),
+            forwarded_for=_forwarded_for(request),
         )
     return await handler(request)
+
+
+def _route(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return resource.canonical if resource else _OTHER_ROUTE
+
+
+def _forwarded_for(request: web.Request) -> str:
+    return ",".join(request.headers.getall("X-Forwarded-For", ()))

@@ -9,9 +9,11 @@ from aiohttp import web
 from tokenflow_api.runtime import Role, RuntimeConfig
 from tokenflow_hintsvc.configuration import Configuration
 from tokenflow_hintsvc.guard.access import Guard
+from tokenflow_hintsvc.guard.audit import Audit
 from tokenflow_hintsvc.guard.caller import Caller
 from tokenflow_hintsvc.leader import Leader
 from tokenflow_hintsvc.problems import ProblemError, not_authenticated
+from tokenflow_hintsvc.store.audit import AuditLog
 from tokenflow_hintsvc.store.explanations import Explanations
 from tokenflow_hintsvc.store.leadership import Leadership
 from tokenflow_hintsvc.store.replicas import Replicas
@@ -35,6 +37,8 @@ class Service:
     feed: Feed
     leader: Leader
     guard: Guard
+    audit: Audit
+    audit_log: AuditLog
     draining: asyncio.Event
 
     def config(self) -> RuntimeConfig:

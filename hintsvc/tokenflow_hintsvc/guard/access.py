@@ -12,6 +12,7 @@ from typing import Final
 
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_hintsvc.errors import TokenError
+from tokenflow_hintsvc.guard.audit import Audit
 from tokenflow_hintsvc.guard.caller import Caller, Credential
 from tokenflow_hintsvc.guard.credentials import Credentials, secret_of
 from tokenflow_hintsvc.guard.networks import Origin
@@ -30,9 +31,15 @@ class Guard:
     """
 
     def __init__(
-        self, config: RuntimeConfig, *, credentials: Credentials, clock: Callable[[], float] = time.monotonic
+        self,
+        config: RuntimeConfig,
+        *,
+        credentials: Credentials,
+        audit: Audit,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._credentials = credentials
+        self._audit = audit
         self._addresses = RateLimiter(clock=clock)
         self._keys = RateLimiter(clock=clock)
         self._epochs = itertools.count(1)
@@ -42,6 +49,7 @@ class Guard:
         """Go by another config from now on."""
         self._config = config
         self._credentials.configure(config.spec.security.jwt, config.spec.tenants)
+        self._audit.done("ConfigApplied", reason=f"generation {config.generation}")
         self._renew_rules()
 
     async def run(self) -> None:
@@ -49,7 +57,12 @@ class Guard:
         while True:
             await asyncio.sleep(_LOOK_S)
             if self._credentials.refresh(self._config.spec.tenants):
+                self._audit.done("KeysChanged")
                 self._renew_rules()
+
+    def address(self, *, peer: str, forwarded_for: str = "") -> str:
+        """Return where somebody asks from, behind trusted proxies."""
+        return self._rules.networks.origin(peer=peer, forwarded_for=forwarded_for).address
 
     def recognise(self, *, peer: str, authorization: str, forwarded_for: str = "") -> Caller | None:
         """Return who asks, and count the request; ``None`` where only ``admit`` can tell.
