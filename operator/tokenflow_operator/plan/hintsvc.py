@@ -13,6 +13,8 @@ from tokenflow_operator.settings import Images
 COMPONENT: Final = "hintsvc"
 _REDIS_URL: Final = "TOKENFLOW_REDIS_URL"
 _DRAIN_S: Final = 30
+_FAST_PORT: Final = {"hints": names.FAST_HINT_PORT}
+"""Serves hint reads and the stream alone, to many clients."""
 
 
 def hintsvc_objects(owner: Owner, spec: PacingPolicySpec, images: Images) -> tuple[Manifest, ...]:
@@ -21,7 +23,7 @@ def hintsvc_objects(owner: Owner, spec: PacingPolicySpec, images: Images) -> tup
     return (
         owner.service_account(name, COMPONENT),
         *_permission_to_watch_config(owner),
-        owner.service(name, COMPONENT, replicated.PORTS | {"http": names.HINT_PORT}),
+        owner.service(name, COMPONENT, replicated.PORTS | {"http": names.HINT_PORT, **_FAST_PORT}),
         owner.object(DEPLOYMENT, name, COMPONENT, spec=_deployment(owner, spec, images)),
     )
 
@@ -62,16 +64,18 @@ def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images) -> Manifes
             f"--config-map={names.runtime(policy)}",
             f"--tenants-dir={names.TENANTS_DIR}",
             f"--port={names.HINT_PORT}",
+            f"--fast-port={names.FAST_HINT_PORT}",
             f"--metrics-port={names.METRICS_PORT}",
         ],
         "env": [_redis_url(owner, spec), *replicated.pod_identity()],
         "resources": resources(
             spec.hint_service.resources,
-            requests={"cpu": "100m", "memory": "96Mi"},
-            limits={"memory": "256Mi"},
+            # Of a follower, and of a leader with models: any replica may become one.
+            requests={"cpu": "100m", "memory": "150Mi"},
+            limits={"memory": "384Mi"},
         ),
         "volumeMounts": [mount("runtime", names.RUNTIME_DIR), *tenant_mounts, mount("tmp", "/tmp", read_only=False)],  # noqa: S108 - the container's own
-        **replicated.serving(names.HINT_PORT),
+        **replicated.serving(names.HINT_PORT, also=_FAST_PORT),
     }
     return replicated.deployment(
         labels=owner.labels(COMPONENT),

@@ -16,6 +16,7 @@ from tokenflow_operator.kube.kinds import (
 from tokenflow_operator.kube.objects import ObjectRef
 
 HINT_PORT: Final = 8080
+FAST_HINT_PORT: Final = 8081
 GATEWAY_PORT: Final = 8000
 REDIS_PORT: Final = 6379
 METRICS_PORT: Final = 9090

@@ -10,7 +10,7 @@ from tokenflow_operator.plan.conditions import Judgement
 from tokenflow_operator.plan.gateway import gateway_objects
 from tokenflow_operator.plan.hintsvc import hintsvc_objects
 from tokenflow_operator.plan.objects import Owner
-from tokenflow_operator.plan.policy_status import policy_problems, replica_statuses, tenant_statuses
+from tokenflow_operator.plan.policy_status import model_status, policy_problems, replica_statuses, tenant_statuses
 from tokenflow_operator.plan.reasons import Problem, Reason
 from tokenflow_operator.plan.redis import redis_objects
 from tokenflow_operator.plan.runtime import runtime_config
@@ -56,4 +56,5 @@ def policy_numbers(snapshot: PolicySnapshot) -> dict[str, Any]:
         "tokens_per_second": int(min(hint.tokens_per_second for hint in hints)) if hints else None,
         "replicas": replicas,
         "tenants": tenant_statuses(hints),
+        "model": model_status(view.snapshot.model),
     }

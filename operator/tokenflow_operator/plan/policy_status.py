@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from tokenflow_api.hints import ALL_PATHS, ClusterView, Hint
-from tokenflow_api.pacing_policy import ReplicaStatus, TenantStatus
+from tokenflow_api.hints import ALL_PATHS, ClusterView, Hint, ModelReport
+from tokenflow_api.pacing_policy import ModelStatus, ReplicaStatus, TenantStatus
 from tokenflow_api.quantities import seconds
 from tokenflow_operator.kube.kinds import DEPLOYMENT
 from tokenflow_operator.kube.objects import Manifest, ObjectRef
@@ -18,6 +18,7 @@ from tokenflow_operator.snapshot import PolicySnapshot
 
 _ROUTED_S: Final = 15.0
 """Seconds within which the nodes have learned where a Service's new pods are."""
+_MOST_WORDS: Final = 1024
 _LEAST_SILENCE_S: Final = 10.0
 """An agent's own restart must not read as lost telemetry."""
 
@@ -104,7 +105,15 @@ def _acknowledgements(snapshot: PolicySnapshot, view: ClusterView) -> Iterator[P
     generation = snapshot.policy.generation
     served = {replica.name: replica.generation for replica in view.replicas}
     serving = ready_pods(snapshot.cluster.pods, component=hintsvc.COMPONENT)
-    behind = [name for name in serving if served.get(name, 0) < generation]
+    refusing = {replica.name: replica.error for replica in view.replicas if replica.error and replica.name in serving}
+    if refusing:
+        name, error = min(refusing.items())
+        message = (
+            f"{', '.join(sorted(refusing))} stay with an older configuration: {name} says: {error}: let the images of"
+            " the operator and of the hint service be of one release"
+        )
+        yield Problem(reason=Reason.CONFIG_REFUSED, severity=Severity.BLOCKING, message=message)
+    behind = [name for name in serving if served.get(name, 0) < generation and name not in refusing]
     if behind:
         message = f"generation {generation} is not yet served by {', '.join(behind)}"
         yield Problem(reason=Reason.REPLICAS_NOT_ACKNOWLEDGED, severity=Severity.PROGRESSING, message=message)
@@ -140,6 +149,13 @@ def replica_statuses(snapshot: PolicySnapshot) -> list[ReplicaStatus]:
     pods = {pod["metadata"]["name"] for pod in snapshot.cluster.pods}
     living = sorted((replica for replica in view.replicas if replica.name in pods), key=lambda r: r.name)
     return [ReplicaStatus(name=r.name, generation=r.generation, leader=r.name == view.leader) for r in living]
+
+
+def model_status(report: ModelReport | None) -> ModelStatus | None:
+    """Return what the leader says of its model; nothing where it runs none."""
+    if report is None:
+        return None
+    return ModelStatus(mode=report.mode, version=report.version, message=report.message[:_MOST_WORDS])
 
 
 def tenant_statuses(hints: list[Hint]) -> list[TenantStatus]:

@@ -33,6 +33,7 @@ class Reason(StrEnum):
     PODS_FAILING = "PodsFailing"
     HINT_SERVICE_UNREACHABLE = "HintServiceUnreachable"
     HINT_SERVICE_REFUSED = "HintServiceRefused"
+    CONFIG_REFUSED = "ConfigRefused"
     NO_LEADER = "NoLeader"
     NO_MATCHING_NODES = "NoMatchingNodes"
     AGENT_NOT_FOUND = "AgentNotFound"

@@ -9,6 +9,7 @@ from tokenflow_operator.plan import names
 from tokenflow_operator.plan.objects import confined, container_ports, field_env, http_probe, mount, unprivileged_pod
 
 PORTS: Final[dict[str, int]] = {"metrics": names.METRICS_PORT}
+_NO_PORTS: Final[Mapping[str, int]] = {}
 SCRATCH: Final[dict[str, Any]] = {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}
 _LEAVE_SERVICE_S: Final = 3
 """Seconds between the end of new connections by the Service and the program's own drain."""
@@ -33,10 +34,15 @@ def pod_identity() -> list[Manifest]:
     return field_env(POD_NAME="metadata.name", POD_NAMESPACE="metadata.namespace")
 
 
-def serving(port: int) -> Manifest:
-    """Return the parts of a container that serves HTTP on ``port`` and drains before it ends."""
+def serving(port: int, *, also: Mapping[str, int] = _NO_PORTS) -> Manifest:
+    """Return the parts of a container that serves HTTP and drains before it ends.
+
+    Args:
+        port: where it serves, and is probed.
+        also: its other ports by name, besides that of the metrics.
+    """
     return {
-        "ports": container_ports({"http": port, **PORTS}),
+        "ports": container_ports({"http": port, **also, **PORTS}),
         "startupProbe": http_probe("/healthz", "http", period_s=1, failures=60),
         "livenessProbe": http_probe("/healthz", "http", period_s=10, failures=3),
         "readinessProbe": http_probe("/readyz", "http", period_s=2, failures=2),

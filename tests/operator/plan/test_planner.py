@@ -23,8 +23,8 @@ from tests.operator.builders import (
     settled_policy,
     view,
 )
-from tokenflow_api.hints import NodeReport
-from tokenflow_api.pacing_policy import PacingPolicySpec, PacingPolicyStatus
+from tokenflow_api.hints import ModelReport, NodeReport
+from tokenflow_api.pacing_policy import ModelMode, PacingPolicySpec, PacingPolicyStatus
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_api.telemetry import AgentConfig, Signal, SignalState
 from tokenflow_api.telemetry_agent import TelemetryAgentSpec, TelemetryAgentStatus
@@ -228,6 +228,27 @@ def test_a_field_edited_by_hand_is_applied_again() -> None:
     children[ObjectRef("Deployment", "demo-gateway")]["spec"]["replicas"] = 0
     (manifest,) = plan_of(dataclasses.replace(snapshot, cluster=Cluster(children=children))).apply
     assert str(ref_of(manifest)) == "Deployment/demo-gateway"
+
+
+def test_a_replica_that_refuses_the_configuration_is_named_with_its_reason() -> None:
+    served = view()
+    refusing = served.replicas[1].model_copy(update={"generation": 1, "error": "spec.tenants: too few"})
+    behind = served.model_copy(update={"replicas": [served.replicas[0], refusing, served.replicas[2]]})
+    planned = plan_of(settled_policy(hint_service=HintServiceState(view=behind)))
+    ready = condition(planned, "Ready")
+    assert (ready["status"], ready["reason"]) == ("False", "ConfigRefused")
+    assert "demo-hintsvc-1 says: spec.tenants: too few: let the images" in ready["message"]
+
+
+def test_the_status_tells_of_the_model() -> None:
+    served = view()
+    assert served.snapshot is not None
+    report = ModelReport(mode=ModelMode.CANARY, version="7", message="drifted: the law alone decides", drifted=True)
+    snapshot = served.snapshot.model_copy(update={"model": report})
+    told = served.model_copy(update={"snapshot": snapshot})
+    planned = plan_of(settled_policy(hint_service=HintServiceState(view=told)))
+    assert planned.status is not None
+    assert planned.status["model"] == {"mode": "Canary", "version": "7", "message": "drifted: the law alone decides"}
 
 
 def test_a_replica_behind_is_named_until_it_acknowledges() -> None:
