@@ -16,7 +16,6 @@ from tokenflow_hintsvc.decide.memory import Memory
 from tokenflow_hintsvc.decide.samples import PathSample
 from tokenflow_hintsvc.decide.snapshots import snapshot
 from tokenflow_hintsvc.errors import StoreError
-from tokenflow_hintsvc.store.batches import StoredBatch
 from tokenflow_hintsvc.store.controls import Controls
 from tokenflow_hintsvc.store.explanations import Explanations
 from tokenflow_hintsvc.store.snapshots import Snapshots
@@ -102,16 +101,18 @@ class Rounds:
 
     def _digested(self, latest: Sequence[Latest]) -> dict[tuple[str, bytes], Digest]:
         """Return the digests of batches; those of earlier rounds are at hand."""
-        return {
-            (one.reporter, one.identity): self._digests.get((one.reporter, one.identity)) or _digest(one.batch)
-            for one in latest
-        }
+        digests = {}
+        for each in latest:
+            key = each.reporter, each.identity
+            known = self._digests.get(key)
+            digests[key] = _digest(each) if known is None else known
+        return digests
 
 
-def _digest(stored: StoredBatch) -> Digest:
+def _digest(latest: Latest) -> Digest:
     try:
-        return digest(stored.read())
+        return digest(latest.batch.read())
     except CodecError as error:
         metrics.UNREADABLE.inc()
-        _log.warning("a stored batch cannot be read", extra={"reason": str(error)})
+        _log.warning("a stored batch cannot be read", extra={"reporter": latest.reporter, "reason": str(error)})
         return Digest()
