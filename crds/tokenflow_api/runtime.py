@@ -34,11 +34,16 @@ class Role(StrEnum):
 
 
 class Grant(WireModel):
-    """One role of one service account."""
+    """One role of one service account.
+
+    ``agent`` is the TelemetryAgent, of the same namespace, that it may speak for; empty binds it to none, as
+    operators of the first release write it.
+    """
 
     namespace: Name
     service_account: str
     role: Role
+    agent: str = ""
 
 
 class RuntimeConfig(WireModel):

@@ -84,7 +84,7 @@ class TelemetryBatch(WireModel):
     agent: Text = ""
     node: Text
     boot_id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
-    sequence: Annotated[int, Field(ge=1)]
+    sequence: Annotated[int, Field(ge=1, le=2**53)]
     sent_at_unix_ms: Count
     window_ms: Annotated[int, Field(ge=100, le=600_000)] = 1000
     clock_offset_ms: int = 0

@@ -13,6 +13,10 @@ class RedisUrlError(HintServiceError):
     """A Redis URL is not one."""
 
 
+class IntakeFullError(HintServiceError):
+    """More telemetry arrives than can be stored."""
+
+
 class TermOverError(HintServiceError):
     """A newer leader has taken over."""
 
@@ -23,6 +27,10 @@ class ConfigError(HintServiceError):
 
 class SourceError(HintServiceError):
     """Where runtime configs come from is out of reach, or refused."""
+
+
+class ReservationError(HintServiceError):
+    """A reservation was not made by this service."""
 
 
 class TokenError(HintServiceError):

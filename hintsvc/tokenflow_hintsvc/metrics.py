@@ -11,8 +11,13 @@ REGISTRY.register(ANSWERS)
 
 BATCHES = Counter(
     "tokenflow_ingest_batches",
-    "Telemetry batches by outcome: stored, late, duplicate, rejected, failed.",
+    "Telemetry batches by outcome: stored, late, duplicate, rejected, failed, full.",
     ["outcome"],
+    registry=REGISTRY,
+)
+UNBOUNDED = Counter(
+    "tokenflow_ingest_unbounded_clocks",
+    "Batches whose sender's clock nothing bounded: they count as built when they arrived.",
     registry=REGISTRY,
 )
 UNREADABLE = Counter(

@@ -23,6 +23,7 @@ from tokenflow_hintsvc.guard.access import Guard
 from tokenflow_hintsvc.guard.audit import Audit
 from tokenflow_hintsvc.guard.credentials import Credentials
 from tokenflow_hintsvc.guard.keysets import KeySource
+from tokenflow_hintsvc.ingest.intake import Intake
 from tokenflow_hintsvc.leader import Leader
 from tokenflow_hintsvc.listeners import Listener
 from tokenflow_hintsvc.membership import Membership
@@ -32,6 +33,7 @@ from tokenflow_hintsvc.observability.spans import SPANS
 from tokenflow_hintsvc.rounds import Rounds
 from tokenflow_hintsvc.sources.follow import ConfigSource, follow
 from tokenflow_hintsvc.store.audit import AuditLog
+from tokenflow_hintsvc.store.clock import ServiceClock
 from tokenflow_hintsvc.store.connection import Connection
 from tokenflow_hintsvc.store.controls import Controls
 from tokenflow_hintsvc.store.explanations import Explanations
@@ -110,6 +112,7 @@ async def _serve_policy(
     leadership = Leadership(connection, holder=settings.name)
     replicas, telemetry = Replicas(connection), Telemetry(connection)
     snapshots, explanations = Snapshots(connection, leadership), Explanations(connection, leadership)
+    intake, clock = Intake(telemetry), ServiceClock(connection)
     view = View()
     feed = Feed(view)
     leader = Leader(
@@ -120,6 +123,7 @@ async def _serve_policy(
             controls=Controls(connection, leadership),
             explanations=explanations,
             configuration=configuration,
+            now_unix_ms=clock.now_unix_ms,
         ),
         heard=lambda: view.packed.term if view.packed else 0,
     )
@@ -133,6 +137,8 @@ async def _serve_policy(
     configuration.on_change(feed.announce)
     service = Service(
         telemetry=telemetry,
+        intake=intake,
+        clock=clock,
         leadership=leadership,
         replicas=replicas,
         explanations=explanations,
@@ -148,7 +154,7 @@ async def _serve_policy(
     )
     try:
         async with (
-            _running(guard.run(), audit.run(), _follow_snapshots(snapshots, view)),
+            _running(guard.run(), audit.run(), clock.run(), intake.run(), _follow_snapshots(snapshots, view)),
             _listening(application(service), settings.host, settings.port) as listener,
         ):
             async with _running(leader.run(), membership.run()):

@@ -11,9 +11,11 @@ from tokenflow_hintsvc.configuration import Configuration
 from tokenflow_hintsvc.guard.access import Guard
 from tokenflow_hintsvc.guard.audit import Audit
 from tokenflow_hintsvc.guard.caller import Caller
+from tokenflow_hintsvc.ingest.intake import Intake
 from tokenflow_hintsvc.leader import Leader
 from tokenflow_hintsvc.problems import ProblemError, not_authenticated
 from tokenflow_hintsvc.store.audit import AuditLog
+from tokenflow_hintsvc.store.clock import ServiceClock
 from tokenflow_hintsvc.store.explanations import Explanations
 from tokenflow_hintsvc.store.leadership import Leadership
 from tokenflow_hintsvc.store.replicas import Replicas
@@ -28,6 +30,8 @@ class Service:
     """A replica, as its handlers see it."""
 
     telemetry: Telemetry
+    intake: Intake
+    clock: ServiceClock
     leadership: Leadership
     replicas: Replicas
     explanations: Explanations

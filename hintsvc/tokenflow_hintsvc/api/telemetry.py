@@ -1,6 +1,6 @@
 """Where agents and gateways deliver what they saw."""
 
-import time
+import asyncio
 from typing import Final
 
 from aiohttp import web
@@ -14,10 +14,15 @@ from tokenflow_api.telemetry import AgentConfig, BatchReply, Reporter, Telemetry
 from tokenflow_hintsvc import metrics
 from tokenflow_hintsvc.api.endpoint import Endpoint
 from tokenflow_hintsvc.api.service import SERVICE
-from tokenflow_hintsvc.errors import StoreError
+from tokenflow_hintsvc.errors import IntakeFullError, StoreError
+from tokenflow_hintsvc.ingest.clock import timing
+from tokenflow_hintsvc.ingest.speakers import objection
 from tokenflow_hintsvc.problems import ProblemError
-from tokenflow_hintsvc.store.telemetry import Ingested
+from tokenflow_hintsvc.store.batches import StoredBatch
+from tokenflow_hintsvc.store.telemetry import Delivery, Ingested
 
+_BODY_S: Final = 10.0
+"""Time that a body may take to arrive: slow senders must not hold room."""
 _OUTCOMES: Final = {Ingested.DUPLICATE: "duplicate", Ingested.LATE: "late", Ingested.LATEST: "stored"}
 
 
@@ -26,13 +31,64 @@ async def post_telemetry(request: web.Request) -> web.Response:
     service = request.app[SERVICE]
     if (request.content_length or 0) > MAX_ENCODED_BYTES:
         raise _too_large()
-    await service.require(request, Role.AGENT, Role.GATEWAY)
+    caller = await service.require(request, Role.AGENT, Role.GATEWAY)
     config = service.config()
     try:
-        body = await request.read()
-        batch = decode(body, TelemetryBatch)
+        with service.intake.room(request.content_length or MAX_ENCODED_BYTES):
+            body = await _body(request)
+            batch = _decoded(body)
+            if refusal := objection(batch, caller.account, config):
+                raise _not_allowed(refusal)
+            received = service.clock.now_unix_ms()
+            ingested = await service.intake.take(_delivery(batch, body, config, received_unix_ms=received))
+    except IntakeFullError as error:
+        metrics.BATCHES.labels("full").inc()
+        raise ProblemError(
+            503,
+            code="IntakeFull",
+            detail=str(error),
+            remedy="keep the batch and send it again later",
+            retry_after_s=1,
+        ) from error
+    except StoreError as error:
+        metrics.BATCHES.labels("failed").inc()
+        raise ProblemError(
+            503,
+            code="StoreUnavailable",
+            detail=str(error),
+            remedy="keep the batch and send it again later",
+            retry_after_s=1,
+        ) from error
+    metrics.BATCHES.labels(_OUTCOMES[ingested]).inc()
+    reply = BatchReply(
+        sequence=batch.sequence,
+        duplicate=ingested is Ingested.DUPLICATE,
+        received_at_unix_ms=received,
+        config=_agent_config(config, batch.agent),
+    )
+    return web.json_response(text=reply.model_dump_json())
+
+
+async def _body(request: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(_BODY_S):
+            return await request.read()
     except web.HTTPRequestEntityTooLarge as error:
         raise _too_large() from error
+    except TimeoutError as error:
+        metrics.BATCHES.labels("rejected").inc()
+        raise ProblemError(
+            408,
+            code="BodyTooSlow",
+            detail=f"the body did not arrive within {_BODY_S:.0f} s",
+            remedy="keep the batch and send it again later",
+            field="body",
+        ) from error
+
+
+def _decoded(body: bytes) -> TelemetryBatch:
+    try:
+        return decode(body, TelemetryBatch)
     except CodecError as error:
         metrics.BATCHES.labels("rejected").inc()
         raise ProblemError(
@@ -42,41 +98,36 @@ async def post_telemetry(request: web.Request) -> web.Response:
             remedy=f"send msgpack compressed by zstd ({CONTENT_TYPE}), of a schema this version knows",
             field="body",
         ) from error
-    # Only gateways may speak for streams: an agent's token is on every node.
-    await service.require(request, Role.GATEWAY if batch.reporter is Reporter.GATEWAY else Role.AGENT)
-    ttl_ms = round(seconds(config.spec.telemetry.stale_after) * 1000)
-    at_ms = batch.sent_at_unix_ms + batch.clock_offset_ms
-    try:
-        ingested = await service.telemetry.ingest(
-            reporter=f"{batch.reporter}:{batch.agent}:{batch.node}",
-            boot_id=batch.boot_id,
-            sequence=batch.sequence,
-            batch=body,
-            at_ms=at_ms,
-            stale=batch.clock_error_ms is not None and _now_unix_ms() - at_ms > ttl_ms + batch.clock_error_ms,
-            ttl_ms=ttl_ms,
-        )
-        if ingested is Ingested.LATEST and batch.reporter is Reporter.AGENT:
-            await service.telemetry.report_node(
-                NodeReport(agent=batch.agent, node=batch.node, at_unix_ms=_now_unix_ms(), signals=batch.signals)
-            )
-    except StoreError as error:
-        metrics.BATCHES.labels("failed").inc()
-        raise ProblemError(
-            503, code="StoreUnavailable", detail=str(error), remedy="keep the batch and send it again later"
-        ) from error
-    metrics.BATCHES.labels(_OUTCOMES[ingested]).inc()
-    reply = BatchReply(
+
+
+def _delivery(batch: TelemetryBatch, body: bytes, config: RuntimeConfig, *, received_unix_ms: int) -> Delivery:
+    stale_after_ms = round(seconds(config.spec.telemetry.stale_after) * 1000)
+    times = timing(batch, received_unix_ms=received_unix_ms, stale_after_ms=stale_after_ms)
+    if not times.bounded:
+        metrics.UNBOUNDED.inc()
+    report = NodeReport(agent=batch.agent, node=batch.node, at_unix_ms=received_unix_ms, signals=batch.signals)
+    return Delivery(
+        reporter=f"{batch.reporter}:{batch.agent}:{batch.node}",
+        boot_id=batch.boot_id,
         sequence=batch.sequence,
-        duplicate=ingested is Ingested.DUPLICATE,
-        received_at_unix_ms=_now_unix_ms(),
-        config=_agent_config(config, batch.agent),
+        batch=StoredBatch(at_unix_ms=times.at_unix_ms, bounded=times.bounded, data=body),
+        current_ms=stale_after_ms if times.current else 0,
+        report=report if batch.reporter is Reporter.AGENT else None,
     )
-    return web.json_response(text=reply.model_dump_json())
 
 
 def _agent_config(config: RuntimeConfig, agent: str) -> AgentConfig | None:
     return next((known for known in config.agents if f"{known.namespace}/{known.name}" == agent), None)
+
+
+def _not_allowed(detail: str) -> ProblemError:
+    metrics.BATCHES.labels("rejected").inc()
+    return ProblemError(
+        403,
+        code="NotAllowed",
+        detail=detail,
+        remedy="deliver with the token of the agent's or gateway's own pod, as the operator mounts it",
+    )
 
 
 def _too_large() -> ProblemError:
@@ -90,10 +141,6 @@ def _too_large() -> ProblemError:
     )
 
 
-def _now_unix_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 ENDPOINTS: Final = (
     Endpoint(
         method="POST",
@@ -103,6 +150,6 @@ ENDPOINTS: Final = (
         body=TelemetryBatch,
         body_media_type=CONTENT_TYPE,
         reply=BatchReply,
-        problems=(400, 401, 403, 413, 503),
+        problems=(400, 401, 403, 408, 413, 503),
     ),
 )

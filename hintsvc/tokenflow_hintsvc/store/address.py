@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tokenflow_hintsvc.errors import RedisUrlError
 
@@ -74,21 +74,23 @@ def parse(url: str) -> RedisAddress:
         RedisUrlError: it is not such a URL; the message holds nothing of it, for it may hold a password.
     """
     try:
-        parts = urlsplit(url)
-        scheme, _, form = parts.scheme.partition("+")
+        beginning, _, rest = url.partition("://")
+        scheme, _, form = beginning.partition("+")
         if scheme not in ("redis", "rediss"):
             raise RedisUrlError(f"the Redis URL begins with an unknown scheme: {_REMEDY}")
-        return _address(parts, Form(form), tls=scheme == "rediss")
+        return _address(rest, Form(form), tls=scheme == "rediss")
     except ValueError:
         # Its words may repeat a part of the URL.
         raise RedisUrlError(f"the Redis URL cannot be read: {_REMEDY}") from None
 
 
-def _address(parts: SplitResult, form: Form, *, tls: bool) -> RedisAddress:
-    credentials, _, hosts = parts.netloc.rpartition("@")
+def _address(rest: str, form: Form, *, tls: bool) -> RedisAddress:
+    place, _, query = rest.partition("?")
+    authority, *segments = place.split("/")
+    credentials, _, hosts = authority.rpartition("@")
     nodes = tuple(_node(host, default_port=_PORTS[form]) for host in hosts.split(","))
-    path = [unquote(part) for part in parts.path.split("/") if part]
-    options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+    path = [unquote(segment) for segment in segments if segment]
+    options = dict(parse_qsl(query, strict_parsing=bool(query)))
     master = path.pop(0) if form is Form.SENTINEL and path else ""
     database = int(path.pop(0)) if path else 0
     wrong = (

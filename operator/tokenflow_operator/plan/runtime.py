@@ -51,7 +51,10 @@ def runtime_config(
         spec=policy.spec,
         agents=[agent_config(agent, policies) for agent in named],
         grants=[
-            *(Grant(namespace=own, service_account=names.agent(a.key.name), role=Role.AGENT) for a in named),
+            *(
+                Grant(namespace=own, service_account=names.agent(name), role=Role.AGENT, agent=name)
+                for name in (agent.key.name for agent in named)
+            ),
             Grant(namespace=own, service_account=names.gateway(policy.key.name), role=Role.GATEWAY),
             Grant(namespace=operator.namespace, service_account=operator.service_account, role=Role.OPERATOR),
         ],
