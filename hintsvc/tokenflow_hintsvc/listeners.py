@@ -7,6 +7,8 @@ from typing import Final, Self
 
 from aiohttp import web
 
+from tokenflow_hintsvc.acceptor import Acceptor
+
 _log = logging.getLogger(__name__)
 
 LINGER_S: Final = 3.0
@@ -19,25 +21,26 @@ _LOOK_S: Final = 0.05
 class Listener:
     """One port with an application behind it."""
 
-    def __init__(self, runner: web.AppRunner, site: web.TCPSite) -> None:
+    def __init__(self, runner: web.AppRunner, acceptor: Acceptor) -> None:
         self._runner = runner
-        self._site = site
+        self._acceptor = acceptor
 
     @classmethod
     async def open(cls, app: web.Application, *, host: str, port: int) -> Self:
         """Listen."""
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
-        site = web.TCPSite(runner, host, port, backlog=4096)
-        await site.start()
-        return cls(runner, site)
+        server = runner.server
+        if server is None:
+            raise RuntimeError("a runner that was set up has a server")
+        return cls(runner, Acceptor(host=host, port=port, protocol=server, open_now=lambda: len(server.connections)))
 
     async def drain(self) -> None:
         """Take no more connections, and wait for the present ones to end by themselves, for a moment.
 
         A connection that rests is not closed at once: its client may be sending the next request just now.
         """
-        await self._site.stop()
+        await self._acceptor.close()
         until = time.monotonic() + LINGER_S
         server = self._runner.server
         while server is not None and server.connections and time.monotonic() < until:  # noqa: ASYNC110 - no event tells
@@ -45,4 +48,5 @@ class Listener:
 
     async def close(self) -> None:
         """End what is left."""
+        await self._acceptor.close()
         await self._runner.cleanup()

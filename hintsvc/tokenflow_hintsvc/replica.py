@@ -19,6 +19,7 @@ from tokenflow_hintsvc.api.service import Service
 from tokenflow_hintsvc.api.waiting import waiting_application
 from tokenflow_hintsvc.configuration import Configuration
 from tokenflow_hintsvc.errors import StoreError
+from tokenflow_hintsvc.fast.listener import FastListener
 from tokenflow_hintsvc.guard.access import Guard
 from tokenflow_hintsvc.guard.audit import Audit
 from tokenflow_hintsvc.guard.credentials import Credentials
@@ -62,6 +63,7 @@ class Settings:
         tenants_directory: a directory of API keys per tenant.
         host: address to listen on.
         port: of the API.
+        fast_port: of the listener for hint reads and the stream alone; 0 is none.
         metrics_port: of the metrics.
         log_level: how much is logged; ``None`` is as the config says.
     """
@@ -71,6 +73,7 @@ class Settings:
     tenants_directory: Path
     host: str = "0.0.0.0"  # noqa: S104 - it serves the pod's network
     port: int = 8080
+    fast_port: int = 0
     metrics_port: int = 9090
     log_level: str | None = None
 
@@ -156,6 +159,7 @@ async def _serve_policy(
         async with (
             _running(guard.run(), audit.run(), clock.run(), intake.run(), _follow_snapshots(snapshots, view)),
             _listening(application(service), settings.host, settings.port) as listener,
+            _listening_fast(service, settings) as fast,
         ):
             async with _running(leader.run(), membership.run()):
                 _log.info("serving", extra={"port": settings.port, "replica": settings.name})
@@ -164,7 +168,7 @@ async def _serve_policy(
                 service.draining.set()
             await asyncio.sleep(ANNOUNCE_S)
             feed.end()
-            await listener.drain()
+            await asyncio.gather(listener.drain(), *([fast.drain()] if fast else []))
     finally:
         await connection.close()
 
@@ -185,6 +189,20 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncIterato
     listener = await Listener.open(app, host=host, port=port)
     try:
         yield listener
+    finally:
+        await listener.close()
+
+
+@asynccontextmanager
+async def _listening_fast(service: Service, settings: Settings) -> AsyncIterator[FastListener | None]:
+    """Listen within the block, where that is asked for."""
+    if not settings.fast_port:
+        yield None
+        return
+    listener = FastListener(service, host=settings.host, port=settings.fast_port)
+    try:
+        async with _running(listener.run()):
+            yield listener
     finally:
         await listener.close()
 

@@ -73,6 +73,7 @@ class ReplicaProcess:
 
     url: str
     process: asyncio.subprocess.Process
+    fast_url: str = ""
 
     async def get(self, path: str) -> tuple[int, dict[str, Any]]:
         async with aiohttp.ClientSession() as session, session.get(self.url + path) as answer:
@@ -98,7 +99,7 @@ async def replicas(number: int, *, redis: RedisServer, file: Path) -> AsyncItera
     """Run that many replicas; those that still live are ended."""
     running = []
     for index in range(number):
-        port = free_port()
+        port, fast_port = free_port(), free_port()
         process = await asyncio.create_subprocess_exec(
             *(
                 sys.executable,
@@ -110,10 +111,19 @@ async def replicas(number: int, *, redis: RedisServer, file: Path) -> AsyncItera
                 "--redis-url",
                 redis.url,
             ),
-            *("--replica", f"replica-{index}", "--port", str(port), "--metrics-port", str(free_port())),
+            *(
+                "--replica",
+                f"replica-{index}",
+                "--port",
+                str(port),
+                "--fast-port",
+                str(fast_port),
+                "--metrics-port",
+                str(free_port()),
+            ),
             *("--tenants-dir", str(file.parent / "tenants"), "--log-level", "Error"),
         )
-        running.append(ReplicaProcess(f"http://127.0.0.1:{port}", process))
+        running.append(ReplicaProcess(f"http://127.0.0.1:{port}", process, f"http://127.0.0.1:{fast_port}"))
     try:
         for replica in running:
             await replica.becomes("/readyz", lambda answer: bool(answer["ready"]), timeout_s=20)

@@ -54,6 +54,12 @@ def _serve(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--replica", default=env("TOKENFLOW_REPLICA", env("POD_NAME", socket.gethostname())))
     command.add_argument("--port", type=int, default=env("TOKENFLOW_PORT", "8080"))
+    command.add_argument(
+        "--fast-port",
+        type=int,
+        default=env("TOKENFLOW_FAST_PORT", "8081"),
+        help="a listener for hint reads and the stream alone; 0: none",
+    )
     command.add_argument("--metrics-port", type=int, default=env("TOKENFLOW_METRICS_PORT", "9090"))
     command.add_argument(
         "--log-level",

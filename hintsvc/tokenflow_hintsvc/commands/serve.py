@@ -1,8 +1,9 @@
 """``serve``: a replica of the hint service."""
 
 import argparse
-import asyncio
 from collections.abc import Iterator
+
+import uvloop
 
 from tokenflow_api import logs
 from tokenflow_hintsvc.guard.key_file import KeyFile
@@ -21,10 +22,11 @@ def main(arguments: argparse.Namespace) -> int:
         redis_url=arguments.redis_url,
         tenants_directory=arguments.tenants_dir,
         port=arguments.port,
+        fast_port=arguments.fast_port,
         metrics_port=arguments.metrics_port,
         log_level=arguments.log_level,
     )
-    asyncio.run(serve(settings, sources=list(_sources(arguments)), keys=_keys(arguments)))
+    uvloop.run(serve(settings, sources=list(_sources(arguments)), keys=_keys(arguments)))
     return 0
 
 

@@ -1,17 +1,15 @@
 """The fast listener as a whole."""
 
 import asyncio
-import socket
 import ssl
 import time
 from typing import Final
 
+from tokenflow_hintsvc.acceptor import Acceptor
 from tokenflow_hintsvc.api.service import Service
-from tokenflow_hintsvc.fast.accept import Acceptor
 from tokenflow_hintsvc.fast.connection import Connection
 from tokenflow_hintsvc.fast.site import Site
 
-MAX_CONNECTIONS: Final = 16_384
 CHECK_S: Final = 1.0
 CHECKED_AT_ONCE: Final = 500
 """Connections looked at in one turn of the event loop."""
@@ -20,7 +18,7 @@ LINGER_S: Final = 3.0
 _LOOK_S: Final = 0.05
 
 
-class Listener:
+class FastListener:
     """Serves hint reads and the stream on a port of its own.
 
     Args:
@@ -34,10 +32,15 @@ class Listener:
     """
 
     def __init__(self, service: Service, *, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
-        self._site = Site(service)
-        self._listening = socket.create_server((host, port), backlog=1)
-        self.port: int = self._listening.getsockname()[1]
-        self._acceptor = Acceptor(self._listening, protocol=lambda: Connection(self._site), room=self._room, tls=tls)
+        self._site = site = Site(service)
+        self._acceptor = Acceptor(
+            host=host,
+            port=port,
+            protocol=lambda: Connection(site),
+            open_now=lambda: len(site.connections),
+            tls=tls,
+        )
+        self.port = self._acceptor.port
 
     async def run(self) -> None:
         """Look after the time limits of all connections, for ever."""
@@ -66,6 +69,3 @@ class Listener:
         await self._acceptor.close()
         for connection in tuple(self._site.connections):
             connection.abort()
-
-    def _room(self) -> int:
-        return MAX_CONNECTIONS - len(self._site.connections)

@@ -17,6 +17,8 @@ BACKLOG: Final = 4096
 AT_ONCE: Final = 128
 """Connections taken in one turn of the event loop."""
 HANDSHAKE_S: Final = 10.0
+MAX_CONNECTIONS: Final = 16_384
+"""Open at once, on one port."""
 PAUSE_S: Final = 0.5
 """Rest when there is no room, or no file is left: clients wait in the backlog."""
 
@@ -25,30 +27,35 @@ class Acceptor:
     """Takes connections of one listening socket.
 
     Args:
-        listening: bound, not yet listening.
+        host: address to listen on.
+        port: to listen on; 0 takes a free one.
         protocol: makes the protocol of each connection.
-        room: returns how many more connections there may be.
+        open_now: returns how many connections are open.
         tls: how they are encrypted; ``None`` for plain TCP.
+
+    Raises:
+        OSError: the port is taken.
     """
 
     def __init__(
         self,
-        listening: socket.socket,
         *,
-        protocol: Callable[[], asyncio.Protocol],
-        room: Callable[[], int],
-        tls: ssl.SSLContext | None,
+        host: str,
+        port: int,
+        protocol: Callable[[], asyncio.BaseProtocol],
+        open_now: Callable[[], int],
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._listening = listening
+        self._listening = socket.create_server((host, port), backlog=BACKLOG)
         self._protocol = protocol
-        self._room = room
+        self._open_now = open_now
         self._tls = tls
         self._loop = asyncio.get_running_loop()
         self._connecting: set[asyncio.Task[None]] = set()
         self._pausing: asyncio.TimerHandle | None = None
-        listening.setblocking(False)
-        listening.listen(BACKLOG)
-        self._loop.add_reader(listening, self._accept)
+        self._listening.setblocking(False)
+        self.port: int = self._listening.getsockname()[1]
+        self._loop.add_reader(self._listening, self._accept)
 
     async def close(self) -> None:
         """Accept no more; closing again does nothing."""
@@ -62,7 +69,7 @@ class Acceptor:
         await asyncio.gather(*self._connecting, return_exceptions=True)
 
     def _accept(self) -> None:
-        room = self._room() - len(self._connecting)
+        room = MAX_CONNECTIONS - self._open_now() - len(self._connecting)
         for _ in range(min(AT_ONCE, room)):
             try:
                 connection, _address = self._listening.accept()
