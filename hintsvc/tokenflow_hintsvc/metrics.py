@@ -54,6 +54,10 @@ OTLP_EXPORTS = Counter(
     registry=REGISTRY,
 )
 SPANS_DROPPED = Counter("tokenflow_spans_dropped", "Spans beyond those that may wait for export.", registry=REGISTRY)
+WAITING = Gauge("tokenflow_waiting", "What waits in a bounded queue: batches, spans.", ["queue"], registry=REGISTRY)
+SNAPSHOT_AGE = Gauge(
+    "tokenflow_snapshot_age_seconds", "Time since the newest snapshot arrived; -1 before the first.", registry=REGISTRY
+)
 SUBSCRIBERS = Gauge("tokenflow_subscribers", "Open hint streams.", registry=REGISTRY)
 HEALTH = Gauge("tokenflow_health_ratio", "Health of all paths together, 0 to 1.", registry=REGISTRY)
 TENANT_RATE = Gauge(

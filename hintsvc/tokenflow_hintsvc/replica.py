@@ -28,6 +28,7 @@ from tokenflow_hintsvc.ingest.intake import Intake
 from tokenflow_hintsvc.leader import Leader
 from tokenflow_hintsvc.listeners import Listener
 from tokenflow_hintsvc.membership import Membership
+from tokenflow_hintsvc.observability import gauges
 from tokenflow_hintsvc.observability.export import Exporter
 from tokenflow_hintsvc.observability.level import follow_level
 from tokenflow_hintsvc.observability.spans import SPANS
@@ -155,6 +156,7 @@ async def _serve_policy(
         audit_log=audit_log,
         draining=asyncio.Event(),
     )
+    gauges.publish(view, intake)
     try:
         async with (
             _running(guard.run(), audit.run(), clock.run(), intake.run(), _follow_snapshots(snapshots, view)),

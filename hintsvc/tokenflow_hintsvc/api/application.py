@@ -8,7 +8,7 @@ from aiohttp import web
 
 from tokenflow_api.codec import MAX_ENCODED_BYTES
 from tokenflow_hintsvc import metrics
-from tokenflow_hintsvc.api import audit, cluster, explain, health, hints, openapi, probes, stream, telemetry
+from tokenflow_hintsvc.api import audit, cluster, debug, explain, health, hints, openapi, probes, stream, telemetry
 from tokenflow_hintsvc.api.endpoint import Endpoint, Handler
 from tokenflow_hintsvc.api.service import CALLER, SERVICE, Service
 from tokenflow_hintsvc.observability import trace
@@ -34,6 +34,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *explain.ENDPOINTS,
     *cluster.ENDPOINTS,
     *audit.ENDPOINTS,
+    *debug.ENDPOINTS,
     *probes.ENDPOINTS,
     *openapi.ENDPOINTS,
 )
