@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from tokenflow_api.errors import KeyFormatError
+from tokenflow_api.mounted import files, mark
 from tokenflow_api.pacing_policy import Tenant
 
 _log = logging.getLogger(__name__)
@@ -151,7 +152,7 @@ class KeyRing:
         changed = self._marks.keys() != set(names)
         marks, by_tenant = {}, {}
         for name in names:
-            marks[name] = _mark(self._directory / name)
+            marks[name] = mark(self._directory / name)
             if name not in self._marks or marks[name] != self._marks[name]:
                 changed = True
                 by_tenant[name] = list(_read(self._directory / name, tenant=name))
@@ -178,32 +179,11 @@ class KeyRing:
         return iter(self._by_digest.values())
 
 
-def _mark(directory: Path) -> object:
-    """Return what changes when the Secret does: the kubelet swaps a link, people write files."""
-    try:
-        return (directory / "..data").readlink()
-    except OSError:
-        return [(file.name, *_stamp(file)) for file in _files(directory)]
-
-
-def _stamp(file: Path) -> tuple[int, int, int]:
-    try:
-        status = file.stat()
-    except OSError:
-        return (0, 0, 0)
-    return status.st_ino, status.st_mtime_ns, status.st_size
-
-
-def _files(directory: Path) -> list[Path]:
-    """Return the values of a mounted Secret, which may not be there yet."""
-    return sorted(directory.glob("[!.]*"))
-
-
 def _read(directory: Path, *, tenant: str) -> Iterator[ApiKey]:
-    files = _files(directory)
-    if len(files) > MAX_KEYS:
+    values = files(directory)
+    if len(values) > MAX_KEYS:
         _log.error("too many API keys, the last are refused", extra={"tenant": tenant, "most": MAX_KEYS})
-    for file in files[:MAX_KEYS]:
+    for file in values[:MAX_KEYS]:
         try:
             with file.open(encoding="ascii") as opened:
                 yield parse_line(opened.read(MAX_LINE + 1).strip(), tenant=tenant, name=file.name)

@@ -35,3 +35,7 @@ class ReservationError(HintServiceError):
 
 class TokenError(HintServiceError):
     """A bearer token proves nothing."""
+
+
+class CertificateError(HintServiceError):
+    """There is no certificate to serve with."""

@@ -64,6 +64,12 @@ TENANT_RATE = Gauge(
     "tokenflow_hint_tokens_per_second", "Rate that one stream may run at.", ["tenant"], registry=REGISTRY
 )
 DENIED = Counter("tokenflow_denied", "Requests denied, by the code of the problem.", ["code"], registry=REGISTRY)
+CERTIFICATE_EXPIRY = Gauge(
+    "tokenflow_tls_certificate_expiry_timestamp_seconds",
+    "When the certificate that is served with ends; 0 without one.",
+    registry=REGISTRY,
+)
+CERTIFICATES_REFUSED = Counter("tokenflow_tls_certificates_refused", "Certificates not taken in.", registry=REGISTRY)
 KEY_EXPIRY = Gauge(
     "tokenflow_api_key_next_expiry_timestamp_seconds",
     "When the next API key of a tenant ends; nothing where none does.",

@@ -1,0 +1,78 @@
+"""The certificate that the listeners serve with, from a mounted Secret, and the authority of client certificates."""
+
+import logging
+import ssl
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+
+from tokenflow_api.mounted import mark
+from tokenflow_hintsvc import metrics
+from tokenflow_hintsvc.errors import CertificateError
+
+_log = logging.getLogger(__name__)
+
+CERTIFICATE: Final = "tls.crt"
+PRIVATE_KEY: Final = "tls.key"
+CLIENT_AUTHORITY: Final = "client-ca.crt"
+
+
+class Certificates:
+    """What connections are encrypted with; each change of the Secret counts for the connections that follow.
+
+    With ``client-ca.crt`` in the Secret, callers may show a certificate of that authority, and those who deliver
+    telemetry must.
+
+    Args:
+        directory: where a Secret of type kubernetes.io/tls is mounted.
+
+    Raises:
+        CertificateError: there is no certificate that can be served with.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._mark = mark(directory)
+        self.context = self._load()
+
+    @property
+    def mutual(self) -> bool:
+        """Whether callers may show certificates."""
+        return self.context.verify_mode is ssl.CERT_OPTIONAL
+
+    def refresh(self) -> bool:
+        """Take in what changed; return whether anything did. What cannot be served with is logged and left."""
+        seen = mark(self._directory)
+        if seen == self._mark:
+            return False
+        self._mark = seen
+        try:
+            self.context = self._load()
+        except CertificateError as error:
+            metrics.CERTIFICATES_REFUSED.inc()
+            _log.error("certificate refused, the last good one stays", extra={"reason": str(error)})
+            return False
+        _log.info("certificate in force", extra={"directory": str(self._directory), "mutual": self.mutual})
+        return True
+
+    def _load(self) -> ssl.SSLContext:
+        certificate, authority = self._directory / CERTIFICATE, self._directory / CLIENT_AUTHORITY
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        # A resumed session would bring back a client certificate that is trusted no more.
+        context.options |= ssl.OP_NO_TICKET
+        context.num_tickets = 0
+        context.set_alpn_protocols(["http/1.1"])
+        try:
+            context.load_cert_chain(certificate, self._directory / PRIVATE_KEY)
+            expiry = x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
+            if authority.exists():
+                context.load_verify_locations(authority)
+                context.verify_mode = ssl.CERT_OPTIONAL
+        except (OSError, ValueError) as error:
+            raise CertificateError(
+                f"{self._directory} holds no {CERTIFICATE} with its {PRIVATE_KEY} to serve with: {error}"
+            ) from error
+        metrics.CERTIFICATE_EXPIRY.set(expiry.timestamp())
+        return context

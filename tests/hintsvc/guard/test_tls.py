@@ -1,0 +1,94 @@
+"""Certificates, by real handshakes over memory."""
+
+import logging
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.hintsvc.guard.authority import Authority
+from tokenflow_hintsvc.errors import CertificateError
+from tokenflow_hintsvc.guard.tls import Certificates
+
+
+def shake(server: ssl.SSLContext, client: ssl.SSLContext) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the certificate of the server as the client sees it, and the other way round."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = [
+        server.wrap_bio(to_server, to_client, server_side=True),
+        client.wrap_bio(to_client, to_server, server_hostname="127.0.0.1"),
+    ]
+    for _ in range(4):
+        for end in ends:
+            try:
+                end.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+    return ends[1].getpeercert() or {}, ends[0].getpeercert() or {}
+
+
+def common_name(certificate: dict[str, Any]) -> str:
+    return str(dict(part[0] for part in certificate["subject"])["commonName"])
+
+
+def test_a_new_certificate_serves_the_connections_that_follow(tmp_path: Path) -> None:
+    authority = Authority("ca")
+    authority.issue(tmp_path, "first")
+    certificates = Certificates(tmp_path)
+    assert common_name(shake(certificates.context, authority.client())[0]) == "first"
+    assert not certificates.refresh()
+    authority.issue(tmp_path, "second")
+    assert certificates.refresh()
+    assert common_name(shake(certificates.context, authority.client())[0]) == "second"
+
+
+def test_a_broken_certificate_leaves_the_last_good_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    authority = Authority("ca")
+    authority.issue(tmp_path, "first")
+    certificates = Certificates(tmp_path)
+    (tmp_path / "tls.key").write_text("-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----\n")
+    with caplog.at_level(logging.ERROR):
+        assert not certificates.refresh()
+    assert "refused" in caplog.text
+    assert "secret" not in " ".join(str(record.__dict__) for record in caplog.records)
+    assert common_name(shake(certificates.context, authority.client())[0]) == "first"
+
+
+def test_without_a_certificate_there_is_no_start(tmp_path: Path) -> None:
+    with pytest.raises(CertificateError, match=r"tls\.crt"):
+        Certificates(tmp_path)
+
+
+def test_client_certificates_are_verified_once_there_is_an_authority(tmp_path: Path) -> None:
+    authority, clients = Authority("ca"), Authority("clients")
+    authority.issue(tmp_path / "server", "server")
+    clients.issue(tmp_path / "agent", "agent")
+    certificates = Certificates(tmp_path / "server")
+    assert not certificates.mutual
+    (tmp_path / "server" / "client-ca.crt").write_bytes(clients.pem)
+    assert certificates.refresh()
+    assert certificates.mutual
+    assert common_name(shake(certificates.context, authority.client(tmp_path / "agent"))[1]) == "agent"
+    assert shake(certificates.context, authority.client())[1] == {}
+    Authority("strangers").issue(tmp_path / "stranger", "agent")
+    with pytest.raises(ssl.SSLError):
+        shake(certificates.context, authority.client(tmp_path / "stranger"))
+
+
+def test_an_authority_that_was_replaced_is_trusted_no_more(tmp_path: Path) -> None:
+    authority, before, after = Authority("ca"), Authority("before"), Authority("after")
+    authority.issue(tmp_path / "server", "server")
+    before.issue(tmp_path / "agent", "agent")
+    (tmp_path / "server" / "client-ca.crt").write_bytes(before.pem)
+    certificates = Certificates(tmp_path / "server")
+    (tmp_path / "server" / "client-ca.crt").write_bytes(after.pem + b"\n")
+    assert certificates.refresh()
+    with pytest.raises(ssl.SSLError):
+        shake(certificates.context, authority.client(tmp_path / "agent"))
+
+
+def test_old_versions_of_tls_are_refused(tmp_path: Path) -> None:
+    authority = Authority("ca")
+    authority.issue(tmp_path, "server")
+    assert Certificates(tmp_path).context.minimum_version is ssl.TLSVersion.TLSv1_2
