@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from tokenflow_api.hints import ALL_PATHS, ExplainReply, Explanation, Hint, Snapshot
+from tokenflow_api.hints import ALL_PATHS, ExplainReply, Explanation, Hint, RateStep, Snapshot
 from tokenflow_hintsvc.decide.decision import Decision
 from tokenflow_hintsvc.decide.rates import Rated
 
@@ -38,4 +38,7 @@ def explanations(decision: Decision, snapshot: Snapshot) -> list[ExplainReply]:
 
 def _explanation(hint: Hint, rated: Rated, decision: Decision) -> Explanation:
     health = decision.memory.paths[rated.sample.key].health
-    return Explanation(hint=hint, terms=health.terms(), steps=list(rated.steps))
+    steps = [
+        RateStep(name=step.name, tokens_per_second=step.tokens_per_second, acted=step.acted) for step in rated.steps
+    ]
+    return Explanation(hint=hint, terms=health.terms(), steps=steps)

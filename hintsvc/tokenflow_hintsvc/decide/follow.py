@@ -30,12 +30,13 @@ def follow(memory: Memory, seen: Seen, *, limits: Limits, priorities: int, now_m
     news = any(nodes[key].sampled_ms != _sampled_ms(memory, key) for key in nodes)
     paths = {sample.key: _path(memory.paths.get(sample.key), sample, controls, limits, now_ms) for sample in seen.paths}
     kept = {key: path for key, path in memory.paths.items() if path.seen_ms > now_ms - KEPT_MS} | paths
+    shared = {key.bottleneck for key in kept}
     return Memory(
         paths=kept,
         bottlenecks={
             bottleneck: control
             for bottleneck, control in (memory.bottlenecks | controls).items()
-            if bottleneck in {key.bottleneck for key in kept}
+            if bottleneck in shared
         },
         nodes={key: node for key, node in memory.nodes.items() if node.seen_ms > now_ms - KEPT_MS} | nodes,
         gpus=judge(memory.gpus, gpu_readings(gpus, limits=limits)) if news else memory.gpus,

@@ -72,15 +72,11 @@ class Health:
 
     def terms(self) -> list[Term]:
         """Return what each signal did to it."""
-        return [
-            Term(signal=name, value=state.value, threshold=state.threshold, factor=state.factor)
-            for name, state in self.signals.items()
-        ]
+        return [_term(name, state) for name, state in self.signals.items()]
 
-
-def moved(terms: Sequence[Term]) -> list[Term]:
-    """Return the terms that moved a health."""
-    return [term for term in terms if term.factor < 1]
+    def moving_terms(self) -> list[Term]:
+        """Return what those signals did that did anything."""
+        return [_term(name, state) for name, state in self.signals.items() if state.factor < 1]
 
 
 def judge(before: Health, readings: Sequence[Reading]) -> Health:
@@ -118,3 +114,7 @@ def _named(state: SignalState, value: float, threshold: float) -> tuple[bool, in
         return (False, 0) if streak >= LEAVE_WINDOWS else (True, streak)
     streak = state.streak + 1 if value > threshold else 0
     return (True, 0) if streak >= ENTER_WINDOWS else (False, streak)
+
+
+def _term(name: str, state: SignalState) -> Term:
+    return Term(signal=name, value=state.value, threshold=state.threshold, factor=state.factor)

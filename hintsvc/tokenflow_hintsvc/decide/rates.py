@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tokenflow_api.hints import RateStep
 from tokenflow_api.pacing_policy import Tenant
 from tokenflow_hintsvc.decide.control import Control
 from tokenflow_hintsvc.decide.figures import clip
@@ -36,6 +35,15 @@ LEAST_RATE: Final = 0.1
 _SAME: Final = 1e-9
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step on the way to a rate: its name, the tokens per second after it, and whether it changed them."""
+
+    name: str
+    tokens_per_second: float
+    acted: bool
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rated:
     """The rate of one path, and how it came about.
@@ -51,7 +59,7 @@ class Rated:
     sample: PathSample
     control: Control
     unquoted: float
-    steps: tuple[RateStep, ...]
+    steps: tuple[Step, ...]
     model: str
 
     @property
@@ -59,9 +67,10 @@ class Rated:
         """Rate of one stream, as it is told."""
         return self.steps[-1].tokens_per_second
 
-    def acted(self, name: str) -> bool:
-        """Whether a step changed the rate."""
-        return any(step.acted for step in self.steps if step.name == name)
+    @property
+    def acted(self) -> list[str]:
+        """Names of the steps that changed the rate."""
+        return [step.name for step in self.steps if step.acted]
 
 
 def rated(
@@ -177,7 +186,7 @@ def _rated(
     before = limits.most
     steps = []
     for name, rate in rates.items():
-        steps.append(RateStep(name=name, tokens_per_second=rate, acted=abs(rate - before) > _SAME))
+        steps.append(Step(name, rate, abs(rate - before) > _SAME))
         before = rate
     return Rated(
         sample=sample,

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Final
 
 from tokenflow_api.hints import ALL_PATHS, Hint, HintSignals, NodeHealth, PathState, Snapshot, Source
 from tokenflow_api.pacing_policy import Mode, Tenant
@@ -10,13 +11,19 @@ from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_hintsvc.decide.admission import Admittance, admittance
 from tokenflow_hintsvc.decide.batch import batch_size, delay_s
 from tokenflow_hintsvc.decide.decision import Decision
-from tokenflow_hintsvc.decide.health import moved
 from tokenflow_hintsvc.decide.limits import Limits, limits
 from tokenflow_hintsvc.decide.rates import Rated, quota_share
 from tokenflow_hintsvc.decide.samples import AGENT, GATEWAY
 from tokenflow_hintsvc.decide.told import told
 
-_REASONS = {"law": "Congestion", "share": "Share", "model": "Model", "slew": "Slew", "quota": "Quota"}
+_REASONS: Final = {
+    "law": "Congestion",
+    "share": "Share",
+    "model": "Model",
+    "slew": "Slew",
+    "bounds": "Bounds",
+    "quota": "Quota",
+}
 """What the steps to a rate are called where they changed it."""
 
 
@@ -65,7 +72,7 @@ def snapshot(decision: Decision, config: RuntimeConfig, *, term: int, version: i
                 node=key.node,
                 health=node.health.score,
                 uncertainty=node.health.uncertainty,
-                terms=moved(node.health.terms()),
+                terms=node.health.moving_terms(),
             )
             for key, node in sorted(decision.memory.nodes.items())
         ],
@@ -109,11 +116,11 @@ def _path_hint(rated: Rated, decision: Decision, config: RuntimeConfig, *, allow
         batch_delay_ms=round(delay * 1000),
         health=health.score,
         uncertainty=health.uncertainty,
-        terms=moved(health.terms()),
+        terms=health.moving_terms(),
         state=control.gate.state,
         source=Source.LIVE,
         mode=config.spec.mode,
-        reasons=[*health.reasons, *(reason for name, reason in _REASONS.items() if rated.acted(name))],
+        reasons=[*health.reasons, *(_REASONS[name] for name in rated.acted)],
         missing=list(sample.missing),
         signals=HintSignals(
             rtt_us=sample.rtt_us,
