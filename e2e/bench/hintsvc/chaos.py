@@ -5,6 +5,7 @@ read of a replica that is dead or paused itself is excused, as a load balancer w
 """
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,17 +16,21 @@ from typing import Final
 from e2e.bench.errors import BenchError
 from e2e.bench.figures import Figure
 from e2e.bench.hintsvc.cluster import Cluster, Replica, cluster, directory
-from e2e.bench.hintsvc.load import closed_loop, telemetry
+from e2e.bench.hintsvc.load import CREDENTIAL, PATH, closed_loop, telemetry
 from e2e.bench.hintsvc.programs import RedisServer, running
+from e2e.bench.hintsvc.reader import get
 from e2e.bench.hintsvc.sentinels import Sentinels
 from e2e.bench.hintsvc.watch import Outcome, Watch, watching
 
 MAX_RECOVERY_S: Final = 30.0
+MAX_FAILOVER_S: Final = 5.0
 PAUSED_S: Final = 20.0
 _BEFORE_S: Final = 1.5
 _AFTER_S: Final = 4.0
 _RESTART_S: Final = 2.0
 """A kubelet takes about as long to start a container again."""
+_ASK_S: Final = 2.0
+_HALF_AN_HOUR_S: Final = 1800.0
 _FAKETIME: Final = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 _NODES: Final = 10
 """Nodes that report to each replica once a second."""
@@ -49,11 +54,25 @@ class Stage:
     clocks: Mapping[str, Path]
 
 
-Scenario = Callable[[Stage], Awaitable[float]]
-"""Does the harm; returns the monotonic time from which recovery counts."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Harm:
+    """What a scenario did.
+
+    Attributes:
+        since: monotonic time from which recovery counts.
+        failed: reads of the scenario's own that failed.
+        note: what else there is to say.
+    """
+
+    since: float
+    failed: int = 0
+    note: str = ""
 
 
-async def kill_leader(stage: Stage) -> float:
+Scenario = Callable[[Stage], Awaitable[Harm]]
+
+
+async def kill_leader(stage: Stage) -> Harm:
     """Kill the leader, and start it again as a kubelet would."""
     leader = await stage.whole.leader()
     leader.leave()
@@ -63,58 +82,65 @@ async def kill_leader(stage: Stage) -> float:
     leader.program.start()
     await leader.wait_ready()
     leader.come_back()
-    return killed
+    return Harm(since=killed)
 
 
-async def pause_leader(stage: Stage) -> float:
+async def pause_leader(stage: Stage) -> Harm:
     """Stop the leader for 20 s, in which another one takes over, and let it go on in the belief that it leads."""
     leader = await stage.whole.leader()
     await _pause(leader)
-    return time.monotonic()
+    return Harm(since=time.monotonic())
 
 
-async def restart_redis(stage: Stage) -> float:
+async def restart_redis(stage: Stage) -> Harm:
     """Kill Redis, which forgets everything, and start it again."""
     stage.redis.program.kill()
     await asyncio.sleep(_RESTART_S)
     stage.redis.start()
-    return time.monotonic()
+    return Harm(since=time.monotonic())
 
 
-async def fail_over(stage: Stage) -> float:
+async def fail_over(stage: Stage) -> Harm:
     """Kill the primary Redis; the sentinels choose another one."""
     if stage.sentinels is None:
         raise BenchError("this scenario needs sentinels")
     stage.sentinels.primary.program.kill()
-    return time.monotonic()
+    return Harm(since=time.monotonic())
 
 
-async def cut_off_follower(stage: Stage) -> float:
+async def cut_off_follower(stage: Stage) -> Harm:
     """Cut a follower off from Redis for longer than its hints take to drift to the fallback."""
     return await _cut_off((await stage.whole.followers())[0])
 
 
-async def cut_off_leader(stage: Stage) -> float:
+async def cut_off_leader(stage: Stage) -> Harm:
     """Cut the leader off from Redis; another one takes over, and what the old one had sent arrives late."""
     return await _cut_off(await stage.whole.leader())
 
 
-async def step_clocks(stage: Stage) -> float:
+async def step_clocks(stage: Stage) -> Harm:
     """Set the leader's clock an hour forth, then a follower's an hour back, then both right."""
     leader, follower = await stage.whole.leader(), (await stage.whole.followers())[0]
     began = time.monotonic()
     for replica, offset in ((leader, "+1h"), (follower, "-1h"), (leader, "-1h"), (leader, "+0"), (follower, "+0")):
         stage.clocks[replica.name].write_text(offset)
         await asyncio.sleep(_AFTER_S / 2)
-    return began
+        if replica is leader and offset == "+1h":
+            await _check_clock(replica)
+    return Harm(since=began)
 
 
-async def press(stage: Stage) -> float:
+async def press(stage: Stage) -> Harm:
     """Ask every replica ten times as much as it can be asked at ease."""
-    await asyncio.gather(
+    done = await asyncio.gather(
         *(closed_loop(one.fast_port, connections=_PRESSING, seconds=_AFTER_S * 2) for one in stage.whole.replicas)
     )
-    return time.monotonic()
+    answered = sum(one.per_second for one in done)
+    return Harm(
+        since=time.monotonic(),
+        failed=sum(one.failed for one in done),
+        note=f"; {answered:,.0f} reads/s over {_PRESSING * len(done):,} connections were answered besides",
+    )
 
 
 SCENARIOS: Final[Mapping[str, Scenario]] = {
@@ -134,9 +160,11 @@ async def chaos() -> AsyncIterator[Figure]:
     for name, scenario in SCENARIOS.items():
         async with _stage(scenario) as stage, watching(stage.whole) as watch:
             await asyncio.sleep(_BEFORE_S)
-            since = await scenario(stage)
-            await _settle(watch, since)
-            yield _figure(name, scenario, watch, since=since)
+            harm = await scenario(stage)
+            await _settle(watch, harm.since)
+            yield _figure(name, scenario, watch, harm)
+            if scenario in {kill_leader, pause_leader}:
+                yield _failover(name, watch)
 
 
 async def _settle(watch: Watch, since: float) -> None:
@@ -147,10 +175,11 @@ async def _settle(watch: Watch, since: float) -> None:
             return
 
 
-def _figure(name: str, scenario: Scenario, watch: Watch, *, since: float) -> Figure:
-    recovery = watch.recovered_after(since, now=time.monotonic())
+def _figure(name: str, scenario: Scenario, watch: Watch, harm: Harm) -> Figure:
+    recovery = watch.recovered_after(harm.since, now=time.monotonic())
     lost, failed, wrong = (watch.counted(one) for one in (Outcome.LOST, Outcome.FAILED, Outcome.WRONG))
     stale, excused = watch.steps_back(), sum(one.excused for one in watch.failures)
+    lost += harm.failed
     recovered = f"recovered in {recovery:.1f} s" if recovery is not None else "NOT recovered"
     details = f"; {watch.details()}" if lost or failed or wrong else ""
     return Figure(
@@ -158,8 +187,19 @@ def _figure(name: str, scenario: Scenario, watch: Watch, *, since: float) -> Fig
         value=f"{lost} lost, {failed} 5xx, {wrong} wrong of {watch.reads:,}; {stale} stale; {recovered}",
         goal=f"0 lost, 0 5xx, 0 wrong, 0 stale, < {MAX_RECOVERY_S:.0f} s",
         met=not (lost or failed or wrong or stale) and recovery is not None and recovery < MAX_RECOVERY_S,
-        how=f"{(scenario.__doc__ or '').strip()} {excused} reads of the dead or paused replica itself are not"
-        f" counted; {watch.fallbacks} answers were drifting or at the fallback{details}",
+        how=f"{(scenario.__doc__ or '').strip()} Not counted: {excused} reads of a replica while it was dead or paused"
+        f" itself; {watch.fallbacks} answers were drifting or at the fallback{harm.note}{details}",
+    )
+
+
+def _failover(name: str, watch: Watch) -> Figure:
+    silence = watch.longest_silence()
+    return Figure(
+        name=f"Failover: {name}",
+        value=f"{silence:.1f} s",
+        goal=f"< {MAX_FAILOVER_S:.0f} s",
+        met=silence < MAX_FAILOVER_S,
+        how="longest time without a new snapshot at the replicas that went on",
     )
 
 
@@ -209,6 +249,13 @@ def _own_clock(file: Path) -> dict[str, str]:
     }
 
 
+async def _check_clock(leader: Replica) -> None:
+    """See that a clock was set, since nothing is proven by a clock that was not."""
+    answer = await get(leader.fast_port, PATH, authorization=CREDENTIAL, timeout_s=_ASK_S)
+    if json.loads(answer.body)["at_unix_ms"] / 1000 - time.time() < _HALF_AN_HOUR_S:
+        raise BenchError(f"libfaketime did not set the clock of {leader.name}: read {leader.program.log}")
+
+
 async def _pause(replica: Replica) -> None:
     replica.leave()
     replica.program.pause()
@@ -217,11 +264,11 @@ async def _pause(replica: Replica) -> None:
     replica.come_back()
 
 
-async def _cut_off(replica: Replica) -> float:
+async def _cut_off(replica: Replica) -> Harm:
     relay = replica.relay
     if relay is None:
         raise BenchError("this scenario needs a relay")
     relay.program.pause()
     await asyncio.sleep(PAUSED_S)
     relay.program.resume()
-    return time.monotonic()
+    return Harm(since=time.monotonic())

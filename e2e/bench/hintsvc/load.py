@@ -23,7 +23,9 @@ from tokenflow_api.runtime import Role
 PATH: Final = f"/v1/hints/{TENANTS[0]}"
 CREDENTIAL: Final = f"Bearer {api_key(TENANTS[0])}"
 CORES: Final = (2, 3)
-"""For the loads; servers under test have core 0, what else runs has core 1."""
+"""For the loads. What is measured has core 0, the other replica core 1."""
+SHARED_CORE: Final = 2
+"""Redis and the nodes that report run here."""
 _GRACE_S: Final = 30.0
 _MAX_CONNECTIONS: Final = 64
 _ENDLESS_S: Final = 3600.0
@@ -104,27 +106,22 @@ async def finish(process: asyncio.subprocess.Process, *, what: str, timeout_s: f
     return json.loads(words.splitlines()[-1])
 
 
-async def open_loop(port: int, *, rate: float, connections: int, seconds: float, cores: Sequence[int] = CORES) -> Reads:
-    """Read hints at random times, from ``cores``; return what was met after the warm-up."""
-    share = len(cores)
-
-    async def one(core: int) -> Any:
-        arguments = (port, PATH, CREDENTIAL, connections // share, rate / share, seconds)
-        async with load("reads", *arguments, core=core) as process:
-            return await finish(process, what="reads", timeout_s=seconds + _GRACE_S)
-
-    reports = await asyncio.gather(*map(one, cores))
-    statuses: Counter[str] = sum((Counter(report["statuses"]) for report in reports), Counter())
+async def open_loop(port: int, *, rate: float, connections: int, seconds: float) -> Reads:
+    """Read hints at random times, from a core that nothing else has; return what was met after the warm-up."""
+    arguments = (port, PATH, CREDENTIAL, connections, rate, seconds)
+    async with load("reads", *arguments, core=CORES[-1]) as process:
+        report = await finish(process, what="reads", timeout_s=seconds + _GRACE_S)
+    statuses = Counter(report["statuses"])
     return Reads(
-        latencies=latencies([one for report in reports for one in report["latencies_us"]], per_ms=1000),
+        latencies=latencies(report["latencies_us"], per_ms=1000),
         answered=statuses["200"],
-        failed=statuses.total() - statuses["200"] + sum(report["unanswered"] for report in reports),
+        failed=statuses.total() - statuses["200"] + report["unanswered"],
     )
 
 
 async def storm(port: int, *, clients: int) -> tuple[list[int], int]:
     """Let clients connect at once; return the microseconds to their answers, and how many had none."""
-    async with load("storm", port, PATH, CREDENTIAL, clients, core=CORES[-1]) as process:
+    async with load("storm", port, PATH, CREDENTIAL, clients, core=SHARED_CORE) as process:
         report = await finish(process, what="storm", timeout_s=_GRACE_S)
     return report["latencies_us"], report["lost"]
 

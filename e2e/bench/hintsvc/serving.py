@@ -2,7 +2,6 @@
 
 import asyncio
 import statistics
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from typing import Final
 
 from e2e.bench.errors import BenchError
 from e2e.bench.figures import Figure, median_ratio
-from e2e.bench.hintsvc.load import CORES, CREDENTIAL, PATH, closed_loop, latencies, open_loop, storm
+from e2e.bench.hintsvc.load import CREDENTIAL, PATH, closed_loop, latencies, open_loop, storm
 from e2e.bench.hintsvc.peers import idiomatic_aiohttp, nginx
 from e2e.bench.hintsvc.programs import running
 from e2e.bench.hintsvc.reader import get
@@ -25,6 +24,7 @@ MAX_STORM_P99_MS: Final = 200.0
 LEAST_OF_NGINX: Final = 0.5
 LEAST_OF_AIOHTTP: Final = 2.5
 _STORM_ROUNDS: Final = 3
+_NOTHING: Final = b"{}"
 _BUSY_S: Final = 4.0
 _ANSWER_S: Final = 2.0
 
@@ -53,9 +53,9 @@ class Contender:
         Raises:
             BenchError: a read was not answered, or refused.
         """
-        before, began = processor_s(self.pid), time.monotonic()
+        before = processor_s(self.pid)
         done = await closed_loop(self.port, connections=CONNECTIONS, seconds=seconds)
-        share = (processor_s(self.pid) - before) / (time.monotonic() - began)
+        share = (processor_s(self.pid) - before) / seconds
         if done.failed or not share:
             raise BenchError(f"{self.name}: {done.failed} reads failed in the closed loop")
         self.per_core.append(done.per_second / share)
@@ -107,7 +107,8 @@ def _described(one: Contender) -> str:
 
 
 async def at_given_load(site: Site, *, seconds: float) -> AsyncIterator[Figure]:
-    """Read hints in an open loop while nodes report and the leader decides and learns."""
+    """Read hints in an open loop while nodes report and the leader decides and learns; nginx tells the load's floor."""
+    peer = nginx(site.whole.directory, _NOTHING)
     async with site.reporting():
         for name, replica in (("follower", site.follower), ("leader", site.leader)):
             site.isolate(replica)
@@ -120,6 +121,14 @@ async def at_given_load(site: Site, *, seconds: float) -> AsyncIterator[Figure]:
                 how=f"open loop, Poisson, from the time at which each should have been sent, {reads.answered:,} reads;"
                 f" {NODES} nodes report each second, half of them here",
             )
+        with running(peer.program):
+            peer.start(core=MEASURED_CORE)
+            reads = await open_loop(peer.port, rate=RATE, connections=MANY_CONNECTIONS, seconds=seconds)
+            yield Figure(
+                name=f"The same load on nginx, which only answers {len(_NOTHING)} bytes",
+                value=f"{reads.latencies}; {reads.failed} failed",
+                how="what of these times is the load's own and the machine's",
+            )
 
 
 async def storms(site: Site) -> AsyncIterator[Figure]:
@@ -131,13 +140,7 @@ async def storms(site: Site) -> AsyncIterator[Figure]:
     async with site.reporting():
         for _ in range(_STORM_ROUNDS):
             busy = asyncio.create_task(
-                open_loop(
-                    replica.fast_port,
-                    rate=RATE,
-                    connections=MANY_CONNECTIONS,
-                    seconds=_BUSY_S,
-                    cores=CORES[:1],
-                )
+                open_loop(replica.fast_port, rate=RATE, connections=MANY_CONNECTIONS, seconds=_BUSY_S)
             )
             await asyncio.sleep(_BUSY_S / 2)
             met, missing = await storm(replica.fast_port, clients=MANY_CONNECTIONS)

@@ -9,12 +9,11 @@ from typing import Final
 
 from e2e.bench.errors import BenchError
 from e2e.bench.hintsvc.cluster import Cluster, Replica, cluster, directory
-from e2e.bench.hintsvc.load import telemetry
+from e2e.bench.hintsvc.load import SHARED_CORE, telemetry
 from e2e.bench.hintsvc.programs import RedisServer, running
 
 MEASURED_CORE: Final = 0
 OTHER_CORE: Final = 1
-"""Redis, the other replica and the nodes that report run here; the loads have the rest."""
 NODES: Final = 300
 """Nodes that report once a second, half of them to each replica."""
 
@@ -45,7 +44,7 @@ class Site:
             for index, replica in enumerate(self.whole.replicas):
                 share = NODES // len(self.whole.replicas)
                 await stack.enter_async_context(
-                    telemetry(self.whole, replica, first=index * share, nodes=share, rate=share, core=OTHER_CORE)
+                    telemetry(self.whole, replica, first=index * share, nodes=share, rate=share, core=SHARED_CORE)
                 )
             yield
 
@@ -65,7 +64,7 @@ async def site(arguments: tuple[str, ...] = (), spec: dict[str, object] | None =
         place = await stack.enter_async_context(directory())
         redis = RedisServer(place)
         stack.enter_context(running(redis.program))
-        redis.start(core=OTHER_CORE)
+        redis.start(core=SHARED_CORE)
         whole = await stack.enter_async_context(cluster(place, redis=redis, replicas=2, arguments=arguments, spec=spec))
         leader = await whole.leader()
         yield Site(whole=whole, leader=leader, follower=(await whole.followers())[0])

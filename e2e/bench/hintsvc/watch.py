@@ -128,6 +128,15 @@ class Watch:
             ends += [later for earlier, later in gaps if later - earlier > MAX_GAP_S]
         return max(ends) - moment
 
+    def longest_silence(self) -> float:
+        """Return the longest time, in seconds, between two snapshots at a replica that was never out."""
+        return max(
+            later.at - earlier.at
+            for replica in self.replicas
+            if not replica.outages
+            for earlier, later in pairwise(self.arrivals[replica.name])
+        )
+
     def take(self, replica: Replica, since: float, answer: Answer) -> None:
         """Judge an answer."""
         wrong = _fault(answer)
