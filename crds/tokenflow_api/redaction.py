@@ -18,7 +18,7 @@ _SECRETS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
     # JSON Web Tokens begin with the base64 of {".
     (re.compile(r"\beyJ[\w-]{4,}\.[\w-]+\.[\w-]*"), MASK),
     # API keys as OpenAI and its likes issue them, and ours.
-    (re.compile(r"\b(sk|tf)([-_])[A-Za-z0-9_-]{16,}"), rf"\1\2{MASK}"),
+    (re.compile(r"\b(sk-|tfk_)[A-Za-z0-9_-]{16,}"), rf"\1{MASK}"),
 )
 
 _SECRET_NAMES: Final = re.compile(r"(?i)(authorization|api_?key|password|secret|cookie|credential)s?$|^token$")

@@ -41,6 +41,7 @@ def test_a_line_is_a_json_object_with_the_fields_of_its_work() -> None:
         ("GET http://hints/v1?api_key=k3y&path=a", "GET http://hints/v1?api_key=[redacted]&path=a"),
         ("token eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln refused", "token [redacted] refused"),
         ("key sk-abcdefghijklmnop1234 refused", "key sk-[redacted] refused"),
+        ("key tfk_bench-abcdefghijklmnop1234 refused", "key tfk_[redacted] refused"),
         ("a bearer token proves nothing", "a bearer token proves nothing"),
         ("mail ops@example.org, see http://docs/page", "mail ops@example.org, see http://docs/page"),
     ],

@@ -3,17 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from tests.hintsvc.observability.support import collector
 from tests.hintsvc.support import runtime
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_hintsvc import metrics
@@ -25,38 +21,8 @@ from tokenflow_hintsvc.observability.trace import Trace
 SAMPLED = Trace("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled=True)
 
 
-@dataclass
-class Collector:
-    """An OpenTelemetry collector that keeps what it gets."""
-
-    status: int = 200
-    spans: ExportTraceServiceRequest = field(default_factory=ExportTraceServiceRequest)
-    figures: ExportMetricsServiceRequest = field(default_factory=ExportMetricsServiceRequest)
-    asked: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
-
-    async def take(self, request: web.Request) -> web.Response:
-        kept: Any = self.spans if request.path == "/v1/traces" else self.figures
-        kept.MergeFromString(await request.read())
-        self.asked.put_nowait(request.path)
-        return web.Response(status=self.status)
-
-    async def was_asked(self, path: str) -> None:
-        async with asyncio.timeout(20):
-            while await self.asked.get() != path:
-                continue
-
-
 def config(endpoint: str | None) -> RuntimeConfig:
     return runtime(observability={"otlpEndpoint": endpoint})
-
-
-@asynccontextmanager
-async def collector(*, status: int = 200) -> AsyncIterator[tuple[Collector, str]]:
-    taking = Collector(status=status)
-    app = web.Application()
-    app.router.add_post("/{path:.*}", taking.take)
-    async with TestServer(app) as server:
-        yield taking, str(server.make_url("")).rstrip("/")
 
 
 @asynccontextmanager
