@@ -43,6 +43,7 @@ ENDPOINTS: Final = (
         handler=get_explanation,
         summary="Read how the rates of the tenant's paths came about.",
         reply=ExplainReply,
-        problems=(401, 403, 404, 503),
+        problems=(404, 503),
+        anonymous=True,
     ),
 )

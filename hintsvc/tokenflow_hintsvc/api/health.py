@@ -51,6 +51,7 @@ ENDPOINTS: Final = (
         handler=get_health,
         summary="Read the health of the whole, of the nodes, and of the paths that are yours.",
         reply=HealthReply,
-        problems=(401, 403, 503),
+        problems=(503,),
+        anonymous=True,
     ),
 )
