@@ -7,9 +7,10 @@ others are busy would wait for seconds.
 import asyncio
 import logging
 import socket
-import ssl
 from collections.abc import Callable
 from typing import Final
+
+from tokenflow_hintsvc.guard.tls import Certificates
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class Acceptor:
         port: int,
         protocol: Callable[[], asyncio.BaseProtocol],
         open_now: Callable[[], int],
-        tls: ssl.SSLContext | None = None,
+        tls: Certificates | None = None,
     ) -> None:
         self._listening = socket.create_server((host, port), backlog=BACKLOG)
         self._protocol = protocol
@@ -87,10 +88,11 @@ class Acceptor:
             self._pause()
 
     async def _connect(self, connection: socket.socket) -> None:
-        handshake_s = HANDSHAKE_S if self._tls else None
+        context = self._tls.context if self._tls else None
+        handshake_s = HANDSHAKE_S if context else None
         try:
             await self._loop.connect_accepted_socket(
-                self._protocol, connection, ssl=self._tls, ssl_handshake_timeout=handshake_s
+                self._protocol, connection, ssl=context, ssl_handshake_timeout=handshake_s
             )
         except OSError as error:
             _log.debug("a connection came to nothing", extra={"reason": str(error)})

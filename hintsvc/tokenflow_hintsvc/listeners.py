@@ -8,6 +8,7 @@ from typing import Final, Self
 from aiohttp import web
 
 from tokenflow_hintsvc.acceptor import Acceptor
+from tokenflow_hintsvc.guard.tls import Certificates
 
 _log = logging.getLogger(__name__)
 
@@ -26,14 +27,15 @@ class Listener:
         self._acceptor = acceptor
 
     @classmethod
-    async def open(cls, app: web.Application, *, host: str, port: int) -> Self:
+    async def open(cls, app: web.Application, *, host: str, port: int, tls: Certificates | None = None) -> Self:
         """Listen."""
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
         server = runner.server
         if server is None:
             raise RuntimeError("a runner that was set up has a server")
-        return cls(runner, Acceptor(host=host, port=port, protocol=server, open_now=lambda: len(server.connections)))
+        acceptor = Acceptor(host=host, port=port, protocol=server, open_now=lambda: len(server.connections), tls=tls)
+        return cls(runner, acceptor)
 
     async def drain(self) -> None:
         """Take no more connections, and wait for the present ones to end by themselves, for a moment.

@@ -1,6 +1,7 @@
 """A replica as a whole: its tasks, its listeners, and how it leaves."""
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import AsyncIterator, Coroutine, Sequence
@@ -24,6 +25,7 @@ from tokenflow_hintsvc.guard.access import Guard
 from tokenflow_hintsvc.guard.audit import Audit
 from tokenflow_hintsvc.guard.credentials import Credentials
 from tokenflow_hintsvc.guard.keysets import KeySource
+from tokenflow_hintsvc.guard.tls import Certificates
 from tokenflow_hintsvc.ingest.intake import Intake
 from tokenflow_hintsvc.leader import Leader
 from tokenflow_hintsvc.listeners import Listener
@@ -52,6 +54,8 @@ _log = logging.getLogger(__name__)
 RECONNECT_S: Final = 0.5
 ANNOUNCE_S: Final = 2.0
 """Time that a leaving replica still serves as before, so that load balancers notice."""
+_GARBAGE: Final = 50_000
+"""Objects made before cycles among them are looked for: a batch of telemetry makes thousands, and leaves none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +66,7 @@ class Settings:
         name: of this replica, unique in its policy.
         redis_url: where the shared state is.
         tenants_directory: a directory of API keys per tenant.
+        tls_directory: the certificate to serve with; ``None`` serves plain HTTP.
         host: address to listen on.
         port: of the API.
         fast_port: of the listener for hint reads and the stream alone; 0 is none.
@@ -72,6 +77,7 @@ class Settings:
     name: str
     redis_url: str
     tenants_directory: Path
+    tls_directory: Path | None = None
     host: str = "0.0.0.0"  # noqa: S104 - it serves the pod's network
     port: int = 8080
     fast_port: int = 0
@@ -89,28 +95,42 @@ async def serve(settings: Settings, *, sources: Sequence[ConfigSource], keys: Ke
 
     Raises:
         RedisUrlError: the Redis URL is none.
+        CertificateError: the TLS directory holds no certificate.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     configuration = Configuration()
+    certificates = Certificates(settings.tls_directory) if settings.tls_directory else None
     exporter = Exporter(SPANS, name=settings.name)
     configuration.on_change(exporter.follow)
     if settings.log_level is None:
         configuration.on_change(follow_level)
     async with (
         _listening(metrics_application(), settings.host, settings.metrics_port),
-        _running(exporter.run(), *(follow(configuration, source) for source in sources)),
+        _running(
+            exporter.run(),
+            *([certificates.run()] if certificates else []),
+            *(follow(configuration, source) for source in sources),
+        ),
     ):
-        async with _listening(waiting_application(configuration), settings.host, settings.port):
+        async with _listening(waiting_application(configuration), settings.host, settings.port, certificates):
             await _first(stop, configuration.arrived)
         if configuration.current is not None and not stop.is_set():
-            await _serve_policy(settings, configuration, configuration.current, keys=keys, stop=stop)
+            await _serve_policy(
+                settings, configuration, configuration.current, keys=keys, certificates=certificates, stop=stop
+            )
 
 
 async def _serve_policy(
-    settings: Settings, configuration: Configuration, config: RuntimeConfig, *, keys: KeySource, stop: asyncio.Event
+    settings: Settings,
+    configuration: Configuration,
+    config: RuntimeConfig,
+    *,
+    keys: KeySource,
+    certificates: Certificates | None,
+    stop: asyncio.Event,
 ) -> None:
     connection = Connection(settings.redis_url, policy_uid=config.uid)
     leadership = Leadership(connection, holder=settings.name)
@@ -154,16 +174,19 @@ async def _serve_policy(
         guard=guard,
         audit=audit,
         audit_log=audit_log,
+        certificates=certificates,
         draining=asyncio.Event(),
     )
     gauges.publish(view, intake)
     try:
         async with (
             _running(guard.run(), audit.run(), clock.run(), intake.run(), _follow_snapshots(snapshots, view)),
-            _listening(application(service), settings.host, settings.port) as listener,
+            _listening(application(service), settings.host, settings.port, certificates) as listener,
             _listening_fast(service, settings) as fast,
         ):
             async with _running(leader.run(), membership.run()):
+                gc.freeze()
+                gc.set_threshold(_GARBAGE)
                 _log.info("serving", extra={"port": settings.port, "replica": settings.name})
                 await stop.wait()
                 _log.info("draining")
@@ -186,9 +209,11 @@ async def _running(*works: Coroutine[None, None, None]) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _listening(app: web.Application, host: str, port: int) -> AsyncIterator[Listener]:
+async def _listening(
+    app: web.Application, host: str, port: int, tls: Certificates | None = None
+) -> AsyncIterator[Listener]:
     """Listen within the block."""
-    listener = await Listener.open(app, host=host, port=port)
+    listener = await Listener.open(app, host=host, port=port, tls=tls)
     try:
         yield listener
     finally:
@@ -201,7 +226,7 @@ async def _listening_fast(service: Service, settings: Settings) -> AsyncIterator
     if not settings.fast_port:
         yield None
         return
-    listener = FastListener(service, host=settings.host, port=settings.fast_port)
+    listener = FastListener(service, host=settings.host, port=settings.fast_port, tls=service.certificates)
     try:
         async with _running(listener.run()):
             yield listener

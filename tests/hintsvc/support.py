@@ -2,10 +2,11 @@
 
 import asyncio
 import socket
+import ssl
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,9 +75,10 @@ class ReplicaProcess:
     url: str
     process: asyncio.subprocess.Process
     fast_url: str = ""
+    trust: ssl.SSLContext | None = None
 
     async def get(self, path: str) -> tuple[int, dict[str, Any]]:
-        async with aiohttp.ClientSession() as session, session.get(self.url + path) as answer:
+        async with aiohttp.ClientSession() as session, session.get(self.url + path, ssl=self.trust or True) as answer:
             return answer.status, await answer.json(content_type=None)
 
     async def becomes(self, path: str, holds: Callable[[dict[str, Any]], bool], *, timeout_s: float) -> float:
@@ -95,8 +97,18 @@ class ReplicaProcess:
 
 
 @asynccontextmanager
-async def replicas(number: int, *, redis: RedisServer, file: Path) -> AsyncIterator[list[ReplicaProcess]]:
-    """Run that many replicas; those that still live are ended."""
+async def replicas(
+    number: int, *, redis: RedisServer, file: Path, options: Sequence[str] = (), trust: ssl.SSLContext | None = None
+) -> AsyncIterator[list[ReplicaProcess]]:
+    """Run that many replicas; those that still live are ended.
+
+    Args:
+        number: of replicas.
+        redis: that they share.
+        file: their runtime config.
+        options: of the command line, besides.
+        trust: with which they are asked by https; ``None`` asks by http.
+    """
     running = []
     for index in range(number):
         port, fast_port = free_port(), free_port()
@@ -122,8 +134,12 @@ async def replicas(number: int, *, redis: RedisServer, file: Path) -> AsyncItera
                 str(free_port()),
             ),
             *("--tenants-dir", str(file.parent / "tenants"), "--log-level", "Error"),
+            *options,
         )
-        running.append(ReplicaProcess(f"http://127.0.0.1:{port}", process, f"http://127.0.0.1:{fast_port}"))
+        scheme = "https" if trust else "http"
+        running.append(
+            ReplicaProcess(f"{scheme}://127.0.0.1:{port}", process, f"{scheme}://127.0.0.1:{fast_port}", trust)
+        )
     try:
         for replica in running:
             await replica.becomes("/readyz", lambda answer: bool(answer["ready"]), timeout_s=20)

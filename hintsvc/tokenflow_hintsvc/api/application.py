@@ -43,6 +43,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
 _OTHER_ROUTE: Final = "~other"
 _PUBLIC: Final = frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.public)
 """The kubelet asks these, from any address and without a credential."""
+_CERTIFIED: Final = frozenset((endpoint.method, endpoint.path) for endpoint in ENDPOINTS if endpoint.certified)
 
 
 def application(service: Service) -> web.Application:
@@ -136,7 +137,22 @@ async def _admit(request: web.Request, handler: Handler) -> web.StreamResponse:
             authorization=request.headers.get("Authorization", ""),
             forwarded_for=_forwarded_for(request),
         )
+        if (request.method, request.path) in _CERTIFIED:
+            _check_certificate(request)
     return await handler(request)
+
+
+def _check_certificate(request: web.Request) -> None:
+    certificates = request.app[SERVICE].certificates
+    if certificates is None or not certificates.mutual:
+        return
+    if request.transport is None or not request.transport.get_extra_info("peercert"):
+        raise ProblemError(
+            403,
+            code="CertificateRequired",
+            detail="agents and gateways must show a certificate of the authority in client-ca.crt",
+            remedy="mount a client certificate, or take client-ca.crt out of the Secret in spec.security.tlsSecretRef",
+        )
 
 
 def _route(request: web.Request) -> str:

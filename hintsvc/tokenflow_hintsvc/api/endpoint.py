@@ -45,6 +45,7 @@ class Endpoint:
         problems: statuses of the problems that it may answer with, besides those of the guard.
         revalidated: whether it tells by 304 that the caller has the answer already.
         anonymous: whether callers without a credential may ask, too.
+        certified: whether callers must show a client certificate, where the replica knows an authority of them.
         public: whether the guard does not even stand before it.
     """
 
@@ -61,6 +62,7 @@ class Endpoint:
     problems: tuple[int, ...] = ()
     revalidated: bool = False
     anonymous: bool = False
+    certified: bool = False
     public: bool = False
 
     def route(self) -> web.RouteDef:

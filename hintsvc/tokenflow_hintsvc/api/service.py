@@ -11,6 +11,7 @@ from tokenflow_hintsvc.configuration import Configuration
 from tokenflow_hintsvc.guard.access import Guard
 from tokenflow_hintsvc.guard.audit import Audit
 from tokenflow_hintsvc.guard.caller import Caller
+from tokenflow_hintsvc.guard.tls import Certificates
 from tokenflow_hintsvc.ingest.intake import Intake
 from tokenflow_hintsvc.leader import Leader
 from tokenflow_hintsvc.problems import ProblemError, not_authenticated
@@ -43,6 +44,7 @@ class Service:
     guard: Guard
     audit: Audit
     audit_log: AuditLog
+    certificates: Certificates | None
     draining: asyncio.Event
 
     def config(self) -> RuntimeConfig:

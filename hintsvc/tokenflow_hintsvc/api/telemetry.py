@@ -147,6 +147,7 @@ ENDPOINTS: Final = (
         path="/v1/telemetry",
         handler=post_telemetry,
         summary="Deliver a batch of windows; a batch that was delivered before is acknowledged again.",
+        certified=True,
         body=TelemetryBatch,
         body_media_type=CONTENT_TYPE,
         reply=BatchReply,

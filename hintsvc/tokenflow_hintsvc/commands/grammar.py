@@ -44,6 +44,13 @@ def _serve(command: argparse.ArgumentParser) -> None:
         help="a directory of API keys per tenant",
     )
     command.add_argument(
+        "--tls-dir",
+        type=Path,
+        default=env("TOKENFLOW_TLS_DIR"),
+        help="a directory with tls.crt and tls.key to serve https with, and client-ca.crt to demand certificates of"
+        " agents and gateways; without it, plain http",
+    )
+    command.add_argument(
         "--token-keys",
         type=Path,
         default=env("TOKENFLOW_TOKEN_KEYS"),

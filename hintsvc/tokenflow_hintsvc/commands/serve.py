@@ -21,6 +21,7 @@ def main(arguments: argparse.Namespace) -> int:
         name=arguments.replica,
         redis_url=arguments.redis_url,
         tenants_directory=arguments.tenants_dir,
+        tls_directory=arguments.tls_dir,
         port=arguments.port,
         fast_port=arguments.fast_port,
         metrics_port=arguments.metrics_port,

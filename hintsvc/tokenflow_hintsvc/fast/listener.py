@@ -1,7 +1,6 @@
 """The fast listener as a whole."""
 
 import asyncio
-import ssl
 import time
 from typing import Final
 
@@ -9,6 +8,7 @@ from tokenflow_hintsvc.acceptor import Acceptor
 from tokenflow_hintsvc.api.service import Service
 from tokenflow_hintsvc.fast.connection import Connection
 from tokenflow_hintsvc.fast.site import Site
+from tokenflow_hintsvc.guard.tls import Certificates
 
 CHECK_S: Final = 1.0
 CHECKED_AT_ONCE: Final = 500
@@ -31,7 +31,7 @@ class FastListener:
         OSError: the port is taken.
     """
 
-    def __init__(self, service: Service, *, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, service: Service, *, host: str, port: int, tls: Certificates | None = None) -> None:
         self._site = site = Site(service)
         self._acceptor = Acceptor(
             host=host,
@@ -58,7 +58,6 @@ class FastListener:
 
         A connection that rests is not closed at once: its client may be sending the next request just now.
         """
-        self._site.leaving = True
         await self._acceptor.close()
         until = time.monotonic() + LINGER_S
         while self._site.connections and time.monotonic() < until:  # noqa: ASYNC110 - no event tells

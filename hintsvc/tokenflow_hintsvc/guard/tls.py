@@ -1,5 +1,6 @@
 """The certificate that the listeners serve with, from a mounted Secret, and the authority of client certificates."""
 
+import asyncio
 import logging
 import ssl
 from pathlib import Path
@@ -16,6 +17,7 @@ _log = logging.getLogger(__name__)
 CERTIFICATE: Final = "tls.crt"
 PRIVATE_KEY: Final = "tls.key"
 CLIENT_AUTHORITY: Final = "client-ca.crt"
+_LOOK_S: Final = 1.0
 
 
 class Certificates:
@@ -55,6 +57,12 @@ class Certificates:
             return False
         _log.info("certificate in force", extra={"directory": str(self._directory), "mutual": self.mutual})
         return True
+
+    async def run(self) -> None:
+        """Look after the Secret, for ever."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            self.refresh()
 
     def _load(self) -> ssl.SSLContext:
         certificate, authority = self._directory / CERTIFICATE, self._directory / CLIENT_AUTHORITY
