@@ -14,6 +14,7 @@ from tokenflow_hintsvc.fast.stream import Stream
 from tokenflow_hintsvc.fast.targets import OTHER_ROUTE, parse_target
 from tokenflow_hintsvc.guard.caller import Caller
 from tokenflow_hintsvc.observability import trace
+from tokenflow_hintsvc.observability.spans import SPANS
 from tokenflow_hintsvc.problems import ProblemError
 from tokenflow_hintsvc.view.feed import KEEP_ALIVE_S
 
@@ -193,25 +194,29 @@ class Connection(asyncio.Protocol):
 
     def _respond(self, request: Request, response: Response) -> None:
         last = request.last
-        if self._site.leaving and len(self._waiting) == 1:
+        if len(self._waiting) == 1 and self._site.service.draining.is_set():
             last = self._intake.ended = True
         bodiless = request.method == b"HEAD"
         self._out.append(response.encode(bodiless=bodiless, last=last) if bodiless or last else response.whole)
         self._count(request, response.status)
 
     def _refuse(self, request: Request, error: ProblemError) -> None:
-        trace_id = trace.begin(request.header(b"traceparent")).trace_id
-        self._site.service.audit.refused(
+        service, route = self._site.service, parse_target(request.target).route
+        service.audit.refused(
             error,
-            action=f"GET {parse_target(request.target).route}",
+            action=f"{request.method.decode()} {route}",
             subject=self._caller.subject if self._caller else "",
             address=self._guard.address(peer=self._peer, forwarded_for=request.header(b"x-forwarded-for")),
         )
+        trace_id = trace.begin(request.header(b"traceparent")).trace_id
         self._respond(request, problem(error, trace_id=trace_id))
 
     def _count(self, request: Request, status: int) -> None:
-        route = parse_target(request.target).route
-        metrics.ANSWERS.add(route, status, seconds=time.perf_counter() - self._arrived)
+        route, took_s = parse_target(request.target).route, time.perf_counter() - self._arrived
+        metrics.ANSWERS.add(route, status, seconds=took_s)
+        if SPANS.wanted:
+            of = trace.begin(request.header(b"traceparent"))
+            SPANS.answered(of, method=request.method.decode(), route=route, status=status, took_s=took_s)
 
     def _flush(self) -> None:
         if self._out:

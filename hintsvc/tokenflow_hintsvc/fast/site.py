@@ -23,13 +23,11 @@ class Site:
     Attributes:
         service: the replica.
         connections: all that are open.
-        leaving: whether each answer is the last of its connection.
     """
 
     def __init__(self, service: Service) -> None:
         self.service = service
         self.connections: set[Connection] = set()
-        self.leaving = False
         self._reads = Reads(service)
 
     def answer(self, request: Request, caller: Caller) -> Response | None:
