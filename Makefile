@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help demo test lint check format images cluster cluster-down bench-agent generate lock clean
+.PHONY: help demo test lint check format images cluster cluster-down bench-agent bench-hintsvc generate lock clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ cluster-down: $(STAMP) ## take them away
 
 bench-agent: $(STAMP) ## measure the node agent, and write docs/benchmarks/agent.md
 	$(BIN)/python -m e2e.bench.agent --markdown docs/benchmarks/agent.md --json docs/benchmarks/agent.json
+
+bench-hintsvc: $(STAMP) ## measure the hint service, and write docs/benchmarks/hintsvc.md
+	$(BIN)/python -m e2e.bench.hintsvc --markdown docs/benchmarks/hintsvc.md --json docs/benchmarks/hintsvc.json
 
 generate: $(STAMP) ## write the CRDs from the models
 	$(BIN)/python -m tokenflow_api.crdgen

@@ -158,10 +158,10 @@ async def closed_loop(port: int, *, connections: int, seconds: float, path: str 
     rate = re.search(r"Requests/sec:\s+([\d.]+)", words)
     if process.returncode or not rate:
         raise BenchError(f"wrk failed ({process.returncode}): {words[-300:]}")
-    return Closed(per_second=float(rate[1]), failed=_failures(words))
+    return Closed(per_second=float(rate[1]), failed=failures(words))
 
 
-def _failures(words: str) -> int:
+def failures(words: str) -> int:
     """Return how many of wrk's requests were refused, broken off or not answered in two seconds."""
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", words)
     broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", words)

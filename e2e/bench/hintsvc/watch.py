@@ -6,6 +6,7 @@ Each replica is read over a lasting connection and over fresh ones, at the API a
 import asyncio
 import contextlib
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -131,10 +132,13 @@ class Watch:
     def longest_silence(self) -> float:
         """Return the longest time, in seconds, between two snapshots at a replica that was never out."""
         return max(
-            later.at - earlier.at
-            for replica in self.replicas
-            if not replica.outages
-            for earlier, later in pairwise(self.arrivals[replica.name])
+            (
+                later.at - earlier.at
+                for replica in self.replicas
+                if not replica.outages
+                for earlier, later in pairwise(self.arrivals[replica.name])
+            ),
+            default=math.inf,
         )
 
     def take(self, replica: Replica, since: float, answer: Answer) -> None:

@@ -7,7 +7,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, Self
 
 BROKEN: Final = 0
 """Status of a request whose connection ended before the answer."""
@@ -89,6 +89,14 @@ class Fleet:
         for _ in range(size):
             # One after the other: the storm is another load.
             select.select([], [self._connect().socket], [], _CONNECT_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for connection in self._open.values():
+            connection.socket.close()
+        self._poll.close()
 
     @property
     def free(self) -> bool:

@@ -37,8 +37,12 @@ class Reads:
 
 def drive(port: int, request: bytes, *, connections: int, rate: float, seconds: float) -> Reads:
     """Send reads for ``seconds`` after the warm-up."""
+    with Fleet(port, size=connections) as fleet:
+        return _drive(fleet, request, rate=rate, seconds=seconds)
+
+
+def _drive(fleet: Fleet, request: bytes, *, rate: float, seconds: float) -> Reads:
     reads = Reads()
-    fleet = Fleet(port, size=connections)
     waiting: deque[float] = deque()
     began = time.perf_counter()
     counted, end = began + WARM_UP_S, began + WARM_UP_S + seconds

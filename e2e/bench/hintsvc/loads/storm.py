@@ -13,36 +13,36 @@ from e2e.bench.hintsvc.loads.connection import Connection, get
 
 _PATIENCE_S: Final = 20.0
 _OK: Final = 200
+_BROKEN_OFF: Final = -1
 
 
 def storm(port: int, request: bytes, *, clients: int) -> list[int]:
     """Return the microseconds from each client's connecting to its answer, of those that were answered."""
-    poll = select.epoll()
-    open_ = {}
-    for _ in range(clients):
-        connection = Connection(port)
-        open_[connection.socket.fileno()] = connection
-        poll.register(connection.socket, select.EPOLLOUT)
+    waiting = {}
     latencies = []
-    deadline = time.perf_counter() + _PATIENCE_S
-    while open_ and time.perf_counter() < deadline:
-        for descriptor, events in poll.poll(1.0):
-            connection = open_[descriptor]
-            try:
-                if events & select.EPOLLOUT:
-                    connection.send(request, intended=connection.intended)
-                    poll.modify(descriptor, select.EPOLLIN)
-                    continue
-                status = connection.receive()
-            except OSError:
-                poll.unregister(descriptor)
-                del open_[descriptor]
-                continue
-            if status:
+    with select.epoll() as poll:
+        for _ in range(clients):
+            connection = Connection(port)
+            waiting[connection.socket.fileno()] = connection
+            poll.register(connection.socket, select.EPOLLOUT)
+        deadline = time.perf_counter() + _PATIENCE_S
+        while waiting and time.perf_counter() < deadline:
+            for descriptor, events in poll.poll(1.0):
+                connection = waiting[descriptor]
+                try:
+                    if events & select.EPOLLOUT:
+                        connection.send(request, intended=connection.intended)
+                        poll.modify(descriptor, select.EPOLLIN)
+                        continue
+                    status = connection.receive()
+                except OSError:
+                    status = _BROKEN_OFF
                 if status == _OK:
                     latencies.append(round((time.perf_counter() - connection.intended) * 1e6))
-                poll.unregister(descriptor)
-                del open_[descriptor]
+                if status:
+                    waiting.pop(descriptor).socket.close()
+    for connection in waiting.values():
+        connection.socket.close()
     return latencies
 
 

@@ -11,7 +11,7 @@ import select
 import sys
 import time
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
 from e2e.bench.hintsvc.loads.connection import Connection, get
 from e2e.bench.hintsvc.policy import TENANTS, api_key
@@ -56,6 +56,14 @@ class Subscribers:
             if index % _PACE == 0:
                 self.follow(0.01)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for connection in self._open.values():
+            connection.socket.close()
+        self._poll.close()
+
     def follow(self, seconds: float) -> Deliveries:
         """Take what comes."""
         taken = Deliveries()
@@ -99,12 +107,12 @@ def main() -> None:
     """Run the load."""
     port, number, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
     gc.disable()
-    subscribers = Subscribers(port, number=number)
-    if not subscribers.wait_for_all():
-        sys.exit("not all subscribers got a snapshot within a minute")
-    print("ready", flush=True)
-    sys.stdin.readline()
-    taken = subscribers.follow(seconds)
+    with Subscribers(port, number=number) as subscribers:
+        if not subscribers.wait_for_all():
+            sys.exit("not all subscribers got a snapshot within a minute")
+        print("ready", flush=True)
+        sys.stdin.readline()
+        taken = subscribers.follow(seconds)
     print(
         json.dumps(
             {

@@ -35,16 +35,16 @@ def requests(tokens: list[str], *, first: int) -> Iterator[bytes]:
 def deliver(port: int, sending: Iterator[bytes], *, connections: int, rate: float, seconds: float) -> Counter[int]:
     """Send requests for ``seconds`` after the warm-up; return how often each status came then."""
     statuses: Counter[int] = Counter()
-    fleet = Fleet(port, size=connections)
-    began = time.perf_counter()
-    counted, end = began + WARM_UP_S, began + WARM_UP_S + seconds
-    sent = 0
-    while (now := time.perf_counter()) < end:
-        while fleet.free and (not rate or sent < (now - began) * rate):
-            fleet.send(next(sending), intended=now)
-            sent += 1
-        for intended, status in fleet.answers(_TICK_S):
-            statuses[status] += intended >= counted
+    with Fleet(port, size=connections) as fleet:
+        began = time.perf_counter()
+        counted, end = began + WARM_UP_S, began + WARM_UP_S + seconds
+        sent = 0
+        while (now := time.perf_counter()) < end:
+            while fleet.free and (not rate or sent < (now - began) * rate):
+                fleet.send(next(sending), intended=now)
+                sent += 1
+            for intended, status in fleet.answers(_TICK_S):
+                statuses[status] += intended >= counted
     return statuses
 
 
