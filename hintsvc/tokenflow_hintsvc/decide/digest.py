@@ -141,5 +141,5 @@ def _requests(rows: HttpWindows) -> dict[Port, Requests]:
     for row in range(len(rows)):
         if rows.direction[row] is Direction.SERVED:
             port = Port(rows.pod_namespace[row], rows.pod_name[row], rows.service_port[row])
-            found[port].add(rows, row)
+            found[port].read(rows, row)
     return dict(found)

@@ -95,6 +95,7 @@ def _joined(key: PathKey, reported: Sequence[Streams], ports: _Ports, open_strea
             # Without an acknowledgement the smoothed value is of an earlier window.
             trips.add(float(rows.srtt_us), rows.srtt_us, weight=rows.active)
     listening = {socket.port for socket in sockets}
+    requests = _requests(listening, ports)
     return PathSample(
         key=key,
         at_ms=max(rows.at_ms for rows in reported),
@@ -102,8 +103,8 @@ def _joined(key: PathKey, reported: Sequence[Streams], ports: _Ports, open_strea
         rtt_min_us=trips.least_us,
         retransmit_ratio=_retransmit_ratio(seen.values()),
         backlog_ratio=_backlog_ratio(listening, ports),
-        http_p99_us=_http_p99_us(listening, ports),
-        http_error_ratio=_http_error_ratio(listening, ports),
+        http_p99_us=requests.slowest_us,
+        http_error_ratio=requests.error_ratio,
         delivered_tokens_per_second=sum(rows.tokens_per_second for rows in reported),
         delivered_bytes_per_second=sum(rows.bytes_per_second for rows in reported),
         unsent_bytes=sum(rows.unsent_bytes for rows in reported),
@@ -122,6 +123,7 @@ def _kernels_alone(key: PathKey, sockets: Sequence[Socket], ports: _Ports) -> Pa
             # Whose connections they are is not known, so that single samples may be anybody's.
             trips.add(row.smoothed_sum_us / row.samples, row.rtt_min_us, weight=row.samples)
     listening = {socket.port for socket in sockets}
+    requests = _requests(listening, ports)
     return PathSample(
         key=key,
         at_ms=max(row.at_ms for row in rows),
@@ -129,8 +131,8 @@ def _kernels_alone(key: PathKey, sockets: Sequence[Socket], ports: _Ports) -> Pa
         rtt_min_us=trips.least_us,
         retransmit_ratio=_retransmit_ratio(rows),
         backlog_ratio=_backlog_ratio(listening, ports),
-        http_p99_us=_http_p99_us(listening, ports),
-        http_error_ratio=_http_error_ratio(listening, ports),
+        http_p99_us=requests.slowest_us,
+        http_error_ratio=requests.error_ratio,
         delivered_tokens_per_second=None,
         active_streams=0,
         sockets=frozenset(sockets),
@@ -173,12 +175,9 @@ def _backlog_ratio(listening: Iterable[Port], ports: _Ports) -> float | None:
     return greatest(ports.backlogs.get(port) for port in listening)
 
 
-def _http_p99_us(listening: Iterable[Port], ports: _Ports) -> float | None:
-    known = [ports.requests[port] for port in listening if port in ports.requests]
-    return greatest(requests.p99_us for requests in known if requests.total)
-
-
-def _http_error_ratio(listening: Iterable[Port], ports: _Ports) -> float | None:
-    known = [ports.requests[port] for port in listening if port in ports.requests]
-    total = sum(requests.total for requests in known)
-    return sum(requests.failed for requests in known) / total if total else None
+def _requests(listening: Iterable[Port], ports: _Ports) -> Requests:
+    requests = Requests()
+    for port in listening:
+        if port in ports.requests:
+            requests.add(ports.requests[port])
+    return requests

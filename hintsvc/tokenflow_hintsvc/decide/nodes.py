@@ -24,7 +24,7 @@ def node_sample(batch: TelemetryBatch) -> NodeSample:
         rtt_min_us=rtt_min_us,
         retransmit_ratio=_retransmit_ratio(batch.tcp),
         backlog_ratio=_backlog_ratio(batch.listen),
-        http_p99_us=float(requests.p99_us) if requests.total else None,
+        http_p99_us=requests.slowest_us,
         http_error_ratio=requests.error_ratio,
         gpus=_gpus(batch.gpu),
     )
@@ -63,7 +63,7 @@ def _requests(rows: HttpWindows) -> Requests:
     requests = Requests()
     for row, direction in enumerate(rows.direction):
         if direction is Direction.SERVED:
-            requests.add(rows, row)
+            requests.read(rows, row)
     return requests
 
 

@@ -10,6 +10,9 @@ _FAILED: Final = frozenset(
     {"5xx", "aborted", "UNKNOWN", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
 )
 
+FEW: Final = 20
+"""Requests in a window below which a share of them is not taken at its word."""
+
 
 @dataclass(slots=True)
 class Requests:
@@ -26,14 +29,25 @@ class Requests:
     failed: int = 0
     p99_us: int = 0
 
-    def add(self, rows: HttpWindows, row: int) -> None:
-        """Take in one row."""
+    def read(self, rows: HttpWindows, row: int) -> None:
+        """Take in one row of a table."""
         self.total += rows.requests[row]
         if rows.status[row] in _FAILED:
             self.failed += rows.requests[row]
         self.p99_us = max(self.p99_us, rows.first_byte_p99_us[row])
 
+    def add(self, other: "Requests") -> None:
+        """Take in those of another port."""
+        self.total += other.total
+        self.failed += other.failed
+        self.p99_us = max(self.p99_us, other.p99_us)
+
+    @property
+    def slowest_us(self) -> float | None:
+        """The time to the first byte, as in ``p99_us``; ``None`` where there was no request."""
+        return float(self.p99_us) if self.total else None
+
     @property
     def error_ratio(self) -> float | None:
-        """Share of them that failed; ``None`` where there was none."""
-        return self.failed / self.total if self.total else None
+        """Share of them that failed, of ``FEW`` at least; ``None`` where there was none."""
+        return self.failed / max(FEW, self.total) if self.total else None
