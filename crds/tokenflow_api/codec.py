@@ -5,6 +5,7 @@ refused unread. Kept out of the package's front door, because the client SDK nee
 library.
 """
 
+import threading
 from typing import Any, Final, TypeVar
 
 import msgpack
@@ -22,6 +23,16 @@ MAX_DOCUMENT_BYTES: Final = 4 << 20
 _MAX_FIELDS: Final = 64
 
 WireModelT = TypeVar("WireModelT", bound=WireModel)
+
+
+class _Decompressor(threading.local):
+    """One for each thread: making it takes longer than a batch."""
+
+    def __init__(self) -> None:
+        self.zstd = zstandard.ZstdDecompressor()
+
+
+_DECOMPRESSOR: Final = _Decompressor()
 
 
 def encode(document: WireModel) -> bytes:
@@ -46,7 +57,7 @@ def _decompress(data: bytes) -> bytes:
         size = zstandard.get_frame_parameters(data).content_size
         if size > MAX_DOCUMENT_BYTES:
             raise CodecError(f"it unpacks to more than {MAX_DOCUMENT_BYTES} bytes: send fewer windows at once")
-        return zstandard.ZstdDecompressor().decompress(data, max_output_size=MAX_DOCUMENT_BYTES)
+        return _DECOMPRESSOR.zstd.decompress(data, max_output_size=MAX_DOCUMENT_BYTES)
     except zstandard.ZstdError as error:
         raise CodecError(f"the body is not zstd: {error}") from error
 

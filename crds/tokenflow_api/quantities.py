@@ -2,6 +2,7 @@
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated, Final
 
 from pydantic import StringConstraints
@@ -32,6 +33,7 @@ _MULTIPLIER: Final = {
 }
 
 
+@lru_cache(maxsize=256)
 def seconds(duration: str) -> float:
     """Return a Go duration in seconds.
 

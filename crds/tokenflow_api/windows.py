@@ -30,8 +30,9 @@ class _Columns(WireModel):
 
     @model_validator(mode="after")
     def _equal_lengths(self) -> Self:
-        lengths = {name: len(getattr(self, name)) for name in type(self).model_fields}
-        if len(set(lengths.values())) > 1:
+        columns: dict[str, list[object]] = self.__dict__
+        if len({len(column) for column in columns.values()}) > 1:
+            lengths = {name: len(column) for name, column in columns.items()}
             raise ValueError(f"columns differ in length: {lengths}")
         return self
 
