@@ -19,6 +19,8 @@ class Refusal(StrEnum):
     REQUESTS = "RequestsPerMinute"
     TOKENS = "TokensPerMinute"
     STREAMS = "ConcurrentStreams"
+    CAPACITY = "Capacity"
+    """The upstreams are nearly full, and the rest is kept for tenants of a higher priority."""
     TOO_LARGE = "MaxTokensPerRequest"
     SHED = "Shed"
     """The GPUs are saturated."""
@@ -51,7 +53,7 @@ class AdmitReply(WireModel):
     """Whether there is room, and how much is left.
 
     ``reservation`` must come back with the commit. ``local`` tells that the quota store is out of reach, and that
-    ``failureMode`` decided.
+    ``failureMode`` decided. A ``refusal`` beside ``admitted`` is what ``mode: Enforce`` would have said.
     """
 
     schema_: Literal[1] = Field(default=SCHEMA, alias="schema")
@@ -76,11 +78,15 @@ class CommitRequest(WireModel):
 
 
 class CommitReply(WireModel):
-    """Whether the commit counted: a reservation counts once, and runs out by itself."""
+    """Whether the commit counted: a reservation counts once, and runs out by itself.
+
+    ``local`` tells that the quota store is out of reach: the commit is kept, and counts when it is back.
+    """
 
     schema_: Literal[1] = Field(default=SCHEMA, alias="schema")
     committed: bool
     returned_tokens: int = 0
+    local: bool = False
 
 
 class Cost(WireModel):
@@ -92,7 +98,10 @@ class Cost(WireModel):
 
 
 class UsageReply(WireModel):
-    """What a tenant used from ``from_unix_ms`` until before ``to_unix_ms``, both rounded to whole hours."""
+    """What a tenant used from ``from_unix_ms`` until before ``to_unix_ms``, both rounded to whole hours.
+
+    Requests count when they are admitted, all else when it is committed. ``costs`` has one entry per currency.
+    """
 
     schema_: Literal[1] = Field(default=SCHEMA, alias="schema")
     tenant: str
@@ -102,4 +111,4 @@ class UsageReply(WireModel):
     input_tokens: int
     output_tokens: int
     duration_ms: int
-    cost: Cost | None = None
+    costs: list[Cost] = []

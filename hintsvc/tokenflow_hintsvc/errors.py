@@ -33,6 +33,10 @@ class ReservationError(HintServiceError):
     """A reservation was not made by this service."""
 
 
+class QuotaBusyError(HintServiceError):
+    """More waits for a tenant's quota than can be kept."""
+
+
 class TokenError(HintServiceError):
     """A bearer token proves nothing."""
 

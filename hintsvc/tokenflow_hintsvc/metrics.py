@@ -82,3 +82,34 @@ EXPIRED_KEYS = Counter(
     ["tenant"],
     registry=REGISTRY,
 )
+QUOTA_CHECKS = Counter(
+    "tokenflow_quota_checks",
+    "Requests that asked for room: Admitted, or why not; a word after Shadow: is what Enforce would have said.",
+    ["tenant", "outcome"],
+    registry=REGISTRY,
+)
+QUOTA_COMMITS = Counter(
+    "tokenflow_quota_commits",
+    "Commits of reservations: counted, repeated, expired, unknown_tenant.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+QUOTA_LOCAL = Counter(
+    "tokenflow_quota_local", "Checks decided by failureMode, without the shared quota.", registry=REGISTRY
+)
+QUOTA_ASKED = Counter(
+    "tokenflow_quota_asked", "Checks that waited for the shared quota; all others were decided here.", registry=REGISTRY
+)
+QUOTA_REACHABLE = Gauge("tokenflow_quota_reachable", "1 while the shared quota can be reached.", registry=REGISTRY)
+USAGE_REQUESTS = Counter("tokenflow_usage_requests", "Requests admitted.", ["tenant"], registry=REGISTRY)
+USAGE_TOKENS = Counter("tokenflow_usage_tokens", "Tokens committed.", ["tenant", "direction"], registry=REGISTRY)
+USAGE_SECONDS = Counter("tokenflow_usage_seconds", "Time of committed requests.", ["tenant"], registry=REGISTRY)
+USAGE_COST = Counter(
+    "tokenflow_usage_cost_micros",
+    "Cost of committed tokens, in millionths of the currency.",
+    ["tenant", "currency"],
+    registry=REGISTRY,
+)
+USAGE_LOST = Counter(
+    "tokenflow_usage_lost", "Additions to usage that found no place while Redis was away.", registry=REGISTRY
+)

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
@@ -34,6 +35,11 @@ from tokenflow_hintsvc.observability import gauges
 from tokenflow_hintsvc.observability.export import Exporter
 from tokenflow_hintsvc.observability.level import follow_level
 from tokenflow_hintsvc.observability.spans import SPANS
+from tokenflow_hintsvc.quota.keeper import Keeper
+from tokenflow_hintsvc.quota.pressure import Pressure
+from tokenflow_hintsvc.quota.reservations import BOOT_BYTES
+from tokenflow_hintsvc.quota.usage import UsageBook
+from tokenflow_hintsvc.quota.writer import UsageWriter
 from tokenflow_hintsvc.rounds import Rounds
 from tokenflow_hintsvc.sources.follow import ConfigSource, follow
 from tokenflow_hintsvc.store.audit import AuditLog
@@ -42,9 +48,11 @@ from tokenflow_hintsvc.store.connection import Connection
 from tokenflow_hintsvc.store.controls import Controls
 from tokenflow_hintsvc.store.explanations import Explanations
 from tokenflow_hintsvc.store.leadership import Leadership
+from tokenflow_hintsvc.store.quotas import Quotas
 from tokenflow_hintsvc.store.replicas import Replicas
 from tokenflow_hintsvc.store.snapshots import Snapshots
 from tokenflow_hintsvc.store.telemetry import Telemetry
+from tokenflow_hintsvc.store.usage import Usage
 from tokenflow_hintsvc.view.answers import HintAnswers
 from tokenflow_hintsvc.view.current import View
 from tokenflow_hintsvc.view.feed import Feed
@@ -159,6 +167,16 @@ async def _serve_policy(
     configuration.on_change(guard.configure)
     feed.announce(config)
     configuration.on_change(feed.announce)
+    boot, used = os.urandom(BOOT_BYTES), UsageBook()
+    usage = Usage(connection, boot=boot.hex())
+    keeper = Keeper(
+        Quotas(connection, boot=boot.hex()),
+        boot=boot,
+        config=config,
+        held_off_ms=Pressure(view, configuration, config).wait_ms,
+        usage=used,
+    )
+    configuration.on_change(keeper.configure)
     service = Service(
         telemetry=telemetry,
         intake=intake,
@@ -174,12 +192,16 @@ async def _serve_policy(
         guard=guard,
         audit=audit,
         audit_log=audit_log,
+        quotas=keeper,
+        usage=usage,
         certificates=certificates,
         draining=asyncio.Event(),
     )
     gauges.publish(view, intake)
     try:
         async with (
+            _running(UsageWriter(used, usage).run()),
+            _running(keeper.run()),
             _running(guard.run(), audit.run(), clock.run(), intake.run(), _follow_snapshots(snapshots, view)),
             _listening(application(service), settings.host, settings.port, certificates) as listener,
             _listening_fast(service, settings) as fast,

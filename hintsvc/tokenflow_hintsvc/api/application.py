@@ -8,7 +8,20 @@ from aiohttp import web
 
 from tokenflow_api.codec import MAX_ENCODED_BYTES
 from tokenflow_hintsvc import metrics
-from tokenflow_hintsvc.api import audit, cluster, debug, explain, health, hints, openapi, probes, stream, telemetry
+from tokenflow_hintsvc.api import (
+    audit,
+    cluster,
+    debug,
+    explain,
+    health,
+    hints,
+    openapi,
+    probes,
+    quota,
+    stream,
+    telemetry,
+    usage,
+)
 from tokenflow_hintsvc.api.endpoint import Endpoint, Handler
 from tokenflow_hintsvc.api.service import CALLER, SERVICE, Service
 from tokenflow_hintsvc.observability import trace
@@ -32,6 +45,8 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *hints.ENDPOINTS,
     *health.ENDPOINTS,
     *explain.ENDPOINTS,
+    *quota.ENDPOINTS,
+    *usage.ENDPOINTS,
     *cluster.ENDPOINTS,
     *audit.ENDPOINTS,
     *debug.ENDPOINTS,

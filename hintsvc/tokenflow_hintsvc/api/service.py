@@ -15,12 +15,14 @@ from tokenflow_hintsvc.guard.tls import Certificates
 from tokenflow_hintsvc.ingest.intake import Intake
 from tokenflow_hintsvc.leader import Leader
 from tokenflow_hintsvc.problems import ProblemError, not_authenticated
+from tokenflow_hintsvc.quota.keeper import Keeper
 from tokenflow_hintsvc.store.audit import AuditLog
 from tokenflow_hintsvc.store.clock import ServiceClock
 from tokenflow_hintsvc.store.explanations import Explanations
 from tokenflow_hintsvc.store.leadership import Leadership
 from tokenflow_hintsvc.store.replicas import Replicas
 from tokenflow_hintsvc.store.telemetry import Telemetry
+from tokenflow_hintsvc.store.usage import Usage
 from tokenflow_hintsvc.view.answers import HintAnswers
 from tokenflow_hintsvc.view.current import View
 from tokenflow_hintsvc.view.feed import Feed
@@ -44,6 +46,8 @@ class Service:
     guard: Guard
     audit: Audit
     audit_log: AuditLog
+    quotas: Keeper
+    usage: Usage
     certificates: Certificates | None
     draining: asyncio.Event
 

@@ -1,1 +1,1 @@
-"""What each tenant may take: limits that all replicas share, and what was used."""
+"""The tenants' quotas: leases of what all replicas share, reservations, and what was used."""
