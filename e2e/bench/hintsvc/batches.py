@@ -29,6 +29,11 @@ _SIGNALS: Final = ("TCPRoundTripTime", "TCPRetransmit", "ListenBacklog", "HTTPLa
 _ROUND_TRIP_US: Final = 2000
 
 
+def reporter_of(node: int) -> tuple[Reporter, str]:
+    """Return what a reporter is, and the name that it goes by."""
+    return (Reporter.GATEWAY, f"gateway-{node}") if node < GATEWAYS else (Reporter.AGENT, f"node-{node}")
+
+
 def batches(node: int) -> Iterator[TelemetryBatch]:
     """Yield what one reporter sends, window after window, stamped when it is taken.
 
@@ -55,8 +60,7 @@ def _stamped(batch: TelemetryBatch, now: int) -> dict[str, Any]:
 def _gateway(node: int) -> TelemetryBatch:
     rows = [(tenant, prefix) for tenant in TENANTS for prefix in _CLASSES]
     return _batch(
-        Reporter.GATEWAY,
-        f"gateway-{node}",
+        node,
         streams=StreamWindows(
             start_unix_ms=_numbers(0, rows),
             tenant=[tenant for tenant, _ in rows],
@@ -78,8 +82,7 @@ def _gateway(node: int) -> TelemetryBatch:
 
 def _agent(node: int) -> TelemetryBatch:
     return _batch(
-        Reporter.AGENT,
-        f"node-{node}",
+        node,
         tcp=_tcp(node),
         listen=_listen(node),
         http=_http(node),
@@ -88,10 +91,11 @@ def _agent(node: int) -> TelemetryBatch:
     )
 
 
-def _batch(reporter: Reporter, node: str, **tables: Any) -> TelemetryBatch:
+def _batch(node: int, **tables: Any) -> TelemetryBatch:
+    reporter, name = reporter_of(node)
     agent = "bench/nodes" if reporter is Reporter.AGENT else ""
-    fixed = {"clock_error_ms": 5, "boot_id": f"{node}-{time.time_ns()}", "sequence": 1, "sent_at_unix_ms": 0}
-    return TelemetryBatch(reporter=reporter, agent=agent, node=node, **fixed, **tables)
+    fixed = {"clock_error_ms": 5, "boot_id": f"{name}-{time.time_ns()}", "sequence": 1, "sent_at_unix_ms": 0}
+    return TelemetryBatch(reporter=reporter, agent=agent, node=name, **fixed, **tables)
 
 
 def _tcp(node: int) -> TcpWindows:

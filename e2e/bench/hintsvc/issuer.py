@@ -23,23 +23,19 @@ class Issuer:
     def __init__(self) -> None:
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
-    def token(self, role: Role, *, holder: str = "") -> str:
-        """Return a token of the service account that has ``role``.
-
-        Args:
-            role: what it may do.
-            holder: the pod that it was projected into; each pod has a token of its own.
-        """
+    def token(self, role: Role, *, pod: str, node: str) -> str:
+        """Return a token of the service account that has ``role``, as projected into a pod on a node."""
         now = int(time.time())
-        account = {"serviceaccount": {"name": role.value.lower()}, "namespace": NAMESPACE, "pod": {"name": holder}}
+        name = role.value.lower()
+        bound = {"serviceaccount": {"name": name}, "namespace": NAMESPACE, "pod": {"name": pod}, "node": {"name": node}}
         claims = {
             "iss": ISSUER,
             "aud": [TOKEN_AUDIENCE],
-            "sub": f"system:serviceaccount:{NAMESPACE}:{role.value.lower()}",
+            "sub": f"system:serviceaccount:{NAMESPACE}:{name}",
             "iat": now,
             "nbf": now,
             "exp": now + _LASTS_S,
-            "kubernetes.io": account,
+            "kubernetes.io": bound,
         }
         return jwt.encode(claims, self._key, algorithm="RS256", headers={"kid": _KEY_ID})
 

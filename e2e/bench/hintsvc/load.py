@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from e2e.bench.errors import BenchError
-from e2e.bench.hintsvc.batches import GATEWAYS
+from e2e.bench.hintsvc.batches import reporter_of
 from e2e.bench.hintsvc.cluster import Cluster, Replica
 from e2e.bench.hintsvc.policy import TENANTS, api_key
 from e2e.bench.hintsvc.programs import LOOPBACK, pinned
 from tokenflow_api.runtime import Role
+from tokenflow_api.telemetry import Reporter
 
 PATH: Final = f"/v1/hints/{TENANTS[0]}"
 CREDENTIAL: Final = f"Bearer {api_key(TENANTS[0])}"
@@ -193,6 +194,13 @@ def tokens(whole: Cluster, nodes: int) -> Path:
     """Write a token for each node, and return the file."""
     file = whole.directory / f"tokens-{nodes}.json"
     if not file.exists():
-        roles = [Role.GATEWAY if node < GATEWAYS else Role.AGENT for node in range(nodes)]
-        file.write_text(json.dumps([whole.issuer.token(role, holder=f"pod-{i}") for i, role in enumerate(roles)]))
+        file.write_text(json.dumps([_token(whole, node) for node in range(nodes)]))
     return file
+
+
+def _token(whole: Cluster, node: int) -> str:
+    """Return a token that is bound to who reports by it: to a gateway's pod, or to an agent's node."""
+    reporter, name = reporter_of(node)
+    if reporter is Reporter.GATEWAY:
+        return whole.issuer.token(Role.GATEWAY, pod=name, node="bench")
+    return whole.issuer.token(Role.AGENT, pod=f"agent-{node}", node=name)
