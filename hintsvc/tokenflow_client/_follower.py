@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import ssl
 import time
 from collections.abc import Callable
 from typing import Final
@@ -30,6 +31,7 @@ class HintFollower:
         url: base URL of the hint service.
         token: called for the bearer token of each connection; empty sends none.
         on_config: called with each runtime config, which gateways are sent.
+        tls: how https is verified; by default as the system says.
         clock: monotonic, in seconds.
         client: HTTP client to use; by default one of its own.
     """
@@ -40,6 +42,7 @@ class HintFollower:
         *,
         token: Callable[[], str] = str,
         on_config: Callable[[RuntimeConfig], None] | None = None,
+        tls: ssl.SSLContext | None = None,
         clock: Callable[[], float] = time.monotonic,
         client: httpx.AsyncClient | None = None,
     ) -> None:
@@ -47,7 +50,7 @@ class HintFollower:
         self._token = token
         self._on_config = on_config
         self._clock = clock
-        self._client = client or httpx.AsyncClient(timeout=httpx.Timeout(CONNECT_S, read=SILENCE_S))
+        self._client = client or httpx.AsyncClient(verify=tls or True, timeout=httpx.Timeout(CONNECT_S, read=SILENCE_S))
         self._hints: dict[tuple[str, str], Hint] = {}
         self._received = 0.0
         self.snapshot: Snapshot | None = None

@@ -24,6 +24,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--hint-url", default=env("TOKENFLOW_HINT_URL", "http://localhost:8080"))
     parser.add_argument(
+        "--hint-tls-dir",
+        type=Path,
+        default=env("TOKENFLOW_HINT_TLS_DIR"),
+        help="a directory with ca.crt to trust at https, and client.crt and client.key to show",
+    )
+    parser.add_argument(
         "--token-file", type=Path, default=env("TOKENFLOW_TOKEN_FILE", "/var/run/secrets/tokenflow/token")
     )
     parser.add_argument("--tenants-dir", type=Path, default=env("TOKENFLOW_TENANTS_DIR", "/etc/tokenflow/tenants"))
@@ -44,6 +50,7 @@ def main() -> int:
         pod_name=arguments.pod_name,
         runtime_file=arguments.runtime_file,
         hint_url=arguments.hint_url,
+        hint_tls_directory=arguments.hint_tls_dir,
         token_file=arguments.token_file,
         tenants_directory=arguments.tenants_dir,
         port=arguments.port,

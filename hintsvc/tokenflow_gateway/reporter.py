@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import ssl
 import time
 import uuid
 from collections import deque
@@ -36,12 +37,14 @@ class StreamReporter:
         node: name of this gateway pod.
         token: called for the bearer token.
         observe: called for the windows that started at the given Unix time in milliseconds.
+        tls: how https is verified; by default as the system says.
     """
 
     url: str
     node: str
     token: Callable[[], str]
     observe: Callable[[int], StreamWindows]
+    tls: ssl.SSLContext | None = None
     _boot_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     _sequence: int = 0
     _waiting: deque[TelemetryBatch] = field(default_factory=deque)
@@ -50,7 +53,9 @@ class StreamReporter:
         """Observe and send, for ever."""
         arrived = asyncio.Event()
         async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S)) as session,
+            aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S), connector=aiohttp.TCPConnector(ssl=self.tls or True)
+            ) as session,
             asyncio.TaskGroup() as tasks,
         ):
             tasks.create_task(self._observe(arrived))

@@ -10,6 +10,7 @@ from typing import Final
 from aiohttp import web
 
 from tokenflow_api.api_keys import KeyRing
+from tokenflow_api.client_tls import client_context
 from tokenflow_api.projected_tokens import read_token
 from tokenflow_client import HintFollower
 from tokenflow_gateway.app import Proxy, application, metrics_application
@@ -35,6 +36,7 @@ class Settings:
         pod_name: name of this pod.
         runtime_file: mounted copy of the runtime config.
         hint_url: base URL of the hint service.
+        hint_tls_directory: whom to trust there, and what to show; ``None`` trusts the system's authorities.
         token_file: projected token for the hint service.
         tenants_directory: a directory of API keys per tenant.
         host: address to listen on.
@@ -51,6 +53,7 @@ class Settings:
     host: str = "0.0.0.0"  # noqa: S104 - it serves the pod's network
     port: int = 8000
     metrics_port: int = 9090
+    hint_tls_directory: Path | None = None
 
 
 async def serve(settings: Settings) -> None:
@@ -61,10 +64,12 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     configuration = Configuration(settings.runtime_file)
     configuration.read()
+    tls = client_context(settings.hint_tls_directory)
     follower = HintFollower(
         settings.hint_url,
         token=lambda: read_token(settings.token_file),
         on_config=lambda config: configuration.offer(config, source="hint service"),
+        tls=tls,
     )
     async with UpstreamClient() as upstreams:
         proxy = Proxy(
@@ -82,6 +87,7 @@ async def serve(settings: Settings) -> None:
             node=settings.pod_name,
             token=lambda: read_token(settings.token_file),
             observe=proxy.observe,
+            tls=tls,
         )
         runners = [
             await _listen(application(proxy), settings.host, settings.port),

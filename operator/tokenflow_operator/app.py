@@ -18,7 +18,6 @@ from tokenflow_operator.keys import Key
 from tokenflow_operator.kube import Kube
 from tokenflow_operator.kube.login import connect
 from tokenflow_operator.observe import Observer
-from tokenflow_operator.plan import names
 from tokenflow_operator.probes import exporter, probes
 from tokenflow_operator.reconcile import Reconciler
 from tokenflow_operator.recorder import Recorder
@@ -68,7 +67,7 @@ async def run(options: Options, installation: Installation) -> None:
         exporter(port=options.metrics_port),
     ):
         kube = Kube(client)
-        hint_service = HintService(session=session, url_of=names.hint_service_url, token_file=options.token_file)
+        hint_service = HintService(session=session, token_file=options.token_file)
         reconciler = Reconciler(
             kube=kube,
             observer=Observer(kube=kube, hint_service=hint_service),

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +10,6 @@ from pydantic import ValidationError
 
 from tokenflow_api.hints import ClusterView
 from tokenflow_operator.errors import HintServiceRefusedError, HintServiceUnreachableError
-from tokenflow_operator.keys import Key
 
 _TIMEOUT_S: Final = 2.0
 _MAX_BYTES: Final = 16 << 20
@@ -21,26 +19,24 @@ _REFUSED: Final = (401, 403)
 class HintService:
     """The hint services of all policies."""
 
-    def __init__(self, *, session: aiohttp.ClientSession, url_of: Callable[[Key], str], token_file: Path) -> None:
+    def __init__(self, *, session: aiohttp.ClientSession, token_file: Path) -> None:
         """Use a session.
 
         Args:
             session: owned by the caller.
-            url_of: base URL of a policy's hint service.
             token_file: the projected token, read anew for each request because the kubelet renews it.
         """
         self._session = session
-        self._url_of = url_of
         self._token_file = token_file
 
-    async def view(self, policy: Key) -> ClusterView:
-        """Return the state of the policy's hint service.
+    async def view(self, address: str) -> ClusterView:
+        """Return the state of the hint service at ``address``, its base URL.
 
         Raises:
             HintServiceRefusedError: it does not accept the token.
             HintServiceUnreachableError: it did not answer in time, or not with such a document.
         """
-        url = f"{self._url_of(policy)}/v1/cluster"
+        url = f"{address}/v1/cluster"
         try:
             headers = {"Authorization": f"Bearer {self._token_file.read_text().strip()}"}
             async with asyncio.timeout(_TIMEOUT_S), self._session.get(url, headers=headers) as response:

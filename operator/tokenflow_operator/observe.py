@@ -81,7 +81,7 @@ class Observer:
             agents = group.create_task(self._agents(key.namespace))
             cluster = group.create_task(self._cluster(key, expected))
         somebody_ready = ready_pods(cluster.result().pods, component=hintsvc.COMPONENT)
-        state = await self._state(key) if somebody_ready else _NOBODY_READY
+        state = await self._state(policy) if somebody_ready else _NOBODY_READY
         return PolicySnapshot(
             policy=policy,
             policies=policies.result(),
@@ -94,7 +94,7 @@ class Observer:
         key = agent.key
         policies = await self._policies(key.namespace)
         served = policies_of(agent, policies)[:MAX_POLICIES_PER_AGENT]
-        answering = [policy.key for policy in served if policy.status.get("replicas")]
+        answering = [policy for policy in served if policy.status.get("replicas")]
         async with asyncio.TaskGroup() as group:
             cluster = group.create_task(self._cluster(key, names.agent_children(key.name)))
             states = [group.create_task(self._state(policy)) for policy in answering]
@@ -132,9 +132,10 @@ class Observer:
         manifests = await self._kube.list(TELEMETRY_AGENT, namespace=namespace)
         return _readable(manifests, TelemetryAgentSpec)
 
-    async def _state(self, policy: Key) -> HintServiceState:
+    async def _state(self, policy: Policy) -> HintServiceState:
+        address = names.hint_service_url(policy.key, policy.spec.security)
         try:
-            return HintServiceState(view=await self._hint_service.view(policy))
+            return HintServiceState(view=await self._hint_service.view(address))
         except HintServiceError as error:
             return HintServiceState(error=str(error), refused=isinstance(error, HintServiceRefusedError))
 

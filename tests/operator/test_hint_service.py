@@ -8,9 +8,6 @@ from aiohttp.test_utils import TestServer
 from tests.operator.builders import view
 from tokenflow_operator.errors import HintServiceRefusedError, HintServiceUnreachableError
 from tokenflow_operator.hint_service import HintService
-from tokenflow_operator.keys import Key
-
-DEMO = Key(kind="PacingPolicy", namespace="default", name="demo")
 
 
 @pytest.fixture
@@ -30,7 +27,7 @@ async def _ask(token_file: Path, *, status: int = 200, body: str = "") -> object
     app.router.add_get("/v1/cluster", cluster)
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
         url = str(server.make_url("")).rstrip("/")
-        return await HintService(session=session, url_of=lambda _: url, token_file=token_file).view(DEMO)
+        return await HintService(session=session, token_file=token_file).view(url)
 
 
 async def test_it_returns_the_view(token_file: Path) -> None:

@@ -4,12 +4,14 @@ import asyncio
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 import h11
 
 from tokenflow_agent.errors import ExchangeError
+from tokenflow_api.client_tls import client_context
 
 MAX_ANSWER_BYTES: Final = 256 << 10
 _MAX_HEAD_BYTES: Final = 16 << 10
@@ -33,14 +35,16 @@ class Answer:
 
 
 class HttpClient:
-    """Talks to one server. HTTPS is verified by the system's authorities; redirects are not followed.
+    """Talks to one server. HTTPS is always verified; redirects are not followed.
 
     Args:
         url: base address.
+        tls_directory: whom to trust besides the system's authorities, and what to show; read for each connection.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, tls_directory: Path | None = None) -> None:
         self._url = url.rstrip("/")
+        self._tls_directory = tls_directory
         self._stream: _Stream | None = None
 
     async def post(self, path: str, body: bytes, *, headers: Mapping[str, str], timeout_s: float) -> Answer:
@@ -86,7 +90,7 @@ class HttpClient:
 
     async def _post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         address = urlsplit(self._url)
-        kept, stream = self._stream is not None, self._stream or await _connect(address)
+        kept, stream = self._stream is not None, self._stream or await self._connect(address)
         self._stream = stream
         request = h11.Request(
             method="POST",
@@ -100,11 +104,20 @@ class HttpClient:
                 raise
             # The server may have closed a connection that lay idle; a receiver drops what it gets twice.
             self.close()
-            self._stream = stream = await _connect(address)
+            self._stream = stream = await self._connect(address)
             answer = await stream.exchange(request, body)
         if not stream.reusable:
             self.close()
         return answer
+
+    async def _connect(self, address: SplitResult) -> "_Stream":
+        if address.scheme not in _PORTS or not address.hostname:
+            raise ValueError("it is no HTTP address: write one such as http://hints.llm.svc:8080")
+        secure = client_context(self._tls_directory) if address.scheme == "https" else None
+        reader, writer = await asyncio.open_connection(
+            address.hostname, address.port or _PORTS[address.scheme], ssl=secure, limit=_READ_BYTES
+        )
+        return _Stream(reader, writer)
 
 
 class _Stream:
@@ -146,13 +159,3 @@ class _Stream:
         if not isinstance(event, h11.Event) or isinstance(event, h11.ConnectionClosed):
             raise h11.RemoteProtocolError("the connection ended before the answer did")
         return event
-
-
-async def _connect(address: SplitResult) -> _Stream:
-    if address.scheme not in _PORTS or not address.hostname:
-        raise ValueError("it is no HTTP address: write one such as http://hints.llm.svc:8080")
-    secure = ssl.create_default_context() if address.scheme == "https" else None
-    reader, writer = await asyncio.open_connection(
-        address.hostname, address.port or _PORTS[address.scheme], ssl=secure, limit=_READ_BYTES
-    )
-    return _Stream(reader, writer)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final, Protocol
 
 from pydantic import ValidationError
@@ -48,12 +49,14 @@ class Context:
         token: called for the bearer token of each request.
         on_reply: called with each reply.
         clock: learns from each exchange.
+        trust: a directory per policy of whom to trust at https, and what to show.
         sleep: waits for so many seconds.
     """
 
     token: Callable[[], str]
     on_reply: Callable[[BatchReply], None]
     clock: Clock
+    trust: Path | None = None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
@@ -84,7 +87,7 @@ class Delivery:
         self._queue = queue
         self._context = context
         self._breaker = breaker or Breaker()
-        self._client = HttpClient(url)
+        self._client = HttpClient(url, tls_directory=context.trust / policy if context.trust else None)
 
     @property
     def circuit(self) -> Circuit:

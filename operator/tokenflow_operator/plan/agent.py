@@ -14,7 +14,7 @@ from tokenflow_operator.plan.conditions import Judgement
 from tokenflow_operator.plan.daemonset import agent_objects
 from tokenflow_operator.plan.objects import INTENT_ANNOTATION, Owner
 from tokenflow_operator.plan.reasons import Problem, Reason, Severity
-from tokenflow_operator.plan.runtime import agent_config, policies_of
+from tokenflow_operator.plan.runtime import MAX_POLICIES_PER_AGENT, agent_config, policies_of, tls_secrets
 from tokenflow_operator.settings import Installation
 from tokenflow_operator.snapshot import AgentSnapshot
 
@@ -22,7 +22,9 @@ from tokenflow_operator.snapshot import AgentSnapshot
 def render_agent(snapshot: AgentSnapshot, owner: Owner, installation: Installation) -> tuple[Manifest, ...]:
     """Render all objects of a TelemetryAgent."""
     config = agent_config(snapshot.agent, snapshot.policies)
-    return agent_objects(owner, snapshot.agent.spec, config, installation.images)
+    served = policies_of(snapshot.agent, snapshot.policies)[:MAX_POLICIES_PER_AGENT]
+    trusted = tls_secrets({policy.key.name: policy.spec for policy in served})
+    return agent_objects(owner, snapshot.agent.spec, config, installation.images, trusted=trusted)
 
 
 def agent_judgement(snapshot: AgentSnapshot, obstacles: tuple[Problem, ...]) -> Judgement:

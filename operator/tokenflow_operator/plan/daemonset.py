@@ -1,5 +1,6 @@
 """The objects of a TelemetryAgent: as little privilege as reading the kernel takes."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from tokenflow_api.meta import Toleration, TolerationOperator
@@ -20,6 +21,8 @@ from tokenflow_operator.plan.objects import (
     resources,
     token_mount,
     token_volume,
+    trust_mount,
+    trust_volume,
 )
 from tokenflow_operator.settings import Images
 
@@ -43,17 +46,27 @@ _COMPILE_S: Final = 120
 """Seconds that compiling the probes may take on a busy node."""
 
 
-def agent_objects(owner: Owner, spec: TelemetryAgentSpec, config: AgentConfig, images: Images) -> tuple[Manifest, ...]:
-    """Render a TelemetryAgent."""
+def agent_objects(
+    owner: Owner, spec: TelemetryAgentSpec, config: AgentConfig, images: Images, *, trusted: Mapping[str, str]
+) -> tuple[Manifest, ...]:
+    """Render a TelemetryAgent.
+
+    Args:
+        owner: the resource.
+        spec: what it asks for.
+        config: what its agents run by.
+        images: to run.
+        trusted: name of the TLS Secret of each policy that serves by TLS.
+    """
     name = names.agent(owner.key.name)
     return (
         owner.service_account(name, COMPONENT),
         owner.config_map(name, COMPONENT, key=AGENT_CONFIG_KEY, document=config.model_dump_json(exclude_none=True)),
-        owner.object(DAEMON_SET, name, COMPONENT, spec=_daemon_set(owner, spec, images)),
+        owner.object(DAEMON_SET, name, COMPONENT, spec=_daemon_set(owner, spec, images, trusted)),
     )
 
 
-def _daemon_set(owner: Owner, spec: TelemetryAgentSpec, images: Images) -> Manifest:
+def _daemon_set(owner: Owner, spec: TelemetryAgentSpec, images: Images, trusted: Mapping[str, str]) -> Manifest:
     pod = {
         "serviceAccountName": names.agent(owner.key.name),
         "automountServiceAccountToken": False,
@@ -65,10 +78,11 @@ def _daemon_set(owner: Owner, spec: TelemetryAgentSpec, images: Images) -> Manif
         "tolerations": [t.model_dump(mode="json", exclude_none=True) for t in spec.tolerations or _ANY_TAINT],
         "terminationGracePeriodSeconds": _FLUSH_S,
         "securityContext": {"runAsUser": 0, "seccompProfile": {"type": "RuntimeDefault"}},
-        "containers": [_container(spec, images)],
+        "containers": [_container(spec, images, trusted)],
         "volumes": [
             config_volume("config", names.agent(owner.key.name)),
             token_volume(),
+            *trust_volume(trusted),
             _host_path("cgroup", "/sys/fs/cgroup"),
             _host_path("pod-logs", "/var/log/pods"),
             # A dash could be part of either name.
@@ -85,7 +99,7 @@ def _daemon_set(owner: Owner, spec: TelemetryAgentSpec, images: Images) -> Manif
     }
 
 
-def _container(spec: TelemetryAgentSpec, images: Images) -> Manifest:
+def _container(spec: TelemetryAgentSpec, images: Images, trusted: Mapping[str, str]) -> Manifest:
     return {
         "name": COMPONENT,
         "image": spec.image or images.agent,
@@ -94,6 +108,7 @@ def _container(spec: TelemetryAgentSpec, images: Images) -> Manifest:
         "args": [
             f"--config-file={names.AGENT_DIR}/{AGENT_CONFIG_KEY}",
             f"--token-file={names.TOKEN_FILE}",
+            *([f"--trust-dir={names.TRUST_DIR}"] if trusted else []),
             f"--cgroup-root={_CGROUPS}",
             f"--pod-logs={_POD_LOGS}",
             f"--spool-dir={_SPOOL}",
@@ -109,6 +124,7 @@ def _container(spec: TelemetryAgentSpec, images: Images) -> Manifest:
         "volumeMounts": [
             mount("config", names.AGENT_DIR),
             token_mount(),
+            *trust_mount(trusted),
             mount("cgroup", _CGROUPS),
             mount("pod-logs", _POD_LOGS),
             mount("spool", _SPOOL, read_only=False),

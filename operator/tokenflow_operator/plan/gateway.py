@@ -7,7 +7,17 @@ from tokenflow_api.runtime import RUNTIME_KEY
 from tokenflow_operator.kube.kinds import DEPLOYMENT
 from tokenflow_operator.kube.objects import Manifest
 from tokenflow_operator.plan import names, replicated
-from tokenflow_operator.plan.objects import Owner, config_volume, mount, resources, token_mount, token_volume
+from tokenflow_operator.plan.objects import (
+    Owner,
+    config_volume,
+    mount,
+    resources,
+    token_mount,
+    token_volume,
+    trust_mount,
+    trust_volume,
+)
+from tokenflow_operator.plan.runtime import tls_secrets
 from tokenflow_operator.settings import Images
 
 COMPONENT: Final = "gateway"
@@ -27,6 +37,7 @@ def gateway_objects(owner: Owner, spec: PacingPolicySpec, images: Images) -> tup
 
 def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images) -> Manifest:
     policy = owner.key.name
+    trusted = tls_secrets({policy: spec})
     tenant_volumes, tenant_mounts = replicated.tenant_keys(spec.tenants)
     container = {
         "name": COMPONENT,
@@ -35,7 +46,8 @@ def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images) -> Manifes
         "command": ["tokenflow-gateway"],
         "args": [
             f"--runtime-file={names.RUNTIME_DIR}/{RUNTIME_KEY}",
-            f"--hint-url=http://{names.hintsvc(policy)}:{names.HINT_PORT}",
+            f"--hint-url={names.hint_service_url(owner.key, spec.security)}",
+            *([f"--hint-tls-dir={names.TRUST_DIR}/{policy}"] if trusted else []),
             f"--token-file={names.TOKEN_FILE}",
             f"--tenants-dir={names.TENANTS_DIR}",
             f"--port={names.GATEWAY_PORT}",
@@ -50,6 +62,7 @@ def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images) -> Manifes
         "volumeMounts": [
             mount("runtime", names.RUNTIME_DIR),
             token_mount(),
+            *trust_mount(trusted),
             *tenant_mounts,
             mount("tmp", "/tmp", read_only=False),  # noqa: S108 - the container's own
         ],
@@ -67,6 +80,7 @@ def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images) -> Manifes
             "volumes": [
                 config_volume("runtime", names.runtime(policy)),
                 token_volume(),
+                *trust_volume(trusted),
                 *tenant_volumes,
                 replicated.SCRATCH,
             ],

@@ -50,7 +50,7 @@ def _permission_to_watch_config(owner: Owner) -> tuple[Manifest, Manifest]:
 
 
 def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images) -> Manifest:
-    policy = owner.key.name
+    policy, tls = owner.key.name, spec.security.tls_secret_ref
     tenant_volumes, tenant_mounts = replicated.tenant_keys(spec.tenants)
     container = {
         "name": COMPONENT,
@@ -66,6 +66,7 @@ def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images) -> Manifes
             f"--port={names.HINT_PORT}",
             f"--fast-port={names.FAST_HINT_PORT}",
             f"--metrics-port={names.METRICS_PORT}",
+            *([f"--tls-dir={names.TLS_DIR}"] if tls else []),
         ],
         "env": [_redis_url(owner, spec), *replicated.pod_identity()],
         "resources": resources(
@@ -74,8 +75,13 @@ def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images) -> Manifes
             requests={"cpu": "100m", "memory": "150Mi"},
             limits={"memory": "384Mi"},
         ),
-        "volumeMounts": [mount("runtime", names.RUNTIME_DIR), *tenant_mounts, mount("tmp", "/tmp", read_only=False)],  # noqa: S108 - the container's own
-        **replicated.serving(names.HINT_PORT, also=_FAST_PORT),
+        "volumeMounts": [
+            mount("runtime", names.RUNTIME_DIR),
+            *tenant_mounts,
+            *([mount("tls", names.TLS_DIR)] if tls else []),
+            mount("tmp", "/tmp", read_only=False),  # noqa: S108 - the container's own
+        ],
+        **replicated.serving(names.HINT_PORT, also=_FAST_PORT, tls=tls is not None),
     }
     return replicated.deployment(
         labels=owner.labels(COMPONENT),
@@ -87,7 +93,12 @@ def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images) -> Manifes
             "automountServiceAccountToken": True,
             "terminationGracePeriodSeconds": _DRAIN_S,
             "containers": [container],
-            "volumes": [config_volume("runtime", names.runtime(policy)), *tenant_volumes, replicated.SCRATCH],
+            "volumes": [
+                config_volume("runtime", names.runtime(policy)),
+                *tenant_volumes,
+                *([{"name": "tls", "secret": {"secretName": tls.name}}] if tls else []),
+                replicated.SCRATCH,
+            ],
         },
     )
 

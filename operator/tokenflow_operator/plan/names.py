@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tokenflow_api.pacing_policy import Redis
+from tokenflow_api.pacing_policy import Redis, Security
 from tokenflow_operator.keys import Key
 from tokenflow_operator.kube.kinds import (
     CONFIG_MAP,
@@ -27,6 +27,9 @@ AGENT_DIR: Final = "/etc/tokenflow/agent"
 TENANTS_DIR: Final = "/etc/tokenflow/tenants"
 TOKEN_DIR: Final = "/var/run/secrets/tokenflow"  # noqa: S105 - a directory
 TOKEN_FILE: Final = f"{TOKEN_DIR}/token"
+TLS_DIR: Final = "/etc/tokenflow/tls"
+TRUST_DIR: Final = "/etc/tokenflow/trust"
+"""One directory per policy that serves by TLS: whom to trust, and what to show."""
 
 
 def runtime(policy: str) -> str:
@@ -54,9 +57,10 @@ def agent(telemetry_agent: str) -> str:
     return f"{telemetry_agent}-agent"
 
 
-def hint_service_url(policy: Key) -> str:
-    """Return where the policy's hint service answers within the cluster."""
-    return f"http://{hintsvc(policy.name)}.{policy.namespace}.svc:{HINT_PORT}"
+def hint_service_url(policy: Key, security: Security) -> str:
+    """Return where the policy's hint service answers within the cluster: its certificate must be for this name."""
+    scheme = "http" if security.tls_secret_ref is None else "https"
+    return f"{scheme}://{hintsvc(policy.name)}.{policy.namespace}.svc:{HINT_PORT}"
 
 
 def policy_children(policy: str, redis_spec: Redis) -> tuple[ObjectRef, ...]:

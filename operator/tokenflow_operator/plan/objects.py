@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tokenflow_api.client_tls import AUTHORITY, CERTIFICATE, PRIVATE_KEY
 from tokenflow_api.meta import API_VERSION, Resources
 from tokenflow_api.runtime import TOKEN_AUDIENCE
 from tokenflow_operator.keys import OWNER_LABEL, Key
@@ -107,6 +108,30 @@ def config_volume(name: str, config_map: str) -> Manifest:
     return {"name": name, "configMap": {"name": config_map}}
 
 
+def trust_volume(secrets: Mapping[str, str]) -> list[Manifest]:
+    """Return the volume of whom to trust and what to show; none where no hint service serves by TLS.
+
+    Args:
+        secrets: name of the TLS Secret of each policy, whose private key of the server stays out.
+    """
+    sources = [
+        {
+            "secret": {
+                "name": secret,
+                "optional": True,
+                "items": [{"key": key, "path": f"{policy}/{key}"} for key in (AUTHORITY, CERTIFICATE, PRIVATE_KEY)],
+            }
+        }
+        for policy, secret in sorted(secrets.items())
+    ]
+    return [{"name": "trust", "projected": {"sources": sources}}] if sources else []
+
+
+def trust_mount(secrets: Mapping[str, str]) -> list[Manifest]:
+    """Return the mount of ``trust_volume``."""
+    return [mount("trust", names.TRUST_DIR)] if secrets else []
+
+
 def token_volume() -> Manifest:
     """Return a volume with a token that only hint services accept."""
     token = {"path": "token", "audience": TOKEN_AUDIENCE, "expirationSeconds": TOKEN_LIFETIME_S}
@@ -128,10 +153,10 @@ def field_env(**fields: str) -> list[Manifest]:
     return [{"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields.items()]
 
 
-def http_probe(path: str, port: str, *, period_s: int, failures: int) -> Manifest:
+def http_probe(path: str, port: str, *, period_s: int, failures: int, tls: bool = False) -> Manifest:
     """Return a probe of an HTTP endpoint."""
     return {
-        "httpGet": {"path": path, "port": port},
+        "httpGet": {"path": path, "port": port, **({"scheme": "HTTPS"} if tls else {})},
         "periodSeconds": period_s,
         "timeoutSeconds": 2,
         "failureThreshold": failures,

@@ -74,7 +74,7 @@ def ready_replicas(deployment: Manifest | None) -> int:
 
 
 def _hint_service(snapshot: PolicySnapshot, *, now: datetime) -> Iterator[Problem]:
-    state, url = snapshot.hint_service, names.hint_service_url(snapshot.policy.key)
+    state, url = snapshot.hint_service, names.hint_service_url(snapshot.policy.key, snapshot.policy.spec.security)
     if state.view is not None:
         yield from _acknowledgements(snapshot, state.view)
         yield from _telemetry(snapshot, state.view)

@@ -34,18 +34,19 @@ def pod_identity() -> list[Manifest]:
     return field_env(POD_NAME="metadata.name", POD_NAMESPACE="metadata.namespace")
 
 
-def serving(port: int, *, also: Mapping[str, int] = _NO_PORTS) -> Manifest:
+def serving(port: int, *, also: Mapping[str, int] = _NO_PORTS, tls: bool = False) -> Manifest:
     """Return the parts of a container that serves HTTP and drains before it ends.
 
     Args:
         port: where it serves, and is probed.
         also: its other ports by name, besides that of the metrics.
+        tls: whether it serves by TLS.
     """
     return {
         "ports": container_ports({"http": port, **also, **PORTS}),
-        "startupProbe": http_probe("/healthz", "http", period_s=1, failures=60),
-        "livenessProbe": http_probe("/healthz", "http", period_s=10, failures=3),
-        "readinessProbe": http_probe("/readyz", "http", period_s=2, failures=2),
+        "startupProbe": http_probe("/healthz", "http", period_s=1, failures=60, tls=tls),
+        "livenessProbe": http_probe("/healthz", "http", period_s=10, failures=3, tls=tls),
+        "readinessProbe": http_probe("/readyz", "http", period_s=2, failures=2, tls=tls),
         "lifecycle": {"preStop": {"sleep": {"seconds": _LEAVE_SERVICE_S}}},
         "securityContext": confined(),
     }

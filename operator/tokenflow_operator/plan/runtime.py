@@ -1,8 +1,9 @@
 """The documents that the programs run by, in their ConfigMaps."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
+from tokenflow_api.pacing_policy import PacingPolicySpec
 from tokenflow_api.runtime import Grant, Role, RuntimeConfig
 from tokenflow_api.telemetry import AgentConfig, IngestAddress
 from tokenflow_operator.plan import names
@@ -26,8 +27,14 @@ def agent_config(agent: Agent, policies: Iterable[Policy]) -> AgentConfig:
         name=agent.key.name,
         generation=agent.generation,
         spec=agent.spec,
-        ingest=[IngestAddress(policy=p.key.name, url=names.hint_service_url(p.key)) for p in served],
+        ingest=[IngestAddress(policy=p.key.name, url=names.hint_service_url(p.key, p.spec.security)) for p in served],
     )
+
+
+def tls_secrets(specs: Mapping[str, PacingPolicySpec]) -> dict[str, str]:
+    """Return the name of the TLS Secret of each policy that has one."""
+    references = {policy: spec.security.tls_secret_ref for policy, spec in specs.items()}
+    return {policy: reference.name for policy, reference in references.items() if reference is not None}
 
 
 def named_agents(policy: Policy, agents: Iterable[Agent]) -> list[Agent]:

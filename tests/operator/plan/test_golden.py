@@ -32,10 +32,15 @@ PRIVILEGED = {
     "rollout": {"maxUnavailablePercent": 50},
 }
 
+TLS = example("pacingpolicy.yaml") | {"security": {"tlsSecretRef": {"name": "demo-tls"}}}
+TLS_POLICY = policy(PacingPolicySpec.model_validate(TLS))
+
 CASES = {
     "policy": policy_snapshot(),
     "policy-external-redis-and-keys": policy_snapshot(policy(PacingPolicySpec.model_validate(EXTERNAL_REDIS))),
+    "policy-tls": policy_snapshot(TLS_POLICY),
     "agent": agent_snapshot(),
+    "agent-tls": agent_snapshot(policies=(TLS_POLICY,)),
     "agent-privileged": agent_snapshot(agent(TelemetryAgentSpec.model_validate(PRIVILEGED))),
 }
 
