@@ -220,7 +220,7 @@ class Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         if self._out:
-            self._deadline = time.monotonic() + IDLE_S
+            self._deadline = time.monotonic() + (HEAD_S if self._intake.partial else IDLE_S)
             self._transport.write(b"".join(self._out))
             self._out.clear()
 

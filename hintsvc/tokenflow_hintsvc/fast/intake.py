@@ -93,14 +93,14 @@ class Intake:
         """Take in a request whose end has come."""
         self._begun = False
         if not self.ended:
-            self._complete(last=not self._parser.should_keep_alive())
+            self._complete(last=not self._parser.should_keep_alive() or self._parser.should_upgrade())
 
     def _parse(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
-            # The request is answered as if it had not asked for another protocol.
-            self.ended = True
+            # The request is answered as if it had not asked for another protocol, and is the last.
+            return
         except HttpParserCallbackError as error:
             self.ended = True
             if isinstance(error.__context__, ProblemError):

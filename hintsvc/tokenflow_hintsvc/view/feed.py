@@ -67,7 +67,7 @@ class Subscription:
 
     def take(self) -> bytes:
         """Return the events that are new; empty when there are none."""
-        return b"".join((self._take_config(), self._take_snapshot()))
+        return self._take_config() + self._take_snapshot()
 
     def close(self) -> None:
         """End the stream."""
