@@ -7,10 +7,23 @@ from typing import Final, Self
 
 from aiohttp import web
 
+from tokenflow_hintsvc import metrics
 from tokenflow_hintsvc.acceptor import Acceptor
 from tokenflow_hintsvc.guard.tls import Certificates
 
 _log = logging.getLogger(__name__)
+
+_broken: Final = logging.getLogger("tokenflow_hintsvc.broken")
+"""Takes what aiohttp says of requests that are no HTTP: applications answer for all others themselves."""
+
+
+def _count(_: logging.LogRecord) -> bool:
+    """Count a broken request instead of logging it: anyone can send them, and aiohttp's words repeat their headers."""
+    metrics.BROKEN.inc()
+    return False
+
+
+_broken.addFilter(_count)
 
 LINGER_S: Final = 3.0
 """Time that connections which rest have to ask once more, and to be told that they close."""
@@ -29,7 +42,7 @@ class Listener:
     @classmethod
     async def open(cls, app: web.Application, *, host: str, port: int, tls: Certificates | None = None) -> Self:
         """Listen."""
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+        runner = web.AppRunner(app, access_log=None, logger=_broken, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
         server = runner.server
         if server is None:

@@ -63,6 +63,7 @@ HEALTH = Gauge("tokenflow_health_ratio", "Health of all paths together, 0 to 1."
 TENANT_RATE = Gauge(
     "tokenflow_hint_tokens_per_second", "Rate that one stream may run at.", ["tenant"], registry=REGISTRY
 )
+BROKEN = Counter("tokenflow_broken_requests", "Requests that are no HTTP, or do not end.", registry=REGISTRY)
 DENIED = Counter("tokenflow_denied", "Requests denied, by the code of the problem.", ["code"], registry=REGISTRY)
 CERTIFICATE_EXPIRY = Gauge(
     "tokenflow_tls_certificate_expiry_timestamp_seconds",

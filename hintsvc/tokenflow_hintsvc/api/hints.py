@@ -40,7 +40,7 @@ ENDPOINTS: Final = (
             Parameter(
                 name="If-None-Match",
                 description="entity tag of the answer that the caller has",
-                schema={"type": "string", "maxLength": 256},
+                schema={"type": "string"},
             ),
         ),
         revalidated=True,

@@ -23,6 +23,8 @@ _SENT: Final = "serialization"
 _TAKEN: Final = "validation"
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
 _JSON: Final = "application/json"
+_HEAD: Final = (400, 414, 431, 500)
+"""Problems of every endpoint: a head that is none or too long, and our own errors."""
 _GUARDED: Final = (401, 403, 429)
 """Problems of every endpoint that the guard stands before."""
 
@@ -112,7 +114,7 @@ def _operation(endpoint: Endpoint, references: _References) -> dict[str, Any]:
         }
     if endpoint.revalidated:
         operation["responses"]["304"] = {"description": "The caller has it already."}
-    problems = {*endpoint.problems, 500, *(() if endpoint.public else _GUARDED)}
+    problems = {*endpoint.problems, *_HEAD, *(() if endpoint.public else _GUARDED)}
     operation["responses"] |= {str(status): _problem(status, references) for status in sorted(problems)}
     return operation
 
@@ -137,11 +139,7 @@ def _content(
     essence = media_type.partition(";")[0]
     if model is None:
         return {"content": {essence: {}}}
-    if essence == _JSON:
-        return {"content": {essence: {"schema": references[model, mode]}}}
-    # JSON Schema has no words for the inside of other encodings.
-    words = f"{model.__name__}, in that encoding."
-    return {"content": {essence: {"schema": {"type": "string", "contentMediaType": essence, "description": words}}}}
+    return {"content": {essence: {"schema": references[model, mode]}}}
 
 
 def _problem(status: int, references: _References) -> dict[str, Any]:

@@ -58,7 +58,7 @@ ENDPOINTS: Final = (
             Parameter(
                 name="Last-Event-ID",
                 description="id of the last event that the caller has",
-                schema={"type": "string", "maxLength": 256},
+                schema={"type": "string"},
             ),
         ),
         anonymous=True,

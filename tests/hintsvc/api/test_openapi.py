@@ -56,7 +56,8 @@ def test_an_operation_says_what_it_needs_and_answers(path: str, method: str, ope
     assert operation["summary"].endswith((".", "?"))
     named = [parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "path"]
     assert named == re.findall(r"\{(\w+)\}", path)
-    for parameter in operation["parameters"]:
+    # Those of the head are bounded together, by the listeners.
+    for parameter in (one for one in operation["parameters"] if one["in"] != "header"):
         assert {"maxLength", "maximum", "enum", "pattern"} & parameter["schema"].keys(), "inputs are bounded"
     assert ("requestBody" in operation) == (method == "post")
     if operation["security"] or path in ("/v1/hints/{tenant}", "/v1/hints/stream"):
