@@ -8,7 +8,7 @@ import argparse
 import asyncio
 import resource
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +19,7 @@ from e2e.bench.figures import Figure
 from e2e.bench.hintsvc.chaos import chaos
 from e2e.bench.hintsvc.ingest import ingest, memory
 from e2e.bench.hintsvc.serving import against_peers, at_given_load, storms
-from e2e.bench.hintsvc.site import site
+from e2e.bench.hintsvc.site import Site, site
 from e2e.bench.hintsvc.streams import SUBSCRIBERS, streams
 from e2e.bench.report import as_json, as_markdown
 from e2e.commands import CommandError, run
@@ -62,33 +62,39 @@ FULL: Final = Extent(rounds=5, round_s=4.0, open_s=15.0, subscribers=SUBSCRIBERS
 QUICK: Final = Extent(rounds=1, round_s=1.0, open_s=2.0, subscribers=500, stream_s=2.0, ingest_s=2.0)
 
 
-async def speed(extent: Extent) -> AsyncIterator[Figure]:
-    """Measure how quick it is, and what it holds."""
-    async with site() as place:
-        async for figure in against_peers(place, rounds=extent.rounds, seconds=extent.round_s):
-            yield figure
-        async for figure in at_given_load(place, seconds=extent.open_s):
-            yield figure
-        async for figure in storms(place):
-            yield figure
-        async for figure in streams(place, subscribers=extent.subscribers, seconds=extent.stream_s):
-            yield figure
-        async for figure in ingest(place, seconds=extent.ingest_s):
-            yield figure
-        for figure in memory(place):
+ON_SITE: Final[Mapping[str, Callable[[Site, Extent], AsyncIterator[Figure]]]] = {
+    "peers": lambda place, extent: against_peers(place, rounds=extent.rounds, seconds=extent.round_s),
+    "load": lambda place, extent: at_given_load(place, seconds=extent.open_s),
+    "storm": lambda place, _: storms(place),
+    "streams": lambda place, extent: streams(place, subscribers=extent.subscribers, seconds=extent.stream_s),
+    "ingest": lambda place, extent: ingest(place, seconds=extent.ingest_s),
+}
+"""What is measured on the same two replicas, one after the other."""
+PARTS: Final = (*ON_SITE, "chaos")
+
+
+async def measure(extent: Extent, parts: Collection[str]) -> AsyncIterator[Figure]:
+    """Measure the parts that are asked for."""
+    if any(part in parts for part in ON_SITE):
+        async with site() as place:
+            for name, part in ON_SITE.items():
+                if name in parts:
+                    async for figure in part(place, extent):
+                        yield figure
+            for figure in memory(place):
+                yield figure
+    if "chaos" in parts:
+        async for figure in chaos():
             yield figure
 
 
-async def measure(extent: Extent, parts: set[str]) -> list[Figure]:
-    """Measure the parts that are asked for, and say each figure as it is known."""
+async def told(measured: AsyncIterator[Figure]) -> list[Figure]:
+    """Say each figure as soon as it is known, and return them all."""
     figures = []
-    for name, part in (("speed", speed(extent)), ("chaos", chaos())):
-        if name not in parts:
-            continue
-        async for figure in part:
-            verdict = {True: "met", False: "NOT MET", None: ""}[figure.met]
-            print(f"{figure.name}: {figure.value} {figure.goal} {verdict}\n    {figure.how}", flush=True)
-            figures.append(figure)
+    async for figure in measured:
+        verdict = {True: "met", False: "NOT MET", None: ""}[figure.met]
+        print(f"{figure.name}: {figure.value} {figure.goal} {verdict}\n    {figure.how}", flush=True)
+        figures.append(figure)
     return figures
 
 
@@ -111,15 +117,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m e2e.bench.hintsvc", description=__doc__)
     parser.add_argument("--json", type=Path, help="file for the figures as JSON")
     parser.add_argument("--markdown", type=Path, help="file for the figures as a Markdown page")
-    parser.add_argument("--only", choices=("speed", "chaos"), help="one part alone: not for reporting")
+    parser.add_argument("--only", choices=PARTS, action="append", help="this part alone: not for reporting")
     parser.add_argument("--quick", action="store_true", help="measure briefly: for trying out, not for reporting")
     arguments = parser.parse_args()
-    parts = {arguments.only} if arguments.only else {"speed", "chaos"}
     try:
         # Each subscriber is a descriptor on both sides; the programs inherit the limit.
         resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS, _DESCRIPTORS))
         found = versions()
-        figures = asyncio.run(measure(QUICK if arguments.quick else FULL, parts))
+        figures = asyncio.run(told(measure(QUICK if arguments.quick else FULL, arguments.only or PARTS)))
     except (BenchError, CommandError, ValueError) as error:
         print(f"e2e.bench.hintsvc: {error}", file=sys.stderr)
         return 1

@@ -26,6 +26,7 @@ MAX_RECOVERY_S: Final = 30.0
 MAX_FAILOVER_S: Final = 5.0
 PAUSED_S: Final = 20.0
 _BEFORE_S: Final = 1.5
+"""Until telemetry has made the hints live, and then again, so that the readers see them so."""
 _AFTER_S: Final = 4.0
 _RESTART_S: Final = 2.0
 """A kubelet takes about as long to start a container again."""
@@ -229,6 +230,7 @@ async def _stage(scenario: Scenario) -> AsyncIterator[Stage]:
         )
         for index, replica in enumerate(whole.replicas):
             await stack.enter_async_context(telemetry(whole, replica, first=index * _NODES, nodes=_NODES, rate=_NODES))
+        await asyncio.sleep(_BEFORE_S)
         yield Stage(whole=whole, redis=redis, sentinels=sentinels, clocks=clocks)
 
 
