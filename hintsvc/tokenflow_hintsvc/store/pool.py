@@ -3,8 +3,8 @@
 from typing import Any, Final
 
 from redis.asyncio.connection import Connection, ConnectionPool, SSLConnection
+from redis.exceptions import AskError, ClusterDownError, MasterDownError, ReadOnlyError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError, ResponseError
 
 from tokenflow_hintsvc.store.address import Form, RedisAddress, parse
 from tokenflow_hintsvc.store.location import Fixed, Guarded, Inquiry, Location, Sharded
@@ -12,8 +12,8 @@ from tokenflow_hintsvc.store.location import Fixed, Guarded, Inquiry, Location, 
 TIMEOUT_S: Final = 1.0
 MAX_CONNECTIONS: Final = 64
 """Beyond it a call fails at once: whoever waits for a slow Redis must not make the leader wait."""
-_ELSEWHERE: Final = ("MOVED", "ASK", "CLUSTERDOWN", "MASTERDOWN")
-"""A node of a Cluster says so when it is no longer the slot's master."""
+_ELSEWHERE: Final = (AskError, ClusterDownError, MasterDownError, ReadOnlyError)
+"""What a server answers that is not the master, or no longer; ``MovedError`` is an ``AskError``."""
 
 
 class _Connection(Connection):
@@ -34,11 +34,9 @@ class _Connection(Connection):
         """Read an answer; one that says that this is not the master any more ends the connection."""
         try:
             return await super().read_response(*args, **options)
-        except ResponseError as error:
-            if isinstance(error, ReadOnlyError) or str(error).startswith(_ELSEWHERE):
-                await self.disconnect()
-                raise RedisConnectionError(f"{self.host}:{self.port} is not the master: {error}") from error
-            raise
+        except _ELSEWHERE as error:
+            await self.disconnect()
+            raise RedisConnectionError(f"{self.host}:{self.port} is not the master: {error}") from error
 
 
 class _EncryptedConnection(_Connection, SSLConnection):
