@@ -81,7 +81,7 @@ class Settings:
         cgroup_root: the host's /sys/fs/cgroup.
         pod_logs: the host's /var/log/pods.
         spool_dir: where windows wait on the disk.
-        trust_directory: a directory per policy of whom to trust at https, and what to show.
+        client_tls_directory: a directory per policy of the certificate to show at https.
         log_level: how much is logged; ``None`` is as the config says.
         host: address to listen on.
         port: of metrics and probes.
@@ -93,7 +93,7 @@ class Settings:
     cgroup_root: Path
     pod_logs: Path
     spool_dir: Path = Path("/var/lib/tokenflow/spool")
-    trust_directory: Path | None = None
+    client_tls_directory: Path | None = None
     log_level: str | None = None
     host: str = "0.0.0.0"  # noqa: S104 - it serves the pod's network
     port: int = 9435
@@ -218,7 +218,7 @@ class Agent:
             token=lambda: read_token(self._settings.token_file),
             on_reply=self._take_reply,
             clock=self._clock,
-            trust=self._settings.trust_directory,
+            client_tls=self._settings.client_tls_directory,
         )
 
     def _delivery(self) -> DeliveryState:

@@ -101,10 +101,14 @@ class TelemetryBatch(WireModel):
 
 
 class IngestAddress(WireModel):
-    """Where an agent delivers for one policy."""
+    """Where an agent delivers for one policy, and by which certificates in PEM it knows the receiver at https.
+
+    No ``authorities`` are those of the agent's system.
+    """
 
     policy: Name
     url: str
+    authorities: str = ""
 
 
 class AgentConfig(WireModel):

@@ -27,7 +27,7 @@ def _parser() -> argparse.ArgumentParser:
         "--hint-tls-dir",
         type=Path,
         default=env("TOKENFLOW_HINT_TLS_DIR"),
-        help="a directory with ca.crt to trust at https, and client.crt and client.key to show",
+        help="a directory with client.crt and client.key to show at https",
     )
     parser.add_argument(
         "--token-file", type=Path, default=env("TOKENFLOW_TOKEN_FILE", "/var/run/secrets/tokenflow/token")

@@ -36,7 +36,7 @@ class Settings:
         pod_name: name of this pod.
         runtime_file: mounted copy of the runtime config.
         hint_url: base URL of the hint service.
-        hint_tls_directory: whom to trust there, and what to show; ``None`` trusts the system's authorities.
+        hint_tls_directory: a certificate to show there; ``None`` shows none.
         token_file: projected token for the hint service.
         tenants_directory: a directory of API keys per tenant.
         host: address to listen on.
@@ -64,7 +64,8 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     configuration = Configuration(settings.runtime_file)
     configuration.read()
-    tls = client_context(settings.hint_tls_directory)
+    config = configuration.current
+    tls = client_context(config.spec.security.ca_bundle if config else "", directory=settings.hint_tls_directory)
     follower = HintFollower(
         settings.hint_url,
         token=lambda: read_token(settings.token_file),

@@ -1,13 +1,16 @@
 """Asks a policy's hint service for the state of its cluster."""
 
 import asyncio
+import functools
 import json
+import ssl
 from pathlib import Path
 from typing import Final
 
 import aiohttp
 from pydantic import ValidationError
 
+from tokenflow_api.client_tls import client_context
 from tokenflow_api.hints import ClusterView
 from tokenflow_operator.errors import HintServiceRefusedError, HintServiceUnreachableError
 
@@ -29,8 +32,12 @@ class HintService:
         self._session = session
         self._token_file = token_file
 
-    async def view(self, address: str) -> ClusterView:
-        """Return the state of the hint service at ``address``, its base URL.
+    async def view(self, address: str, *, authorities: str = "") -> ClusterView:
+        """Return the state of a hint service.
+
+        Args:
+            address: its base URL.
+            authorities: certificates in PEM to know it by at https; empty is those of the system.
 
         Raises:
             HintServiceRefusedError: it does not accept the token.
@@ -39,7 +46,10 @@ class HintService:
         url = f"{address}/v1/cluster"
         try:
             headers = {"Authorization": f"Bearer {self._token_file.read_text().strip()}"}
-            async with asyncio.timeout(_TIMEOUT_S), self._session.get(url, headers=headers) as response:
+            async with (
+                asyncio.timeout(_TIMEOUT_S),
+                self._session.get(url, headers=headers, ssl=_context(authorities)) as response,
+            ):
                 body = await _bounded(response)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise HintServiceUnreachableError(str(error) or type(error).__name__) from error
@@ -51,6 +61,11 @@ class HintService:
             return ClusterView.model_validate_json(body)
         except ValidationError as error:
             raise HintServiceUnreachableError(f"not a cluster view: {error.error_count()} errors") from error
+
+
+@functools.lru_cache(maxsize=256)
+def _context(authorities: str) -> ssl.SSLContext:
+    return client_context(authorities)
 
 
 def _words(body: bytes) -> str:

@@ -133,9 +133,10 @@ class Observer:
         return _readable(manifests, TelemetryAgentSpec)
 
     async def _state(self, policy: Policy) -> HintServiceState:
-        address = names.hint_service_url(policy.key, policy.spec.security)
+        security = policy.spec.security
+        address = names.hint_service_url(policy.key, security)
         try:
-            return HintServiceState(view=await self._hint_service.view(address))
+            return HintServiceState(view=await self._hint_service.view(address, authorities=security.ca_bundle))
         except HintServiceError as error:
             return HintServiceState(error=str(error), refused=isinstance(error, HintServiceRefusedError))
 

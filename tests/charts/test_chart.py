@@ -81,15 +81,3 @@ def test_a_digest_wins_over_the_tag(cluster: object) -> None:
         one for one in rendered("--set", f"images.operator.digest={digest}") if one["kind"] == "Deployment"
     ]
     assert deployment["spec"]["template"]["spec"]["containers"][0]["image"].endswith(f"@{digest}")
-
-
-def test_an_authority_of_the_hint_services_is_trusted_where_it_is_named() -> None:
-    def pod(*arguments: str) -> dict[str, Any]:
-        (deployment,) = (one for one in rendered(*arguments) if one["kind"] == "Deployment")
-        spec: dict[str, Any] = deployment["spec"]["template"]["spec"]
-        return spec
-
-    trusting = pod("--set", "operator.trustConfigMap=our-ca")
-    assert {"name": "SSL_CERT_FILE", "value": "/etc/tokenflow/trust/ca.crt"} in trusting["containers"][0]["env"]
-    assert {"name": "trust", "configMap": {"name": "our-ca"}} in trusting["volumes"]
-    assert "trust" not in str(pod())

@@ -13,7 +13,7 @@ OURS = Authority()
 OTHER = Authority()
 
 
-async def shown(directory: Path, *, trust: Path | None) -> dict[str, object]:
+async def shown(directory: Path, *, authorities: bytes = b"", show: Path | None = None) -> dict[str, object]:
     """Connect to a server of ours; return the certificate that it was shown."""
     OURS.issue("server", hosts=("127.0.0.1",)).write(directory, "server")
     OURS.pair.write(directory, "authority")
@@ -29,35 +29,30 @@ async def shown(directory: Path, *, trust: Path | None) -> dict[str, object]:
 
     async with await asyncio.start_server(greet, "127.0.0.1", 0, ssl=serving) as server:
         port = server.sockets[0].getsockname()[1]
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client_context(trust))
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", port, ssl=client_context(authorities.decode(), directory=show)
+        )
         await reader.read()
         writer.close()
         return await seen.get()
 
 
-async def test_the_authority_of_the_secret_is_trusted(tmp_path: Path) -> None:
-    trust = tmp_path / "trust"
-    trust.mkdir()
-    (trust / "ca.crt").write_bytes(OURS.pair.certificate)
-    assert await shown(tmp_path, trust=trust) == {}
+async def test_the_given_authority_is_trusted(tmp_path: Path) -> None:
+    assert await shown(tmp_path, authorities=OURS.pair.certificate) == {}
 
 
 async def test_the_certificate_of_the_secret_is_shown(tmp_path: Path) -> None:
-    trust = tmp_path / "trust"
-    OURS.issue("agent").write(trust, "client")
-    (trust / "ca.crt").write_bytes(OURS.pair.certificate)
-    assert (await shown(tmp_path, trust=trust))["subject"] == ((("commonName", "agent"),),)
+    OURS.issue("agent").write(tmp_path / "secret", "client")
+    peer = await shown(tmp_path, authorities=OURS.pair.certificate, show=tmp_path / "secret")
+    assert peer["subject"] == ((("commonName", "agent"),),)
 
 
-@pytest.mark.parametrize("authority", [None, OTHER])
-async def test_nobody_else_is(tmp_path: Path, authority: Authority | None) -> None:
-    trust = tmp_path / "trust"
-    if authority:
-        trust.mkdir()
-        (trust / "ca.crt").write_bytes(authority.pair.certificate)
+@pytest.mark.parametrize("authorities", [b"", OTHER.pair.certificate])
+async def test_nobody_else_is(tmp_path: Path, authorities: bytes) -> None:
     with pytest.raises(ssl.SSLCertVerificationError):
-        await shown(tmp_path, trust=trust)
+        await shown(tmp_path, authorities=authorities)
 
 
-def test_without_a_directory_the_systems_authorities_are_trusted() -> None:
-    assert client_context(None).verify_mode is ssl.CERT_REQUIRED
+def test_what_is_no_certificate_is_said_to_be_none() -> None:
+    with pytest.raises(ssl.SSLError):
+        client_context("-----BEGIN CERTIFICATE-----")

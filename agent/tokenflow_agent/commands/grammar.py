@@ -51,7 +51,7 @@ def _defaults() -> dict[str, str | None]:
         "node": env("NODE_NAME", socket.gethostname()),
         "port": env("TOKENFLOW_PORT", str(PORT)),
         "spool_dir": env("TOKENFLOW_SPOOL_DIR", "/var/lib/tokenflow/spool"),
-        "trust_dir": env("TOKENFLOW_TRUST_DIR"),
+        "client_tls_dir": env("TOKENFLOW_CLIENT_TLS_DIR"),
         "log_level": None,
     }
 
@@ -60,7 +60,7 @@ def _node_flags() -> argparse.ArgumentParser:
     flags = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     flags.add_argument("--config-file", type=Path, help="the agent's config, as the operator writes it")
     flags.add_argument("--token-file", type=Path, help="the projected token for the hint services")
-    flags.add_argument("--trust-dir", type=Path, help="authorities of hint services, a directory per policy")
+    flags.add_argument("--client-tls-dir", type=Path, help="certificates to show hint services, a directory per policy")
     flags.add_argument("--cgroup-root", type=Path, help="the host's /sys/fs/cgroup")
     flags.add_argument("--pod-logs", type=Path, help="the host's /var/log/pods")
     flags.add_argument("--spool-dir", type=Path, help="where windows wait on the disk")

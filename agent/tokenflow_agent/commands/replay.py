@@ -16,6 +16,7 @@ from tokenflow_agent.delivery.clock import Clock
 from tokenflow_agent.delivery.sender import Context, Delivery
 from tokenflow_agent.errors import AwayError, UsageError
 from tokenflow_api.projected_tokens import read_token
+from tokenflow_api.telemetry import IngestAddress
 
 GIVE_UP_S: Final = 60.0
 """Time without a window that was taken after which the replay ends."""
@@ -46,7 +47,7 @@ def main(arguments: argparse.Namespace) -> int:
 async def _replay(arguments: argparse.Namespace) -> int:
     player = Player(read(arguments.file), boot_id=uuid.uuid4().hex, node=arguments.as_node, speed=arguments.speed)
     context = Context(token=lambda: read_token(arguments.token_file), on_reply=lambda _: None, clock=Clock())
-    delivery = Delivery(policy="replay", url=arguments.to, queue=player, context=context)
+    delivery = Delivery(IngestAddress(policy="replay", url=arguments.to), queue=player, context=context)
     tasks = [asyncio.create_task(each) for each in (delivery.run(), _watch(delivery), player.wait_ended())]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

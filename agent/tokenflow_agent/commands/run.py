@@ -24,7 +24,7 @@ def main(arguments: argparse.Namespace) -> int:
             cgroup_root=arguments.cgroup_root,
             pod_logs=arguments.pod_logs,
             spool_dir=arguments.spool_dir,
-            trust_directory=arguments.trust_dir,
+            client_tls_directory=arguments.client_tls_dir,
             log_level=arguments.log_level,
             port=arguments.port,
         )

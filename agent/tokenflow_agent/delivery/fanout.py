@@ -111,7 +111,7 @@ class Deliveries:
             await self._spool.run(lambda spool: spool.follow(names, most_bytes=most_bytes))
         for address in wanted.values() - self._destinations.keys():
             backlog = _Backlog(address.policy, self._spool)
-            delivery = Delivery(policy=address.policy, url=address.url, queue=backlog, context=self._context)
+            delivery = Delivery(address, queue=backlog, context=self._context)
             self._destinations[address] = _Destination(delivery, backlog, self._tasks.create_task(delivery.run()))
 
     async def add(self, document: bytes, *, at_unix_ms: int) -> None:

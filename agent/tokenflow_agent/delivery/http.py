@@ -39,11 +39,13 @@ class HttpClient:
 
     Args:
         url: base address.
-        tls_directory: whom to trust besides the system's authorities, and what to show; read for each connection.
+        authorities: certificates in PEM to know it by; empty is those of the system.
+        tls_directory: a certificate to show, read for each connection.
     """
 
-    def __init__(self, url: str, *, tls_directory: Path | None = None) -> None:
+    def __init__(self, url: str, *, authorities: str = "", tls_directory: Path | None = None) -> None:
         self._url = url.rstrip("/")
+        self._authorities = authorities
         self._tls_directory = tls_directory
         self._stream: _Stream | None = None
 
@@ -113,7 +115,9 @@ class HttpClient:
     async def _connect(self, address: SplitResult) -> "_Stream":
         if address.scheme not in _PORTS or not address.hostname:
             raise ValueError("it is no HTTP address: write one such as http://hints.llm.svc:8080")
-        secure = client_context(self._tls_directory) if address.scheme == "https" else None
+        secure = None
+        if address.scheme == "https":
+            secure = client_context(self._authorities, directory=self._tls_directory)
         reader, writer = await asyncio.open_connection(
             address.hostname, address.port or _PORTS[address.scheme], ssl=secure, limit=_READ_BYTES
         )

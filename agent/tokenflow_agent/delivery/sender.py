@@ -20,7 +20,7 @@ from tokenflow_agent.delivery.state import Circuit
 from tokenflow_agent.delivery.verdict import Fate, Verdict, judge
 from tokenflow_agent.errors import ExchangeError
 from tokenflow_api.codec import CONTENT_TYPE
-from tokenflow_api.telemetry import BatchReply
+from tokenflow_api.telemetry import BatchReply, IngestAddress
 
 _log = logging.getLogger(__name__)
 
@@ -49,14 +49,14 @@ class Context:
         token: called for the bearer token of each request.
         on_reply: called with each reply.
         clock: learns from each exchange.
-        trust: a directory per policy of whom to trust at https, and what to show.
+        client_tls: a directory per policy of the certificate to show at https.
         sleep: waits for so many seconds.
     """
 
     token: Callable[[], str]
     on_reply: Callable[[BatchReply], None]
     clock: Clock
-    trust: Path | None = None
+    client_tls: Path | None = None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
@@ -64,8 +64,7 @@ class Delivery:
     """Sends one policy's windows.
 
     Args:
-        policy: whose hint service it is.
-        url: its base URL.
+        address: of the hint service.
         queue: what it has to get.
         context: what all deliveries share.
         breaker: tells when to try.
@@ -77,17 +76,21 @@ class Delivery:
     """
 
     def __init__(
-        self, *, policy: str, url: str, queue: Queue, context: Context, breaker: Breaker | None = None
+        self, address: IngestAddress, *, queue: Queue, context: Context, breaker: Breaker | None = None
     ) -> None:
-        self.policy = policy
-        self.url = url
+        self.policy = address.policy
+        self.url = address.url
         self.outcomes: Counter[str] = Counter()
         self.message = ""
         self.in_flight: Record | None = None
         self._queue = queue
         self._context = context
         self._breaker = breaker or Breaker()
-        self._client = HttpClient(url, tls_directory=context.trust / policy if context.trust else None)
+        self._client = HttpClient(
+            address.url,
+            authorities=address.authorities,
+            tls_directory=context.client_tls / address.policy if context.client_tls else None,
+        )
 
     @property
     def circuit(self) -> Circuit:

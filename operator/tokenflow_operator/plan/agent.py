@@ -23,8 +23,8 @@ def render_agent(snapshot: AgentSnapshot, owner: Owner, installation: Installati
     """Render all objects of a TelemetryAgent."""
     config = agent_config(snapshot.agent, snapshot.policies)
     served = policies_of(snapshot.agent, snapshot.policies)[:MAX_POLICIES_PER_AGENT]
-    trusted = tls_secrets({policy.key.name: policy.spec for policy in served})
-    return agent_objects(owner, snapshot.agent.spec, config, installation.images, trusted=trusted)
+    tls = tls_secrets({policy.key.name: policy.spec for policy in served})
+    return agent_objects(owner, snapshot.agent.spec, config, installation.images, tls=tls)
 
 
 def agent_judgement(snapshot: AgentSnapshot, obstacles: tuple[Problem, ...]) -> Judgement:

@@ -12,6 +12,8 @@ from tokenflow_operator.kube.objects import Manifest
 from tokenflow_operator.plan import names
 from tokenflow_operator.plan.objects import (
     Owner,
+    client_tls_mount,
+    client_tls_volume,
     config_volume,
     confined,
     container_ports,
@@ -21,8 +23,6 @@ from tokenflow_operator.plan.objects import (
     resources,
     token_mount,
     token_volume,
-    trust_mount,
-    trust_volume,
 )
 from tokenflow_operator.settings import Images
 
@@ -47,7 +47,7 @@ _COMPILE_S: Final = 120
 
 
 def agent_objects(
-    owner: Owner, spec: TelemetryAgentSpec, config: AgentConfig, images: Images, *, trusted: Mapping[str, str]
+    owner: Owner, spec: TelemetryAgentSpec, config: AgentConfig, images: Images, *, tls: Mapping[str, str]
 ) -> tuple[Manifest, ...]:
     """Render a TelemetryAgent.
 
@@ -56,17 +56,17 @@ def agent_objects(
         spec: what it asks for.
         config: what its agents run by.
         images: to run.
-        trusted: name of the TLS Secret of each policy that serves by TLS.
+        tls: name of the TLS Secret of each policy that serves by TLS.
     """
     name = names.agent(owner.key.name)
     return (
         owner.service_account(name, COMPONENT),
         owner.config_map(name, COMPONENT, key=AGENT_CONFIG_KEY, document=config.model_dump_json(exclude_none=True)),
-        owner.object(DAEMON_SET, name, COMPONENT, spec=_daemon_set(owner, spec, images, trusted)),
+        owner.object(DAEMON_SET, name, COMPONENT, spec=_daemon_set(owner, spec, images, tls)),
     )
 
 
-def _daemon_set(owner: Owner, spec: TelemetryAgentSpec, images: Images, trusted: Mapping[str, str]) -> Manifest:
+def _daemon_set(owner: Owner, spec: TelemetryAgentSpec, images: Images, tls: Mapping[str, str]) -> Manifest:
     pod = {
         "serviceAccountName": names.agent(owner.key.name),
         "automountServiceAccountToken": False,
@@ -78,11 +78,11 @@ def _daemon_set(owner: Owner, spec: TelemetryAgentSpec, images: Images, trusted:
         "tolerations": [t.model_dump(mode="json", exclude_none=True) for t in spec.tolerations or _ANY_TAINT],
         "terminationGracePeriodSeconds": _FLUSH_S,
         "securityContext": {"runAsUser": 0, "seccompProfile": {"type": "RuntimeDefault"}},
-        "containers": [_container(spec, images, trusted)],
+        "containers": [_container(spec, images, tls)],
         "volumes": [
             config_volume("config", names.agent(owner.key.name)),
             token_volume(),
-            *trust_volume(trusted),
+            *client_tls_volume(tls),
             _host_path("cgroup", "/sys/fs/cgroup"),
             _host_path("pod-logs", "/var/log/pods"),
             # A dash could be part of either name.
@@ -99,7 +99,7 @@ def _daemon_set(owner: Owner, spec: TelemetryAgentSpec, images: Images, trusted:
     }
 
 
-def _container(spec: TelemetryAgentSpec, images: Images, trusted: Mapping[str, str]) -> Manifest:
+def _container(spec: TelemetryAgentSpec, images: Images, tls: Mapping[str, str]) -> Manifest:
     return {
         "name": COMPONENT,
         "image": spec.image or images.agent,
@@ -108,7 +108,7 @@ def _container(spec: TelemetryAgentSpec, images: Images, trusted: Mapping[str, s
         "args": [
             f"--config-file={names.AGENT_DIR}/{AGENT_CONFIG_KEY}",
             f"--token-file={names.TOKEN_FILE}",
-            *([f"--trust-dir={names.TRUST_DIR}"] if trusted else []),
+            *([f"--client-tls-dir={names.CLIENT_TLS_DIR}"] if tls else []),
             f"--cgroup-root={_CGROUPS}",
             f"--pod-logs={_POD_LOGS}",
             f"--spool-dir={_SPOOL}",
@@ -124,7 +124,7 @@ def _container(spec: TelemetryAgentSpec, images: Images, trusted: Mapping[str, s
         "volumeMounts": [
             mount("config", names.AGENT_DIR),
             token_mount(),
-            *trust_mount(trusted),
+            *client_tls_mount(tls),
             mount("cgroup", _CGROUPS),
             mount("pod-logs", _POD_LOGS),
             mount("spool", _SPOOL, read_only=False),

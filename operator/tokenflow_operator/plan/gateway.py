@@ -9,13 +9,13 @@ from tokenflow_operator.kube.objects import Manifest
 from tokenflow_operator.plan import names, replicated
 from tokenflow_operator.plan.objects import (
     Owner,
+    client_tls_mount,
+    client_tls_volume,
     config_volume,
     mount,
     resources,
     token_mount,
     token_volume,
-    trust_mount,
-    trust_volume,
 )
 from tokenflow_operator.plan.runtime import tls_secrets
 from tokenflow_operator.settings import Images
@@ -37,7 +37,7 @@ def gateway_objects(owner: Owner, spec: PacingPolicySpec, images: Images) -> tup
 
 def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images) -> Manifest:
     policy = owner.key.name
-    trusted = tls_secrets({policy: spec})
+    tls = tls_secrets({policy: spec})
     tenant_volumes, tenant_mounts = replicated.tenant_keys(spec.tenants)
     container = {
         "name": COMPONENT,
@@ -47,7 +47,7 @@ def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images) -> Manifes
         "args": [
             f"--runtime-file={names.RUNTIME_DIR}/{RUNTIME_KEY}",
             f"--hint-url={names.hint_service_url(owner.key, spec.security)}",
-            *([f"--hint-tls-dir={names.TRUST_DIR}/{policy}"] if trusted else []),
+            *([f"--hint-tls-dir={names.CLIENT_TLS_DIR}/{policy}"] if tls else []),
             f"--token-file={names.TOKEN_FILE}",
             f"--tenants-dir={names.TENANTS_DIR}",
             f"--port={names.GATEWAY_PORT}",
@@ -62,7 +62,7 @@ def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images) -> Manifes
         "volumeMounts": [
             mount("runtime", names.RUNTIME_DIR),
             token_mount(),
-            *trust_mount(trusted),
+            *client_tls_mount(tls),
             *tenant_mounts,
             mount("tmp", "/tmp", read_only=False),  # noqa: S108 - the container's own
         ],
@@ -80,7 +80,7 @@ def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images) -> Manifes
             "volumes": [
                 config_volume("runtime", names.runtime(policy)),
                 token_volume(),
-                *trust_volume(trusted),
+                *client_tls_volume(tls),
                 *tenant_volumes,
                 replicated.SCRATCH,
             ],

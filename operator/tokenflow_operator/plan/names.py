@@ -28,8 +28,8 @@ TENANTS_DIR: Final = "/etc/tokenflow/tenants"
 TOKEN_DIR: Final = "/var/run/secrets/tokenflow"  # noqa: S105 - a directory
 TOKEN_FILE: Final = f"{TOKEN_DIR}/token"
 TLS_DIR: Final = "/etc/tokenflow/tls"
-TRUST_DIR: Final = "/etc/tokenflow/trust"
-"""One directory per policy that serves by TLS: whom to trust, and what to show."""
+CLIENT_TLS_DIR: Final = "/etc/tokenflow/client-tls"
+"""One directory per policy that serves by TLS: the certificate to show there."""
 
 
 def runtime(policy: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tokenflow_api.client_tls import AUTHORITY, CERTIFICATE, PRIVATE_KEY
+from tokenflow_api.client_tls import CERTIFICATE, PRIVATE_KEY
 from tokenflow_api.meta import API_VERSION, Resources
 from tokenflow_api.runtime import TOKEN_AUDIENCE
 from tokenflow_operator.keys import OWNER_LABEL, Key
@@ -108,8 +108,8 @@ def config_volume(name: str, config_map: str) -> Manifest:
     return {"name": name, "configMap": {"name": config_map}}
 
 
-def trust_volume(secrets: Mapping[str, str]) -> list[Manifest]:
-    """Return the volume of whom to trust and what to show; none where no hint service serves by TLS.
+def client_tls_volume(secrets: Mapping[str, str]) -> list[Manifest]:
+    """Return the volume of certificates to show hint services; none where none serves by TLS.
 
     Args:
         secrets: name of the TLS Secret of each policy, whose private key of the server stays out.
@@ -119,17 +119,17 @@ def trust_volume(secrets: Mapping[str, str]) -> list[Manifest]:
             "secret": {
                 "name": secret,
                 "optional": True,
-                "items": [{"key": key, "path": f"{policy}/{key}"} for key in (AUTHORITY, CERTIFICATE, PRIVATE_KEY)],
+                "items": [{"key": key, "path": f"{policy}/{key}"} for key in (CERTIFICATE, PRIVATE_KEY)],
             }
         }
         for policy, secret in sorted(secrets.items())
     ]
-    return [{"name": "trust", "projected": {"sources": sources}}] if sources else []
+    return [{"name": "client-tls", "projected": {"sources": sources}}] if sources else []
 
 
-def trust_mount(secrets: Mapping[str, str]) -> list[Manifest]:
-    """Return the mount of ``trust_volume``."""
-    return [mount("trust", names.TRUST_DIR)] if secrets else []
+def client_tls_mount(secrets: Mapping[str, str]) -> list[Manifest]:
+    """Return the mount of ``client_tls_volume``."""
+    return [mount("client-tls", names.CLIENT_TLS_DIR)] if secrets else []
 
 
 def token_volume() -> Manifest:

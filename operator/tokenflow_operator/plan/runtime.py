@@ -27,7 +27,14 @@ def agent_config(agent: Agent, policies: Iterable[Policy]) -> AgentConfig:
         name=agent.key.name,
         generation=agent.generation,
         spec=agent.spec,
-        ingest=[IngestAddress(policy=p.key.name, url=names.hint_service_url(p.key, p.spec.security)) for p in served],
+        ingest=[
+            IngestAddress(
+                policy=policy.key.name,
+                url=names.hint_service_url(policy.key, policy.spec.security),
+                authorities=policy.spec.security.ca_bundle,
+            )
+            for policy in served
+        ],
     )
 
 

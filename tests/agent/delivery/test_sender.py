@@ -12,6 +12,7 @@ from tokenflow_agent.delivery.segment import Record
 from tokenflow_agent.delivery.sender import Context, Delivery
 from tokenflow_agent.delivery.state import Circuit
 from tokenflow_api.codec import encode
+from tokenflow_api.telemetry import IngestAddress
 
 
 class Queue:
@@ -63,7 +64,7 @@ class Sent:
             sleep=self.sleeper,
         )
         async with serving(service) as address, asyncio.timeout(20):
-            delivery = Delivery(policy="demo", url=url or address, queue=queue, context=context)
+            delivery = Delivery(IngestAddress(policy="demo", url=url or address), queue=queue, context=context)
             sending = asyncio.create_task(delivery.run())
             emptied = asyncio.create_task(queue.empty.wait())
             await asyncio.wait([sending, emptied], return_when=asyncio.FIRST_COMPLETED)
@@ -141,7 +142,7 @@ async def test_what_fails_is_told() -> None:
         await asyncio.Event().wait()
 
     context = Context(token=str, on_reply=lambda _: None, clock=Clock(), sleep=sleep)
-    delivery = Delivery(policy="demo", url="http://127.0.0.1:1", queue=queue, context=context)
+    delivery = Delivery(IngestAddress(policy="demo", url="http://127.0.0.1:1"), queue=queue, context=context)
     sending = asyncio.create_task(delivery.run())
     await asyncio.wait_for(attempted.wait(), 10)
     assert "Connect call failed" in delivery.message

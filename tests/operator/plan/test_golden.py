@@ -32,7 +32,7 @@ PRIVILEGED = {
     "rollout": {"maxUnavailablePercent": 50},
 }
 
-TLS = example("pacingpolicy.yaml") | {"security": {"tlsSecretRef": {"name": "demo-tls"}}}
+TLS = example("pacingpolicy.yaml") | {"security": {"tlsSecretRef": {"name": "demo-tls"}, "caBundle": "PEM"}}
 TLS_POLICY = policy(PacingPolicySpec.model_validate(TLS))
 
 CASES = {
