@@ -56,9 +56,13 @@ class Guard:
         """Look after the tenants' Secrets, for ever."""
         while True:
             await asyncio.sleep(_LOOK_S)
-            if self._credentials.refresh(self._config.spec.tenants):
-                self._audit.done("KeysChanged")
-                self._renew_rules()
+            self.look()
+
+    def look(self) -> None:
+        """Take in the tenants' Secrets, if they changed."""
+        if self._credentials.refresh(self._config.spec.tenants):
+            self._audit.done("KeysChanged")
+            self._renew_rules()
 
     def address(self, *, peer: str, forwarded_for: str = "") -> str:
         """Return where somebody asks from, behind trusted proxies."""

@@ -10,6 +10,7 @@ from typing import Final
 MAX_SENDERS: Final = 20_000
 """Senders remembered at least. Beyond it those who were silent longest are forgotten, and begin with a whole burst."""
 BURST_S: Final = 1.0
+_ROUNDING_S: Final = 1e-9
 
 
 class RateLimiter:
@@ -37,10 +38,10 @@ class RateLimiter:
             due = self._older.get(sender, 0.0)
             if len(self._newer) >= self._max_senders:
                 self._older, self._newer = self._newer, {}
-        due = max(due, now) + 1 / per_second
+        due = max(due, now)
+        early = due + 1 / per_second - now - BURST_S
         # The tolerance takes in what rounding adds to a burst.
-        early = due - now - BURST_S
-        if early > 1e-9:  # noqa: PLR2004
-            return early
-        self._newer[sender] = due
-        return 0.0
+        taken = early <= _ROUNDING_S
+        # Who is refused is remembered, too: they still ask.
+        self._newer[sender] = due + 1 / per_second if taken else due
+        return 0.0 if taken else early
