@@ -78,7 +78,8 @@ def pressed(before: Pressure, *, saturation: float | None, priorities: int, now_
     if wanted == depth or wanted != _wanted(before.saturation, depth=depth, priorities=priorities):
         # It begins to speak for another step, or speaks for none.
         return Pressure(saturation=saturation, depth=depth, since_ms=now_ms)
-    if now_ms - before.since_ms < (ENTER_MS if wanted > depth else LEAVE_MS):
+    # A clock that was set back must not hold the pressure until it has caught up.
+    if abs(now_ms - before.since_ms) < (ENTER_MS if wanted > depth else LEAVE_MS):
         return Pressure(saturation=saturation, depth=depth, since_ms=before.since_ms)
     return Pressure(saturation=saturation, depth=wanted, since_ms=now_ms)
 

@@ -34,8 +34,7 @@ def slid(baseline: Baseline, sample: BottleneckSample, *, frozen: bool) -> Basel
         frozen: whether nothing may expire: while a queue stands it would become the baseline.
     """
     bucket = sample.at_ms - sample.at_ms % _BUCKET_MS
-    oldest = sample.at_ms - WIDTH_MS
-    kept = {at: rtt for at, rtt in baseline.minima.items() if frozen or at > oldest}
+    kept = {at: rtt for at, rtt in baseline.minima.items() if frozen or 0 <= sample.at_ms - at < WIDTH_MS}
     # What connections remember is for those who know nothing yet, such as the leader of a fresh path: it may be
     # minutes old, and would bring back a route that has changed.
     found = least((sample.rtt_min_us, sample.remembered_min_us if not kept else None, kept.get(bucket)))

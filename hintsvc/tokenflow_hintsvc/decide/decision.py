@@ -1,5 +1,6 @@
 """One round of the leader: from what was seen to what is told."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -53,6 +54,13 @@ class Decision:
     informed: bool = False
     model: ModelReport | None = None
 
+    def by_tenant(self) -> dict[str, list[Rated]]:
+        """Return the rates of each tenant's paths."""
+        found: defaultdict[str, list[Rated]] = defaultdict(list)
+        for each in self.rated:
+            found[each.sample.key.tenant].append(each)
+        return dict(found)
+
 
 def decide(memory: Memory, seen: Seen, config: RuntimeConfig, *, foresight: Foresight, now_ms: int) -> Decision:
     """Take in what was seen, and return what follows.
@@ -79,7 +87,7 @@ def decide(memory: Memory, seen: Seen, config: RuntimeConfig, *, foresight: Fore
     return Decision(
         memory=_told(after, rates, now_ms=now_ms),
         rated=rates,
-        informed=bool(seen.paths or seen.nodes),
+        informed=bool(seen.reporters),
         model=foresight.report,
     )
 

@@ -1,16 +1,17 @@
 """Takes in what was seen of late: health of paths, nodes and GPUs, the state of bottlenecks, the pressure."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 
 from tokenflow_hintsvc.decide.admission import pressed, saturation
 from tokenflow_hintsvc.decide.bottlenecks import bottlenecks
 from tokenflow_hintsvc.decide.control import Control, step
-from tokenflow_hintsvc.decide.health import judge
+from tokenflow_hintsvc.decide.health import judge, unseen
 from tokenflow_hintsvc.decide.join import Seen
 from tokenflow_hintsvc.decide.limits import Limits
-from tokenflow_hintsvc.decide.memory import KEPT_MS, Memory, NodeMemory, PathMemory
-from tokenflow_hintsvc.decide.samples import Bottleneck, NodeKey, NodeSample, PathSample, is_new
+from tokenflow_hintsvc.decide.memory import KEPT_MS, KEPT_PATHS, Memory, NodeMemory, PathMemory
+from tokenflow_hintsvc.decide.samples import Bottleneck, NodeSample, PathKey, PathSample, is_new
 from tokenflow_hintsvc.decide.terms import gpu_readings, node_readings, path_readings
 
 
@@ -25,12 +26,11 @@ def follow(memory: Memory, seen: Seen, *, limits: Limits, priorities: int, now_m
         now_ms: Unix milliseconds, by the leader's clock.
     """
     controls = _controls(memory, seen.paths, limits=limits)
-    nodes = {sample.key: _node(memory.nodes.get(sample.key), sample, limits, now_ms) for sample in seen.nodes}
-    gpus = tuple(chain.from_iterable(sample.gpus for sample in seen.nodes))
-    news = any(nodes[key].sampled_ms != _sampled_ms(memory, key) for key in nodes)
     paths = {sample.key: _path(memory.paths.get(sample.key), sample, controls, limits, now_ms) for sample in seen.paths}
-    kept = {key: path for key, path in memory.paths.items() if path.seen_ms > now_ms - KEPT_MS} | paths
+    nodes = {sample.key: _node(memory.nodes.get(sample.key), sample, limits, now_ms) for sample in seen.nodes}
+    kept = _kept(memory.paths, paths, now_ms=now_ms)
     shared = {key.bottleneck for key in kept}
+    gpus = tuple(chain.from_iterable(sample.gpus for sample in seen.nodes))
     return Memory(
         paths=kept,
         bottlenecks={
@@ -38,10 +38,18 @@ def follow(memory: Memory, seen: Seen, *, limits: Limits, priorities: int, now_m
             for bottleneck, control in (memory.bottlenecks | controls).items()
             if bottleneck in shared
         },
-        nodes={key: node for key, node in memory.nodes.items() if node.seen_ms > now_ms - KEPT_MS} | nodes,
-        gpus=judge(memory.gpus, gpu_readings(gpus, limits=limits)) if news else memory.gpus,
+        nodes={key: _silent(node) for key, node in memory.nodes.items() if node.seen_ms > now_ms - KEPT_MS} | nodes,
         pressure=pressed(memory.pressure, saturation=saturation(gpus, limits), priorities=priorities, now_ms=now_ms),
     )
+
+
+def _kept(
+    before: Mapping[PathKey, PathMemory], paths: Mapping[PathKey, PathMemory], *, now_ms: int
+) -> dict[PathKey, PathMemory]:
+    recent = {key: path for key, path in before.items() if path.seen_ms > now_ms - KEPT_MS}
+    recent.update(paths)
+    last_first = sorted(recent.items(), key=lambda entry: -entry[1].seen_ms)
+    return dict(last_first[:KEPT_PATHS])
 
 
 def _controls(memory: Memory, paths: Sequence[PathSample], *, limits: Limits) -> dict[Bottleneck, Control]:
@@ -78,11 +86,14 @@ def _path(
 def _node(before: NodeMemory | None, sample: NodeSample, limits: Limits, now_ms: int) -> NodeMemory:
     known = before or NodeMemory(seen_ms=now_ms)
     if not is_new(sample.at_ms, last_ms=known.sampled_ms):
-        return NodeMemory(seen_ms=now_ms, sampled_ms=known.sampled_ms, health=known.health)
-    health = judge(known.health, node_readings(sample, limits=limits))
-    return NodeMemory(seen_ms=now_ms, sampled_ms=sample.at_ms, health=health)
+        return replace(known, seen_ms=now_ms)
+    return NodeMemory(
+        seen_ms=now_ms,
+        sampled_ms=sample.at_ms,
+        network=judge(known.network, node_readings(sample, limits=limits)),
+        gpus=judge(known.gpus, gpu_readings(sample.gpus, limits=limits)),
+    )
 
 
-def _sampled_ms(memory: Memory, key: NodeKey) -> int:
-    node = memory.nodes.get(key)
-    return node.sampled_ms if node else 0
+def _silent(node: NodeMemory) -> NodeMemory:
+    return replace(node, network=unseen(node.network), gpus=unseen(node.gpus))

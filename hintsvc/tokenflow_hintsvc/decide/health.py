@@ -10,7 +10,7 @@ threshold, and no more after some in a row that are clearly within it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Final
 
@@ -84,6 +84,11 @@ def judge(before: Health, readings: Sequence[Reading]) -> Health:
     return Health(
         {reading.signal: _next(before.signals.get(reading.signal, SignalState()), reading) for reading in readings}
     )
+
+
+def unseen(health: Health) -> Health:
+    """Return what is left of a health of which nobody says anything any more: the same, in full doubt."""
+    return Health({name: replace(state, value=None, doubt=1.0) for name, state in health.signals.items()})
 
 
 def _next(state: SignalState, reading: Reading) -> SignalState:

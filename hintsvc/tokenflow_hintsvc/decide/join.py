@@ -23,10 +23,12 @@ class Seen:
     Attributes:
         paths: a sample per path, in the order of their keys.
         nodes: a sample per node.
+        reporters: agents and gateways that were heard.
     """
 
     paths: Sequence[PathSample] = ()
     nodes: Sequence[NodeSample] = ()
+    reporters: int = 0
 
 
 @dataclass(slots=True)
@@ -50,7 +52,9 @@ def join(digests: Iterable[Digest], *, known: Mapping[PathKey, Collection[Socket
     ports = _Ports()
     streams: defaultdict[PathKey, list[Streams]] = defaultdict(list)
     nodes = []
+    reporters = 0
     for digest in digests:
+        reporters += 1
         for socket, row in digest.kernel.items():
             ports.kernel[socket] = _together(ports.kernel.get(socket), row)
         ports.backlogs.update(digest.backlogs)
@@ -70,7 +74,7 @@ def join(digests: Iterable[Digest], *, known: Mapping[PathKey, Collection[Socket
     }
     samples = [_joined(key, reported, ports, open_streams) for key, reported in streams.items()]
     samples += [_kernels_alone(key, sockets, ports) for key, sockets in orphans.items() if sockets]
-    return Seen(paths=sorted(samples, key=lambda sample: sample.key), nodes=nodes)
+    return Seen(paths=sorted(samples, key=lambda sample: sample.key), nodes=nodes, reporters=reporters)
 
 
 def _together(one: Kernel | None, other: Kernel) -> Kernel:

@@ -12,6 +12,8 @@ from tokenflow_hintsvc.decide.samples import Bottleneck, NodeKey, PathKey, Socke
 
 KEPT_MS: Final = 60_000
 """Time that what nobody reports any more is remembered."""
+KEPT_PATHS: Final = 1024
+"""Paths that are remembered, the ones seen last: clients from ever new networks must not fill the memory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,11 +41,17 @@ class PathMemory:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NodeMemory:
-    """What is remembered of a node; names as in ``PathMemory``."""
+    """What is remembered of a node; times as in ``PathMemory``.
+
+    Attributes:
+        network: health of what its pods say over the network.
+        gpus: health of its GPUs; without signals where it has none.
+    """
 
     seen_ms: int
     sampled_ms: int = 0
-    health: Health = field(default_factory=Health)
+    network: Health = field(default_factory=Health)
+    gpus: Health = field(default_factory=Health)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +61,6 @@ class Memory:
     paths: dict[PathKey, PathMemory] = field(default_factory=dict)
     bottlenecks: dict[Bottleneck, Control] = field(default_factory=dict)
     nodes: dict[NodeKey, NodeMemory] = field(default_factory=dict)
-    gpus: Health = field(default_factory=Health)
     pressure: Pressure = field(default_factory=Pressure)
 
 
@@ -64,7 +71,6 @@ class _Document:
     paths: list[tuple[PathKey, PathMemory]]
     bottlenecks: list[tuple[Bottleneck, Control]]
     nodes: list[tuple[NodeKey, NodeMemory]]
-    gpus: Health
     pressure: Pressure
 
 
@@ -78,7 +84,6 @@ def written(memory: Memory) -> bytes:
             paths=list(memory.paths.items()),
             bottlenecks=list(memory.bottlenecks.items()),
             nodes=list(memory.nodes.items()),
-            gpus=memory.gpus,
             pressure=memory.pressure,
         )
     )
@@ -95,6 +100,5 @@ def read(data: bytes) -> Memory:
         paths=dict(document.paths),
         bottlenecks=dict(document.bottlenecks),
         nodes=dict(document.nodes),
-        gpus=document.gpus,
         pressure=document.pressure,
     )

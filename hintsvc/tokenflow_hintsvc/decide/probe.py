@@ -94,7 +94,8 @@ def probed(
         What follows, and the new baseline in microseconds where the probe found one.
     """
     probe = probing.probe
-    if not probing.due_ms:
+    if not 0 < probing.due_ms <= sample.at_ms + probing.pause_ms:
+        # It has only become congested, or the clock was set back.
         return replace(probing, due_ms=sample.at_ms + probing.pause_ms), None
     if probe is None:
         delivered = sample.delivered_tokens_per_second

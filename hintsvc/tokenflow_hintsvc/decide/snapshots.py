@@ -1,30 +1,19 @@
 """From a decision to the hints of all tenants."""
 
-from collections import defaultdict
 from collections.abc import Sequence
-from typing import Final
+from math import prod
 
-from tokenflow_api.hints import ALL_PATHS, Hint, HintSignals, NodeHealth, PathState, Snapshot, Source
-from tokenflow_api.pacing_policy import Mode, Tenant
+from tokenflow_api.hints import Hint, NodeHealth, Snapshot
+from tokenflow_api.pacing_policy import Mode
 from tokenflow_api.quantities import seconds
 from tokenflow_api.runtime import RuntimeConfig
-from tokenflow_hintsvc.decide.admission import Admittance, admittance
-from tokenflow_hintsvc.decide.batch import batch_size, delay_s
+from tokenflow_hintsvc.decide.admission import admittance
 from tokenflow_hintsvc.decide.decision import Decision
-from tokenflow_hintsvc.decide.limits import Limits, limits
-from tokenflow_hintsvc.decide.rates import Rated, quota_share
-from tokenflow_hintsvc.decide.samples import AGENT, GATEWAY
+from tokenflow_hintsvc.decide.hints import path_hint, tenant_hint
+from tokenflow_hintsvc.decide.limits import limits
+from tokenflow_hintsvc.decide.memory import NodeMemory
+from tokenflow_hintsvc.decide.samples import NodeKey
 from tokenflow_hintsvc.decide.told import told
-
-_REASONS: Final = {
-    "law": "Congestion",
-    "share": "Share",
-    "model": "Model",
-    "slew": "Slew",
-    "bounds": "Bounds",
-    "quota": "Quota",
-}
-"""What the steps to a rate are called where they changed it."""
 
 
 def snapshot(decision: Decision, config: RuntimeConfig, *, term: int, version: int, at_unix_ms: int) -> Snapshot:
@@ -39,9 +28,7 @@ def snapshot(decision: Decision, config: RuntimeConfig, *, term: int, version: i
     """
     bounds = limits(config.spec)
     ranks = {priority: rank for rank, priority in enumerate(sorted({each.priority for each in config.spec.tenants}))}
-    rated: defaultdict[str, list[Rated]] = defaultdict(list)
-    for each in decision.rated:
-        rated[each.sample.key.tenant].append(each)
+    rated = decision.by_tenant()
     hints: list[Hint] = []
     paths: list[Hint] = []
     for tenant in config.spec.tenants:
@@ -51,133 +38,37 @@ def snapshot(decision: Decision, config: RuntimeConfig, *, term: int, version: i
             ranks=len(ranks),
             most_tokens=tenant.max_tokens_per_request,
         )
-        own = [_path_hint(each, decision, config, allowed=allowed, bounds=bounds) for each in rated[tenant.name]]
-        hints.append(_tenant_hint(own, tenant, decision, config, allowed=allowed, bounds=bounds))
+        own = [path_hint(each, decision, config, allowed=allowed, bounds=bounds) for each in rated.get(tenant.name, [])]
+        hints.append(tenant_hint(own, tenant, decision, config, allowed=allowed, bounds=bounds))
         hints.extend(own)
         paths.extend(own)
-    gpus = decision.memory.gpus
+    gpus = [node.gpus for node in decision.memory.nodes.values() if node.gpus.signals]
+    worst_path = min((hint.health for hint in hints), default=1.0)
+    worst_gpus = min((health.score for health in gpus), default=1.0)
     return Snapshot(
         term=term,
         version=version,
         generation=config.generation,
         at_unix_ms=at_unix_ms,
         ttl_ms=round(seconds(config.spec.pacing.hint_ttl) * 1000),
-        health=min((hint.health for hint in hints), default=1.0) * gpus.score,
-        uncertainty=_mean([hint.uncertainty for hint in paths] + ([gpus.uncertainty] if gpus.signals else [])),
+        health=worst_path * worst_gpus,
+        uncertainty=_mean([*(hint.uncertainty for hint in paths), *(health.uncertainty for health in gpus)]),
         hints=[told(hint) for hint in hints],
         shadow=hints if config.spec.mode is Mode.SHADOW else [],
-        nodes=[
-            NodeHealth(
-                agent=key.agent,
-                node=key.node,
-                health=node.health.score,
-                uncertainty=node.health.uncertainty,
-                terms=node.health.moving_terms(),
-            )
-            for key, node in sorted(decision.memory.nodes.items())
-        ],
+        nodes=[_node_health(key, node) for key, node in sorted(decision.memory.nodes.items())],
         model=decision.model,
     )
 
 
-def fallback_hint(tenant: str, config: RuntimeConfig, *, reason: str) -> Hint:
-    """Return what is told of a tenant of whose paths nothing is known."""
-    return told(_fallback(tenant, config, reason=reason))
-
-
-def _fallback(tenant: str, config: RuntimeConfig, *, reason: str) -> Hint:
-    bounds = limits(config.spec)
-    rate = float(config.spec.pacing.fallback_tokens_per_second)
-    return Hint(
-        tenant=tenant,
-        tokens_per_second=rate,
-        batch_size=batch_size(rate, delay_s=bounds.batch_delay_s, limits=bounds),
-        batch_delay_ms=round(bounds.batch_delay_s * 1000),
-        # Unknown is neither well nor ill.
-        health=0.5,
-        uncertainty=1.0,
-        state=PathState.DEGRADED,
-        source=Source.FALLBACK,
-        mode=config.spec.mode,
-        reasons=[reason],
-        missing=[AGENT, GATEWAY],
-    )
-
-
-def _path_hint(rated: Rated, decision: Decision, config: RuntimeConfig, *, allowed: Admittance, bounds: Limits) -> Hint:
-    sample, control = rated.sample, rated.control
-    health = decision.memory.paths[sample.key].health
-    delay = delay_s(control.batching, bounds)
-    return Hint(
-        tenant=sample.key.tenant,
-        path=sample.key.path,
-        tokens_per_second=rated.tokens_per_second,
-        batch_size=batch_size(rated.tokens_per_second, delay_s=delay, limits=bounds),
-        batch_delay_ms=round(delay * 1000),
-        health=health.score,
-        uncertainty=health.uncertainty,
-        terms=health.moving_terms(),
-        state=control.gate.state,
-        source=Source.LIVE,
-        mode=config.spec.mode,
-        reasons=[*health.reasons, *(_REASONS[name] for name in rated.acted)],
-        missing=list(sample.missing),
-        signals=HintSignals(
-            rtt_us=sample.rtt_us,
-            rtt_min_us=control.baseline.least_us,
-            retransmit_ratio=sample.retransmit_ratio,
-            backlog_ratio=sample.backlog_ratio,
-            http_p99_us=sample.http_p99_us,
-            http_error_ratio=sample.http_error_ratio,
-            gpu_saturation=decision.memory.pressure.saturation,
-            delivered_tokens_per_second=sample.delivered_tokens_per_second,
-            active_streams=sample.active_streams,
-        ),
-        admission=allowed.admission,
-        retry_after_ms=allowed.retry_after_ms,
-        max_tokens_hint=allowed.max_tokens_hint,
-        model=rated.model,
-    )
-
-
-def _tenant_hint(
-    paths: Sequence[Hint],
-    tenant: Tenant,
-    decision: Decision,
-    config: RuntimeConfig,
-    *,
-    allowed: Admittance,
-    bounds: Limits,
-) -> Hint:
-    """Return the hint for paths of the tenant that are not followed: as its worst one, or as a clear one."""
-    if paths:
-        worst = min(paths, key=lambda hint: hint.tokens_per_second)
-        streams = sum(hint.signals.active_streams for hint in paths)
-        return worst.model_copy(
-            update={
-                "path": ALL_PATHS,
-                "health": min(hint.health for hint in paths),
-                "signals": worst.signals.model_copy(update={"active_streams": streams}),
-            }
-        )
-    if config.spec.mode is not Mode.OFF and not decision.informed:
-        return _fallback(tenant.name, config, reason="NoTelemetry")
-    rate = min(bounds.most, quota_share(tenant, streams=0))
-    return Hint(
-        tenant=tenant.name,
-        tokens_per_second=rate,
-        batch_size=1,
-        batch_delay_ms=0,
-        health=1.0,
-        uncertainty=1.0,
-        state=PathState.CLEAR,
-        source=Source.LIVE,
-        mode=config.spec.mode,
-        reasons=["Quota"] if rate < bounds.most else [],
-        signals=HintSignals(gpu_saturation=decision.memory.pressure.saturation),
-        admission=allowed.admission,
-        retry_after_ms=allowed.retry_after_ms,
-        max_tokens_hint=allowed.max_tokens_hint,
+def _node_health(key: NodeKey, node: NodeMemory) -> NodeHealth:
+    parts = (node.network, node.gpus) if node.gpus.signals else (node.network,)
+    signals = sum(len(part.signals) for part in parts)
+    return NodeHealth(
+        agent=key.agent,
+        node=key.node,
+        health=prod(part.score for part in parts),
+        uncertainty=sum(part.uncertainty * len(part.signals) for part in parts) / signals,
+        terms=[term for part in parts for term in part.moving_terms()],
     )
 
 

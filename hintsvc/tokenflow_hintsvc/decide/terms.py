@@ -54,13 +54,12 @@ def path_readings(sample: PathSample, *, baseline_us: float | None, limits: Limi
 
 
 def node_readings(sample: NodeSample, *, limits: Limits) -> tuple[Reading, ...]:
-    """Return the signals of a node, those of its GPUs among them where it has any."""
-    inflated = inflation(rtt_us=sample.rtt_us, baseline_us=sample.rtt_min_us)
-    return (*_network(sample, inflated=inflated, limits=limits), *gpu_readings(sample.gpus, limits=limits))
+    """Return the signals of what the pods of a node say over the network."""
+    return _network(sample, inflated=inflation(rtt_us=sample.rtt_us, baseline_us=sample.rtt_min_us), limits=limits)
 
 
 def gpu_readings(gpus: Sequence[GpuSample], *, limits: Limits) -> tuple[Reading, ...]:
-    """Return the signals of GPUs, each of the worst one; none where there is no GPU."""
+    """Return the signals of a node's GPUs, each of the worst one; none where there is no GPU."""
     if not gpus:
         return ()
     throttled = sum(gpu.throttled for gpu in gpus) / len(gpus)

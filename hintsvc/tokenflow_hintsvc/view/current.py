@@ -8,7 +8,7 @@ from tokenflow_api.drift import DRIFT_S, drifted
 from tokenflow_api.hints import Hint, Snapshot
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_hintsvc import metrics
-from tokenflow_hintsvc.decide.snapshots import fallback_hint
+from tokenflow_hintsvc.decide.hints import fallback_hint
 from tokenflow_hintsvc.view.packed import PackedSnapshot
 
 TICK_S: Final = 0.1

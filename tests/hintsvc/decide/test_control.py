@@ -8,7 +8,7 @@ from tests.hintsvc.decide.support import LIMITS, window
 from tokenflow_api.hints import PathState
 from tokenflow_hintsvc.decide.control import LOOP_DELAY_S, Control, gain, step
 from tokenflow_hintsvc.decide.limits import Limits
-from tokenflow_hintsvc.decide.rates import slewed
+from tokenflow_hintsvc.decide.slew import slewed
 
 
 def rate(control: Control) -> float:

@@ -39,7 +39,7 @@ class Rounds:
     def run(self, *paths: PathSample, nodes: tuple[NodeSample, ...] = ()) -> Snapshot:
         self.second += 0.25
         now_ms = round(self.second * 1000)
-        seen = Seen(paths=paths, nodes=nodes)
+        seen = Seen(paths=paths, nodes=nodes, reporters=len(paths) + len(nodes))
         self.decision = decide(self.memory, seen, self.config, foresight=self.foresight, now_ms=now_ms)
         self.memory = self.decision.memory
         return snapshot(self.decision, self.config, term=1, version=1, at_unix_ms=now_ms)
@@ -194,6 +194,18 @@ def test_saturated_gpus_hold_back_the_lower_priority() -> None:
     assert found.nodes[0].node == "node-1"
     assert [term.signal for term in found.nodes[0].terms] == ["GPUUtilization"]
     assert found.health == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_node_that_falls_silent_gets_no_better_and_is_in_doubt() -> None:
+    rounds = Rounds(runtime(tenants=TWO_TENANTS))
+    for second in range(1, 7):
+        rounds.second = float(second)
+        rounds.run(path(second), nodes=(node(1.0, second=second),))
+    before = rounds.run(path(7), nodes=(node(1.0, second=7),))
+    after = rounds.run(path(8))
+    assert after.health == pytest.approx(before.health)
+    assert after.nodes[0].health == pytest.approx(before.nodes[0].health)
+    assert (before.nodes[0].uncertainty, after.nodes[0].uncertainty) == (0.0, 1.0)
 
 
 def forecast(p50_s: float) -> Forecast:
