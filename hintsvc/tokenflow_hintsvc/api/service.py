@@ -85,7 +85,7 @@ class Service:
                 403,
                 code="NotAllowed",
                 detail=f"this needs the role {' or '.join(roles)}",
-                remedy="name the TelemetryAgent in spec.telemetry.agents, or use the operator's service account",
+                remedy="use the service account of that part of TokenFlow; agents get theirs by spec.telemetry.agents",
             )
         return caller
 

@@ -48,6 +48,12 @@ class Authority:
             context.load_cert_chain(directory / "tls.crt", directory / "tls.key")
         return context
 
+    def server(self, directory: Path) -> ssl.SSLContext:
+        """Return the context of a server that shows the certificate of a directory."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(directory / "tls.crt", directory / "tls.key")
+        return context
+
     def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey, *, days: int = 1) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
         return (
