@@ -20,6 +20,8 @@ CALM_WINDOWS: Final = 8
 """Windows of a clear path before batches shrink: a rate needs about as many to come back."""
 MOST_CALM_WINDOWS: Final = 128
 _LEAST_SHARE: Final = 0.2
+LONGEST_GAP_S: Final = 1.0
+"""Most time between two events of a stream that is slowed down: more reads as a stall, and tells little of the path."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,5 +69,10 @@ def delay_s(batching: Batching, limits: Limits) -> float:
 
 
 def batch_size(rate: float, *, delay_s: float, limits: Limits) -> int:
-    """Return how many tokens to put in one event: as many as come within the delay, one where there is none."""
-    return int(clip(math.ceil(rate * delay_s), 1, limits.batch_size))
+    """Return how many tokens to put in one event, one where tokens may not wait for one another.
+
+    As many as the greatest rate brings within the delay: where the rate is lower, tokens wait for their turn anyway,
+    and lose nothing by going together, as long as events do not lie too far apart.
+    """
+    tokens = min(limits.most * delay_s, rate * max(delay_s, LONGEST_GAP_S))
+    return int(clip(math.ceil(tokens), 1, limits.batch_size))
