@@ -1,6 +1,7 @@
 """One connection of the fast listener: requests in, answers out in the same order (RFC 9112)."""
 
 import asyncio
+import logging
 import time
 from collections import deque
 from http import HTTPStatus
@@ -15,8 +16,10 @@ from tokenflow_hintsvc.fast.targets import OTHER_ROUTE, parse_target
 from tokenflow_hintsvc.guard.caller import Caller
 from tokenflow_hintsvc.observability import trace
 from tokenflow_hintsvc.observability.spans import SPANS
-from tokenflow_hintsvc.problems import ProblemError
+from tokenflow_hintsvc.problems import ProblemError, internal_error
 from tokenflow_hintsvc.view.feed import KEEP_ALIVE_S
+
+_log = logging.getLogger(__name__)
 
 HEAD_S: Final = 10.0
 """Time that a request may take to arrive: slow senders must not hold connections."""
@@ -147,11 +150,11 @@ class Connection(asyncio.Protocol):
         try:
             caller = self._recognise(request)
             if caller is None:
-                self._proving = asyncio.create_task(self._prove(request))
+                self._proving = self._site.start(self._prove(request))
                 return False
             self._reply(request, caller)
-        except ProblemError as error:
-            self._refuse(request, error)
+        except Exception as error:  # noqa: BLE001 - whatever it was, it is answered
+            self._fail(request, error)
         return True
 
     def _recognise(self, request: Request) -> Caller | None:
@@ -176,8 +179,8 @@ class Connection(asyncio.Protocol):
                 forwarded_for=request.header(b"x-forwarded-for"),
             )
             self._reply(request, self._caller)
-        except ProblemError as error:
-            self._refuse(request, error)
+        except Exception as error:  # noqa: BLE001 - whatever it was, it is answered
+            self._fail(request, error)
         self._proving = None
         self._waiting.popleft()
         self._go_on()
@@ -200,7 +203,11 @@ class Connection(asyncio.Protocol):
         self._out.append(response.encode(bodiless=bodiless, last=last) if bodiless or last else response.whole)
         self._count(request, response.status)
 
-    def _refuse(self, request: Request, error: ProblemError) -> None:
+    def _fail(self, request: Request, error: Exception) -> None:
+        trace_id = trace.begin(request.header(b"traceparent")).trace_id
+        if not isinstance(error, ProblemError):
+            _log.error("a request failed", extra={"method": request.method.decode()}, exc_info=error)
+            error = internal_error()
         service, route = self._site.service, parse_target(request.target).route
         service.audit.refused(
             error,
@@ -208,7 +215,6 @@ class Connection(asyncio.Protocol):
             subject=self._caller.subject if self._caller else "",
             address=self._guard.address(peer=self._peer, forwarded_for=request.header(b"x-forwarded-for")),
         )
-        trace_id = trace.begin(request.header(b"traceparent")).trace_id
         self._respond(request, problem(error, trace_id=trace_id))
 
     def _count(self, request: Request, status: int) -> None:

@@ -68,3 +68,6 @@ class FastListener:
         await self._acceptor.close()
         for connection in tuple(self._site.connections):
             connection.abort()
+        # Their ends are told in the next turn of the event loop.
+        await asyncio.sleep(0)
+        await self._site.rest()

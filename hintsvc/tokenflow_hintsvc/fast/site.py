@@ -1,5 +1,7 @@
 """What this listener serves, and to whom."""
 
+import asyncio
+from collections.abc import Coroutine
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -28,7 +30,19 @@ class Site:
     def __init__(self, service: Service) -> None:
         self.service = service
         self.connections: set[Connection] = set()
+        self._working: set[asyncio.Task[None]] = set()
         self._reads = Reads(service)
+
+    def start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Do some work of a connection beside what it does; the connection cancels it when it ends."""
+        task = asyncio.create_task(work)
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
+        return task
+
+    async def rest(self) -> None:
+        """Wait for the work of connections that have ended."""
+        await asyncio.gather(*self._working, return_exceptions=True)
 
     def answer(self, request: Request, caller: Caller) -> Response | None:
         """Return the response to a request; ``None`` where it is an open stream.

@@ -22,7 +22,7 @@ class Stream:
         written: when something was written last, by the monotonic clock, in seconds.
     """
 
-    __slots__ = ("_caller", "_chunked", "_flowing", "_service", "_subscription", "_transport", "written")
+    __slots__ = ("_caller", "_chunked", "_flowing", "_over", "_service", "_subscription", "_transport", "written")
 
     def __init__(self, request: Request, caller: Caller, *, service: Service, transport: asyncio.Transport) -> None:
         self._service = service
@@ -30,6 +30,7 @@ class Stream:
         self._caller = caller
         self._chunked = request.chunked
         self._flowing = True
+        self._over = False
         self._subscription = service.feed.subscribe(
             Audience.of(caller), self.wake, last_event_id=request.header(b"last-event-id")
         )
@@ -38,21 +39,11 @@ class Stream:
 
     def wake(self) -> None:
         """Write what is new, or the end."""
-        if self._service.feed.ended:
-            self._end(DRAINING)
-        elif self._flowing:
-            try:
-                self._renew()
-            except ProblemError as error:
-                _log.info("a stream has ended", extra={"reason": str(error)})
-                self._end(b"")
-                return
-            if events := self._subscription.take():
-                self._write(events)
+        self._tell()
 
     def keep_alive(self) -> None:
-        """Write that nothing is new."""
-        self._write(KEEP_ALIVE)
+        """Write what is new, or that nothing is, or the end."""
+        self._tell(otherwise=KEEP_ALIVE)
 
     def pause(self) -> None:
         """Wait for the reader."""
@@ -67,17 +58,30 @@ class Stream:
         """Forget about it."""
         self._subscription.close()
 
-    def _renew(self) -> None:
-        caller = self._service.guard.renew(self._caller)
-        if caller is not self._caller:
-            self._caller = caller
-            self._subscription.audience = Audience.of(caller)
+    def _tell(self, *, otherwise: bytes = b"") -> None:
+        if self._over:
+            return
+        if self._service.feed.ended:
+            self._end(DRAINING)
+        elif self._flowing:
+            try:
+                caller = self._service.guard.renew(self._caller)
+            except ProblemError as error:
+                _log.info("a stream has ended", extra={"reason": str(error)})
+                self._end(b"")
+                return
+            if caller is not self._caller:
+                self._caller = caller
+                self._subscription.audience = Audience.of(caller)
+            if events := self._subscription.take() or otherwise:
+                self._write(events)
 
     def _write(self, events: bytes, *, before: bytes = b"") -> None:
         self.written = time.monotonic()
         self._transport.write(before + (chunk(events) if self._chunked else events))
 
     def _end(self, events: bytes) -> None:
+        self._over = True
         self.close()
         if self._chunked:
             events = (chunk(events) if events else b"") + LAST_CHUNK

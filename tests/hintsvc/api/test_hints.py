@@ -137,6 +137,30 @@ async def test_a_service_account_is_proven_once_and_reads_everybodys(served: Ser
     await client.close()
 
 
+@pytest.mark.parametrize("name", [API, FAST])
+async def test_a_credential_that_was_refused_stays_refused(served: Serving, name: str) -> None:
+    client = await served.connect(name)
+    wrong = "Authorization: Bearer tfk_another"
+    for header in (BEARER, wrong, wrong, BEARER):
+        await client.send(request("/v1/hints/gold", header))
+    assert [(await client.answer()).status for _ in range(4)] == [200, 401, 401, 200]
+    await client.close()
+
+
+async def test_a_fault_of_ours_is_answered_and_the_connection_goes_on(
+    served: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await served.connect(FAST)
+    with monkeypatch.context() as broken:
+        broken.setattr(served.service.answers, "get", lambda *_: 1 / 0)
+        await client.send(request("/v1/hints/open"))
+        answer = await client.answer()
+    assert (answer.status, json.loads(answer.body)["code"]) == (500, "InternalError")
+    await client.send(request("/v1/hints/open"))
+    assert (await client.answer()).status == 200
+    await client.close()
+
+
 async def test_many_callers_at_once(served: Serving) -> None:
     answers = await asyncio.gather(*(served.ask(FAST, "/v1/hints/open") for _ in range(300)))
     assert {answer.status for answer in answers} == {200}
