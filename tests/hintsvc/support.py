@@ -98,7 +98,13 @@ class ReplicaProcess:
 
 @asynccontextmanager
 async def replicas(
-    number: int, *, redis: RedisServer, file: Path, options: Sequence[str] = (), trust: ssl.SSLContext | None = None
+    number: int,
+    *,
+    redis: RedisServer,
+    file: Path,
+    options: Sequence[str] = (),
+    trust: ssl.SSLContext | None = None,
+    ready: bool = True,
 ) -> AsyncIterator[list[ReplicaProcess]]:
     """Run that many replicas; those that still live are ended.
 
@@ -108,6 +114,7 @@ async def replicas(
         file: their runtime config.
         options: of the command line, besides.
         trust: with which they are asked by https; ``None`` asks by http.
+        ready: whether to wait until they serve.
     """
     running = []
     for index in range(number):
@@ -141,7 +148,7 @@ async def replicas(
             ReplicaProcess(f"{scheme}://127.0.0.1:{port}", process, f"{scheme}://127.0.0.1:{fast_port}", trust)
         )
     try:
-        for replica in running:
+        for replica in running if ready else ():
             await replica.becomes("/readyz", lambda answer: bool(answer["ready"]), timeout_s=20)
         yield running
     finally:

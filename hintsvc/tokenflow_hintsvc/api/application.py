@@ -65,9 +65,18 @@ def application(service: Service) -> web.Application:
     """Return the application that serves ``service``."""
     app = web.Application(middlewares=[_measure, _answer_problems, _admit], client_max_size=MAX_ENCODED_BYTES)
     app[SERVICE] = service
+    app.on_response_prepare.append(_take_leave)
     app[openapi.OPENAPI] = openapi.Document(ENDPOINTS)
     app.add_routes([endpoint.route() for endpoint in ENDPOINTS])
     return app
+
+
+async def _take_leave(request: web.Request, response: web.StreamResponse) -> None:
+    """While the replica drains, say with each answer that the connection ends: the next request goes to another one."""
+    if request.app[SERVICE].draining.is_set():
+        response.force_close()
+        # aiohttp has written its own headers by now.
+        response.headers["Connection"] = "close"
 
 
 def metrics_application() -> web.Application:
