@@ -65,7 +65,7 @@ class Desk:
     Args:
         tenant: its name.
         boot: this start of the replica, in hexadecimal.
-        limits: of the tenant; may be replaced at any time.
+        limits: of the tenant.
         next_number: counts the reservations of this replica.
     """
 
@@ -88,6 +88,11 @@ class Desk:
         self._sequence = 0
         self._alone: Alone | None = None
         self._closed = False
+
+    def configure(self, limits: Limits) -> None:
+        """Go by other limits from now on."""
+        self.limits = limits
+        self._refused = None
 
     @property
     def idle(self) -> bool:

@@ -98,7 +98,7 @@ class Keeper:
         for name, tenant in self._tenants.items():
             limits = Limits.of(tenant, spec)
             if name in self._desks:
-                self._desks[name].limits = limits
+                self._desks[name].configure(limits)
             else:
                 self._desks[name] = Desk(name, boot=self._boot.hex(), limits=limits, next_number=self._numbers.__next__)
         self._wake.set()
@@ -170,7 +170,7 @@ class Keeper:
                 await self.round()
                 await self._pause()
         finally:
-            await self._leave()
+            await self.leave()
 
     async def round(self) -> None:
         """Tell and ask Redis once what there is to tell and to ask."""
@@ -188,6 +188,19 @@ class Keeper:
             for desk in self._every_desk():
                 desk.fail(error)
         metrics.QUOTA_REACHABLE.set(self.reachable)
+
+    async def leave(self) -> None:
+        """Give back all that is held."""
+        for desk in self._every_desk():
+            desk.close()
+        try:
+            for _ in range(_LAST_ROUNDS):
+                if all(desk.idle for desk in self._every_desk()):
+                    break
+                await self._exchange(self._every_desk())
+            await self._quotas.leave()
+        except StoreError as error:
+            _log.warning("leases run out by themselves", extra={"reason": str(error)})
 
     async def _decide(self, desk: Desk, ask: Ask) -> Verdict:
         if self.reachable:
@@ -306,18 +319,6 @@ class Keeper:
                 await (self._wake.wait() if self._breaker.closed else asyncio.Event().wait())
         except TimeoutError:
             return
-
-    async def _leave(self) -> None:
-        for desk in self._every_desk():
-            desk.close()
-        try:
-            for _ in range(_LAST_ROUNDS):
-                if all(desk.idle for desk in self._every_desk()):
-                    break
-                await self._exchange(self._every_desk())
-            await self._quotas.leave()
-        except StoreError as error:
-            _log.warning("leases run out by themselves", extra={"reason": str(error)})
 
     def _every_desk(self) -> list[Desk]:
         return [*self._desks.values(), *self._closing]
