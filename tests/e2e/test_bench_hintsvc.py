@@ -14,6 +14,7 @@ import pytest
 
 from e2e.bench.errors import BenchError
 from e2e.bench.hintsvc.batches import batches
+from e2e.bench.hintsvc.clocks import Clock
 from e2e.bench.hintsvc.cluster import Replica
 from e2e.bench.hintsvc.load import Latencies, failures, latencies
 from e2e.bench.hintsvc.loads.connection import Connection, get
@@ -26,6 +27,7 @@ from e2e.bench.hintsvc.programs import Program, Relay, running
 from e2e.bench.hintsvc.reader import Answer
 from e2e.bench.hintsvc.reader import get as read
 from e2e.bench.hintsvc.watch import Arrival, Outcome, Watch
+from e2e.commands import run
 from tokenflow_api.codec import decode
 from tokenflow_api.telemetry import Reporter, TelemetryBatch
 
@@ -270,6 +272,12 @@ def test_recovery_ends_with_the_last_pause_of_any_living_replica() -> None:
     seen.arrivals["other"] = [Arrival(99.0, 1, 1), *(Arrival(106 + step / 4, 1, step) for step in range(56))]
     assert seen.recovered_after(100.0, now=120.0) == 6.0
     assert seen.longest_silence() == 7.0
+    seen.troubled["one"] = 108.0
+    assert seen.recovered_after(100.0, now=120.0) == 8.0
+    seen.troubled["one"] = 119.5
+    assert seen.recovered_after(100.0, now=120.0) is None
+    seen.troubled = {"dead": 119.5}
+    assert seen.recovered_after(100.0, now=120.0) == 6.0
     assert seen.recovered_after(100.0, now=130.0) is None
 
 
@@ -284,6 +292,14 @@ async def test_a_paused_relay_refuses_nothing_and_hands_on_nothing(tmp_path: Pat
                 await read(relay.port, "/", timeout_s=0.2)
             relay.program.resume()
             assert await read(relay.port, "/", timeout_s=5) == Answer(200, b"{}")
+
+
+def test_a_clock_is_set_for_the_programs_that_run_by_it_alone(tmp_path: Path) -> None:
+    clock = Clock(tmp_path, name="redis")
+    clock.set(-7200)
+    before = time.time()
+    shown = float(run(["date", "+%s.%N"], env=clock.env)) + 7200
+    assert before - 0.1 <= shown <= time.time() + 0.1
 
 
 @pytest.mark.parametrize("peer", [nginx, idiomatic_aiohttp])

@@ -1,6 +1,6 @@
 """``python -m e2e.bench.hintsvc``: measures the hint service, and says which goals are met.
 
-It needs root, wrk, nginx, redis-server and faketime, four cores and some quiet on the machine. Exit codes: 0 when
+It needs wrk, nginx, redis-server, a C compiler, four cores and some quiet on the machine. Exit codes: 0 when
 every goal is met, 1 when one is not or something failed, 2 for a wrong command line.
 """
 
@@ -31,8 +31,8 @@ under test has core 0 to itself; Redis, the other replica and the nodes that rep
 other cores. Peers run in the same rounds on the same core as what they are compared with, and what is compared is the
 ratio within each round. A latency counts from the time at which a request should have been sent.
 
-`wrk` (closed loops), `nginx`, `redis-server` and `faketime` (clocks that are set) come from the distribution:
-`apt-get install wrk nginx redis-server faketime`.
+`wrk` (closed loops), `nginx`, `redis-server` and `gcc` (for a clock that can be set) come from the distribution:
+`apt-get install wrk nginx redis-server gcc`.
 """
 _DESCRIPTORS: Final = 16_384
 

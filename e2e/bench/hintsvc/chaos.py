@@ -5,20 +5,18 @@ read of a replica that is dead or paused itself is excused, as a load balancer w
 """
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from e2e.bench.errors import BenchError
 from e2e.bench.figures import Figure
+from e2e.bench.hintsvc.clocks import Clock
 from e2e.bench.hintsvc.cluster import Cluster, Replica, cluster, directory
-from e2e.bench.hintsvc.load import CREDENTIAL, PATH, closed_loop, telemetry
+from e2e.bench.hintsvc.load import closed_loop, telemetry
 from e2e.bench.hintsvc.programs import RedisServer, running
-from e2e.bench.hintsvc.reader import get
 from e2e.bench.hintsvc.sentinels import Sentinels
 from e2e.bench.hintsvc.watch import Outcome, Watch, watching
 
@@ -30,9 +28,9 @@ _BEFORE_S: Final = 1.5
 _AFTER_S: Final = 4.0
 _RESTART_S: Final = 2.0
 """A kubelet takes about as long to start a container again."""
-_ASK_S: Final = 2.0
-_HALF_AN_HOUR_S: Final = 1800.0
-_FAKETIME: Final = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+_REDIS: Final = "redis"
+_STEP_S: Final = 3.0
+_HOUR_S: Final = 3600
 _NODES: Final = 10
 """Nodes that report to each replica once a second."""
 _PRESSING: Final = 640
@@ -46,13 +44,13 @@ class Stage:
     Attributes:
         whole: the replicas.
         redis: what they share.
-        clocks: the file of each replica's clock, where its clock can be set.
+        clocks: of Redis and of each replica, by name, where they can be set.
     """
 
     whole: Cluster
     redis: RedisServer
     sentinels: Sentinels | None
-    clocks: Mapping[str, Path]
+    clocks: Mapping[str, Clock]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,15 +118,15 @@ async def cut_off_leader(stage: Stage) -> Harm:
 
 
 async def step_clocks(stage: Stage) -> Harm:
-    """Set the leader's clock an hour forth, then a follower's an hour back, then both right."""
-    leader, follower = await stage.whole.leader(), (await stage.whole.followers())[0]
-    began = time.monotonic()
-    for replica, offset in ((leader, "+1h"), (follower, "-1h"), (leader, "-1h"), (leader, "+0"), (follower, "+0")):
-        stage.clocks[replica.name].write_text(offset)
-        await asyncio.sleep(_AFTER_S / 2)
-        if replica is leader and offset == "+1h":
-            await _check_clock(replica)
-    return Harm(since=began)
+    """Set the leader's clock an hour forth, then a follower's an hour back, then the leader's, then both right."""
+    leader, follower = (await stage.whole.leader()).name, (await stage.whole.followers())[0].name
+    steps = ((leader, _HOUR_S), (follower, -_HOUR_S), (leader, -_HOUR_S), (leader, 0), (follower, 0))
+    return await _step(stage, steps)
+
+
+async def step_redis_clock(stage: Stage) -> Harm:
+    """Set the clock of Redis an hour forth, right, an hour back, and right."""
+    return await _step(stage, ((_REDIS, _HOUR_S), (_REDIS, 0), (_REDIS, -_HOUR_S), (_REDIS, 0)))
 
 
 async def press(stage: Stage) -> Harm:
@@ -151,9 +149,13 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "Redis failover by Sentinel": fail_over,
     "follower cut off from Redis": cut_off_follower,
     "leader cut off from Redis": cut_off_leader,
-    "clocks set by an hour": step_clocks,
+    "clocks of the replicas set by an hour": step_clocks,
+    "clock of Redis set by an hour": step_redis_clock,
     "ten times the load": press,
 }
+
+
+_OF_CLOCKS: Final = frozenset({step_clocks, step_redis_clock})
 
 
 async def chaos() -> AsyncIterator[Figure]:
@@ -208,18 +210,16 @@ def _failover(name: str, watch: Watch) -> Figure:
 async def _stage(scenario: Scenario) -> AsyncIterator[Stage]:
     async with AsyncExitStack() as stack:
         place = await stack.enter_async_context(directory())
-        redis = RedisServer(place)
+        owners = (_REDIS, *(f"replica-{index}" for index in range(3))) if scenario in _OF_CLOCKS else ()
+        clocks = {name: Clock(place, name=name) for name in owners}
+        env = {name: clock.env for name, clock in clocks.items()}
+        redis = RedisServer(place, env=env.get(_REDIS))
         stack.enter_context(running(redis.program))
         redis.start()
         sentinels = None
         if scenario is fail_over:
             sentinels = Sentinels(place, primary=redis)
             stack.enter_context(sentinels.running())
-        clocks = {}
-        env: dict[str, Mapping[str, str]] = {}
-        if scenario is step_clocks:
-            clocks = {f"replica-{index}": place / f"clock-{index}" for index in range(3)}
-            env = {name: _own_clock(file) for name, file in clocks.items()}
         whole = await stack.enter_async_context(
             cluster(
                 place,
@@ -234,28 +234,11 @@ async def _stage(scenario: Scenario) -> AsyncIterator[Stage]:
         yield Stage(whole=whole, redis=redis, sentinels=sentinels, clocks=clocks)
 
 
-def _own_clock(file: Path) -> dict[str, str]:
-    """Return the variables that let a program's wall clock follow ``file``; its monotonic clock stays.
-
-    Raises:
-        BenchError: libfaketime is not installed.
-    """
-    if not _FAKETIME.exists():
-        raise BenchError(f"{_FAKETIME} is missing: run 'apt-get install faketime'")
-    file.write_text("+0")
-    return {
-        "LD_PRELOAD": str(_FAKETIME),
-        "FAKETIME_TIMESTAMP_FILE": str(file),
-        "FAKETIME_CACHE_DURATION": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
-
-
-async def _check_clock(leader: Replica) -> None:
-    """See that a clock was set, since nothing is proven by a clock that was not."""
-    answer = await get(leader.fast_port, PATH, authorization=CREDENTIAL, timeout_s=_ASK_S)
-    if json.loads(answer.body)["at_unix_ms"] / 1000 - time.time() < _HALF_AN_HOUR_S:
-        raise BenchError(f"libfaketime did not set the clock of {leader.name}: read {leader.program.log}")
+async def _step(stage: Stage, steps: Sequence[tuple[str, int]]) -> Harm:
+    for name, offset in steps:
+        stage.clocks[name].set(offset)
+        await asyncio.sleep(_STEP_S)
+    return Harm(since=time.monotonic())
 
 
 async def _pause(replica: Replica) -> None:

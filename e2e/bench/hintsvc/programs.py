@@ -124,9 +124,17 @@ def await_port(port: int, program: Program) -> None:
 
 
 class RedisServer:
-    """A Redis that keeps nothing over a restart, and comes back at the same address."""
+    """A Redis that keeps nothing over a restart, and comes back at the same address.
 
-    def __init__(self, directory: Path, *, primary_port: int | None = None) -> None:
+    Args:
+        directory: for its files.
+        primary_port: of the Redis that it follows, if it follows one.
+        env: variables for it.
+    """
+
+    def __init__(
+        self, directory: Path, *, primary_port: int | None = None, env: Mapping[str, str] | None = None
+    ) -> None:
         self.port = free_port()
         following = ("--replicaof", f"{LOOPBACK} {primary_port}") if primary_port else ()
         self.program = Program(
@@ -135,6 +143,7 @@ class RedisServer:
                 *following,
             ],
             log=directory / f"redis-{self.port}.log",
+            env=env or {},
         )
 
     def start(self, *, core: int | None = None) -> None:

@@ -16,6 +16,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any, Final
 
+from e2e.bench.errors import BenchError
 from e2e.bench.hintsvc.cluster import Cluster, Replica
 from e2e.bench.hintsvc.policy import MOST_TOKENS_PER_SECOND, TENANTS, api_key
 from e2e.bench.hintsvc.programs import LOOPBACK
@@ -82,6 +83,7 @@ class Watch:
         reads: answered or not.
         fallbacks: right answers that were no live hints.
         failures: reads without a right answer.
+        troubled: when a replica last gave no live hint, by its name.
         arrivals: snapshots by the name of the replica that sent them, in their order.
     """
 
@@ -89,6 +91,7 @@ class Watch:
     reads: int = 0
     fallbacks: int = 0
     failures: list[Failure] = field(default_factory=list)
+    troubled: dict[str, float] = field(default_factory=dict)
     arrivals: dict[str, list[Arrival]] = field(default_factory=dict)
 
     def counted(self, outcome: Outcome, *, excused: bool = False) -> int:
@@ -109,24 +112,25 @@ class Watch:
         )
 
     def recovered_after(self, moment: float, *, now: float) -> float | None:
-        """Return the seconds from ``moment`` until every living replica sent snapshots steadily.
+        """Return the seconds from ``moment`` until every living replica served live hints from steady snapshots.
 
         Args:
             moment: monotonic time at which the fault began, or ended.
-            now: monotonic time up to which they must have come.
+            now: monotonic time up to which they must have done so for a while.
 
         Returns:
-            ``None`` where a replica does not send them at the end.
+            ``None`` where a replica does not at the end.
         """
         ends = [moment]
         for replica in self.replicas:
             if replica.was_out(now, now):
                 continue
             times = [one.at for one in self.arrivals[replica.name] if one.at >= moment]
-            if not times or now - times[-1] > MAX_GAP_S:
+            troubled = self.troubled.get(replica.name, moment)
+            if not times or now - times[-1] > MAX_GAP_S or now - troubled < MAX_GAP_S:
                 return None
             gaps = pairwise([moment, *times])
-            ends += [later for earlier, later in gaps if later - earlier > MAX_GAP_S]
+            ends += [troubled, *(later for earlier, later in gaps if later - earlier > MAX_GAP_S)]
         return max(ends) - moment
 
     def longest_silence(self) -> float:
@@ -149,27 +153,32 @@ class Watch:
             self.miss(replica, since, outcome, wrong)
         else:
             self.reads += 1
-            self.fallbacks += json.loads(answer.body)["hint"]["source"] != "Live"
+            if json.loads(answer.body)["hint"]["source"] != "Live":
+                self.fallbacks += 1
+                self.troubled[replica.name] = time.monotonic()
 
     def miss(self, replica: Replica, since: float, outcome: Outcome, detail: str) -> None:
         """Note a read that had no right answer."""
         self.reads += 1
-        self.failures.append(
-            Failure(since=since, until=time.monotonic(), replica=replica, outcome=outcome, detail=detail)
-        )
+        now = time.monotonic()
+        self.troubled[replica.name] = now
+        self.failures.append(Failure(since=since, until=now, replica=replica, outcome=outcome, detail=detail))
 
 
 @asynccontextmanager
 async def watching(cluster: Cluster) -> AsyncIterator[Watch]:
     """Watch a cluster until the block is left."""
     watch = Watch(replicas=cluster.replicas, arrivals={replica.name: [] for replica in cluster.replicas})
-    async with asyncio.TaskGroup() as tasks:
-        working = [tasks.create_task(one) for replica in cluster.replicas for one in _watchers(watch, replica)]
-        try:
-            yield watch
-        finally:
-            for task in working:
-                task.cancel()
+    working = [asyncio.create_task(one) for replica in cluster.replicas for one in _watchers(watch, replica)]
+    try:
+        yield watch
+    finally:
+        for task in working:
+            task.cancel()
+        ends = await asyncio.gather(*working, return_exceptions=True)
+    for end in ends:
+        if isinstance(end, Exception):
+            raise BenchError(f"a reader of the bench failed: {end!r}") from end
 
 
 def _watchers(watch: Watch, replica: Replica) -> Iterator[Any]:
