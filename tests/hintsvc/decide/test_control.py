@@ -185,7 +185,7 @@ class FluidLink:
 @settings(max_examples=15, deadline=None)
 @given(
     capacity=st.floats(8.0, 60.0),
-    target_s=st.floats(0.1, 3.0),
+    target_s=st.floats(0.1, 10.0),
     delay_s=st.floats(0.0, 1.0),
 )
 def test_the_queue_settles_at_the_target(capacity: float, target_s: float, delay_s: float) -> None:
@@ -198,7 +198,7 @@ def test_the_queue_settles_at_the_target(capacity: float, target_s: float, delay
 
 
 @settings(max_examples=8, deadline=None)
-@given(capacity=st.floats(15.0, 60.0), target_s=st.floats(0.5, 2.0), delay_s=st.floats(1.0, 2.5))
+@given(capacity=st.floats(15.0, 60.0), target_s=st.floats(0.3, 5.0), delay_s=st.floats(1.0, 2.5))
 def test_it_settles_at_longer_delays_in_longer_time(capacity: float, target_s: float, delay_s: float) -> None:
     limits = Limits(least=1.0, most=80.0, target_s=target_s, batch_delay_s=0.25, batch_size=16)
     assert gain(target_s) * (LOOP_DELAY_S + delay_s) / target_s < 1.571
