@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tokenflow_api.api_keys import KeyRing
+from tokenflow_api.api_keys import KeyRing, hashed_line
 from tokenflow_api.pacing_policy import PacingPolicySpec
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_gateway.errors import TooManyStreamsError, UnauthorizedError
@@ -32,6 +32,17 @@ def keys(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("key", ["sk-one", "sk-two"])
 def test_every_key_of_a_tenant_counts(keys: Path, key: str) -> None:
     assert identify({"Authorization": f"Bearer {key}"}, config(KEYED, OPEN), keys=KeyRing(keys)).name == "gold"
+
+
+def test_a_key_that_has_ended_is_refused_by_its_name(keys: Path) -> None:
+    (keys / "gold" / "old").write_text("sk-old not-after=2026-01-01T00:00:00Z")
+    with pytest.raises(UnauthorizedError, match="'old'"):
+        identify({"Authorization": "Bearer sk-old"}, config(KEYED, OPEN), keys=KeyRing(keys))
+
+
+def test_a_key_may_be_stored_hashed(keys: Path) -> None:
+    (keys / "gold" / "hashed").write_text(hashed_line("sk-three"))
+    assert identify({"Authorization": "Bearer sk-three"}, config(KEYED), keys=KeyRing(keys)).name == "gold"
 
 
 def test_a_tenant_with_a_key_cannot_be_named(keys: Path) -> None:

@@ -1,0 +1,89 @@
+"""The keys of an issuer, fetched by https from a server that may misbehave."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from tests.hintsvc.guard.authority import Authority
+from tests.hintsvc.support import free_port
+from tokenflow_hintsvc.errors import TokenError
+from tokenflow_hintsvc.guard.keysets import PublishedKeys
+
+
+@asynccontextmanager
+async def issuer(directory: Path) -> AsyncIterator[PublishedKeys]:
+    """Serve every way to answer; return the keys at ``/good``."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        match request.path:
+            case "/good":
+                return web.json_response({"keys": []})
+            case "/large":
+                return web.Response(body=b" " * 300_000)
+            case "/moved":
+                return web.Response(status=302, headers={"Location": "/good"})
+            case "/text":
+                return web.Response(text="no JSON")
+            case "/list":
+                return web.json_response([])
+            case _:
+                return web.Response(status=503)
+
+    authority = Authority("ca")
+    authority.issue(directory, "issuer")
+    app = web.Application()
+    app.add_routes([web.get("/{path}", answer)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port, ssl_context=authority.server(directory)).start()
+    try:
+        yield PublishedKeys(
+            issuer="https://issuer.example", url=f"https://127.0.0.1:{port}/good", context=authority.client()
+        )
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_good_document_is_taken(tmp_path: Path) -> None:
+    async with issuer(tmp_path) as keys:
+        assert (await keys.fetch()).document == {"keys": []}
+
+
+@pytest.mark.parametrize("path", ["large", "moved", "text", "list", "away"])
+async def test_any_other_answer_is_refused(tmp_path: Path, path: str) -> None:
+    async with issuer(tmp_path) as keys:
+        other = PublishedKeys(issuer=keys.issuer, url=keys.url.replace("good", path), context=keys.context)
+        with pytest.raises(TokenError):
+            await other.fetch()
+
+
+async def test_a_server_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
+    async with issuer(tmp_path) as keys:
+        with pytest.raises(TokenError, match="out of reach"):
+            await PublishedKeys(issuer=keys.issuer, url=keys.url, context=Authority("other").client()).fetch()
+
+
+async def test_a_server_that_is_silent_does_not_hold_up_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tokenflow_hintsvc.guard.keysets._TIMEOUT_S", 0.05)
+
+    left = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        left.set()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        with pytest.raises(TokenError):
+            await PublishedKeys(
+                issuer="i", url=f"https://127.0.0.1:{port}/keys", context=Authority("ca").client()
+            ).fetch()
+        await left.wait()
