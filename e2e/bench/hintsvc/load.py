@@ -88,7 +88,7 @@ async def load(name: str, *arguments: object, core: int | None = None) -> AsyncI
     finally:
         if process.returncode is None:
             process.kill()
-            await process.communicate()
+            await process.wait()
 
 
 async def finish(process: asyncio.subprocess.Process, *, what: str, timeout_s: float) -> Any:

@@ -14,7 +14,7 @@ BROKEN: Final = 0
 _HOST: Final = "127.0.0.1"
 _CHUNK: Final = 1 << 16
 _LENGTH: Final = b"content-length:"
-_CONNECT_S: Final = 1.0
+_CONNECT_S: Final = 5.0
 
 
 class Connection:
@@ -36,6 +36,12 @@ class Connection:
         self._buffer = b""
         self._expected = 0
         self.intended = time.perf_counter()
+
+    def wait_open(self) -> None:
+        """Wait until it is open, or cannot be."""
+        opening = select.poll()
+        opening.register(self.socket, select.POLLOUT)
+        opening.poll(_CONNECT_S * 1000)
 
     def send(self, request: bytes, *, intended: float) -> None:
         """Send a request that fits the socket's buffer.
@@ -88,7 +94,7 @@ class Fleet:
         self._free: deque[Connection] = deque()
         for _ in range(size):
             # One after the other: the storm is another load.
-            select.select([], [self._connect().socket], [], _CONNECT_S)
+            self._connect().wait_open()
 
     def __enter__(self) -> Self:
         return self

@@ -47,7 +47,7 @@ class Subscribers:
         self._rest: dict[int, bytes] = {}
         for index in range(number):
             connection = Connection(port)
-            select.select([], [connection.socket], [], _ALL_S)
+            connection.wait_open()
             tenant = TENANTS[index % len(TENANTS)]
             request = get("/v1/hints/stream", authorization=f"Bearer {api_key(tenant)}")
             connection.send(request, intended=0.0)
