@@ -273,7 +273,12 @@ class Redis(ApiModel):
 
     embedded: EmbeddedRedis | None = Field(default=None, description="A Redis that the operator runs.")
     secret_ref: SecretReference | None = Field(
-        default=None, description="Secret whose key url names a Redis, Sentinel or Cluster of your own."
+        default=None,
+        description=(
+            "Secret whose key url names a Redis of your own: redis://user:password@host:6379/0, or"
+            " redis+sentinel://user:password@host:26379,host:26379/master/0, or"
+            " redis+cluster://user:password@host:6379,host:6379; rediss instead of redis for TLS."
+        ),
     )
 
     rules = (
