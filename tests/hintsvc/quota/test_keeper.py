@@ -224,7 +224,7 @@ class TestWithoutRedis:
             assert (reply.refusal, reply.local) == (Refusal.REQUESTS, False)
 
     async def test_what_was_used_before_counts(self, redis_server: RedisServer) -> None:
-        async with replicas(redis_server, policy(requestsPerMinute=90), number=3) as (clock, running):
+        async with replicas(redis_server, policy(requestsPerMinute=90), number=3) as (_, running):
             assert await admitted(running, 60) == 60
             await self.outage(redis_server, running)
             # Each goes by what it last heard of the others.

@@ -42,13 +42,11 @@ async def post(
     """Send a document and return the answer."""
     source, sink = streams
     body = json.dumps(document).encode()
-    sink.write(
-        f"POST {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {key}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-        + body
-    )
-    head = await source.readuntil(b"\r\n\r\n")
-    _, _, rest = head.lower().partition(b"content-length:")
-    return int(head[9:12]), json.loads(await source.readexactly(int(rest.partition(b"\r\n")[0])))
+    head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {key}\r\nContent-Length: {len(body)}\r\n\r\n"
+    sink.write(head.encode() + body)
+    answered = await source.readuntil(b"\r\n\r\n")
+    _, _, rest = answered.lower().partition(b"content-length:")
+    return int(answered[9:12]), json.loads(await source.readexactly(int(rest.partition(b"\r\n")[0])))
 
 
 async def client(index: int, ports: list[int], ask: Ask, *, end: float, report: Report) -> None:

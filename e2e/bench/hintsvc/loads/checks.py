@@ -31,6 +31,7 @@ def check(port: int, request: bytes, *, connections: int, seconds: float) -> tup
 if __name__ == "__main__":
     listening, tenant, key, number, lasting = sys.argv[1:]
     document = json.dumps({"tenant": tenant, "max_tokens": 100, "stream": False}).encode()
-    head = f"POST /v1/admit HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {key}\r\nContent-Length: {len(document)}\r\n\r\n"
-    found, took = check(int(listening), head.encode() + document, connections=int(number), seconds=float(lasting))
+    head = f"POST /v1/admit HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {key}\r\n"
+    request = f"{head}Content-Length: {len(document)}\r\n\r\n".encode() + document
+    found, took = check(int(listening), request, connections=int(number), seconds=float(lasting))
     print(json.dumps({"statuses": found, "times_us": took}))
