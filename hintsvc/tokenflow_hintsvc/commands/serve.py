@@ -1,6 +1,7 @@
 """``serve``: a replica of the hint service."""
 
 import argparse
+import resource
 from collections.abc import Iterator
 
 import uvloop
@@ -27,8 +28,15 @@ def main(arguments: argparse.Namespace) -> int:
         metrics_port=arguments.metrics_port,
         log_level=arguments.log_level,
     )
+    _allow_many_connections()
     uvloop.run(serve(settings, sources=list(_sources(arguments)), keys=_keys(arguments)))
     return 0
+
+
+def _allow_many_connections() -> None:
+    """Take as many descriptors as this process may have: containers often begin with a thousand."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _sources(arguments: argparse.Namespace) -> Iterator[FileSource | ConfigMapSource]:
