@@ -87,10 +87,9 @@ class Rounds:
         if config is None:
             return
         self._digests = self._digested(await self._telemetry.latest())
-        known = {key: path.sockets for key, path in self._memory.paths.items()}
-        seen = join(self._digests.values(), known=known)
-        self._version += 1
         now_ms = self._now_unix_ms()
+        seen = join(self._digests.values(), known=self._memory.sockets(now_ms=now_ms))
+        self._version += 1
         decision = decide(self._memory, seen, config, foresight=self._foresee(seen.paths), now_ms=now_ms)
         self._memory = decision.memory
         computed = snapshot(decision, config, term=self._term, version=self._version, at_unix_ms=now_ms)

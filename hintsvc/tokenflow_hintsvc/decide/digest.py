@@ -63,6 +63,7 @@ class Digest:
         backlogs: fullest that a port's accept queue was, as a share of its limit.
         requests: answered at a port.
         node: the node as a whole, where an agent reports.
+        gateway: name of the pod, where a gateway does.
     """
 
     kernel: Mapping[Socket, Kernel] = field(default_factory=dict)
@@ -70,12 +71,16 @@ class Digest:
     backlogs: Mapping[Port, float] = field(default_factory=dict)
     requests: Mapping[Port, Requests] = field(default_factory=dict)
     node: NodeSample | None = None
+    gateway: str = ""
 
 
 def digest(batch: TelemetryBatch) -> Digest:
     """Return what a batch says; of an agent's, nothing that only a gateway may say, and the other way round."""
     if batch.reporter is Reporter.GATEWAY:
-        return Digest(streams=_streams(batch.streams, window_s=batch.window_ms / 1000, offset_ms=batch.clock_offset_ms))
+        return Digest(
+            streams=_streams(batch.streams, window_s=batch.window_ms / 1000, offset_ms=batch.clock_offset_ms),
+            gateway=batch.node,
+        )
     return Digest(
         kernel=_kernel(batch.tcp, offset_ms=batch.clock_offset_ms),
         backlogs=_backlogs(batch.listen),

@@ -11,7 +11,7 @@ from tokenflow_hintsvc.decide.health import judge, unseen
 from tokenflow_hintsvc.decide.join import Seen
 from tokenflow_hintsvc.decide.limits import Limits
 from tokenflow_hintsvc.decide.memory import KEPT_MS, KEPT_PATHS, Memory, NodeMemory, PathMemory
-from tokenflow_hintsvc.decide.samples import Bottleneck, NodeSample, PathKey, PathSample, is_new
+from tokenflow_hintsvc.decide.samples import GATEWAY, Bottleneck, NodeSample, PathKey, PathSample, is_new
 from tokenflow_hintsvc.decide.terms import gpu_readings, node_readings, path_readings
 
 
@@ -73,7 +73,8 @@ def _path(
         baseline_us = controls[sample.key.bottleneck].baseline.least_us
         health = judge(health, path_readings(sample, baseline_us=baseline_us, limits=limits))
     return PathMemory(
-        seen_ms=now_ms,
+        # What agents alone see may be anybody's: it does not keep a path for ever.
+        seen_ms=known.seen_ms if GATEWAY in sample.missing else now_ms,
         told_ms=known.told_ms,
         rate=known.rate,
         streams=sample.active_streams or known.streams,

@@ -45,16 +45,18 @@ def join(digests: Iterable[Digest], *, known: Mapping[PathKey, Collection[Socket
 
     Args:
         digests: of the latest batch of each reporter, none of them stale.
-        known: where the streams of each path ended when a gateway last reported it. Where agents alone still see
-            such a socket, its paths go on, marked with the missing side; connections that no gateway ever spoke
-            for belong to no tenant, and count for their node alone.
+        known: where the streams of each path ended when a gateway last reported it. Where that gateway is not heard
+            and agents still see the socket, the path goes on, marked with the missing side; connections that no
+            gateway ever spoke for belong to no tenant, and count for their node alone.
     """
     ports = _Ports()
     streams: defaultdict[PathKey, list[Streams]] = defaultdict(list)
     nodes = []
     reporters = 0
+    gateways = set()
     for digest in digests:
         reporters += 1
+        gateways.add(digest.gateway)
         for socket, row in digest.kernel.items():
             ports.kernel[socket] = _together(ports.kernel.get(socket), row)
         ports.backlogs.update(digest.backlogs)
@@ -68,7 +70,7 @@ def join(digests: Iterable[Digest], *, known: Mapping[PathKey, Collection[Socket
         for rows in reported:
             open_streams[rows.socket] += rows.active
     orphans = {
-        key: [socket for socket in sockets if socket in ports.kernel]
+        key: [socket for socket in sockets if socket in ports.kernel and socket.port.pod not in gateways]
         for key, sockets in known.items()
         if key not in streams
     }

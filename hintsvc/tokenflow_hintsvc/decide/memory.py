@@ -21,7 +21,7 @@ class PathMemory:
     """What is remembered of a path.
 
     Attributes:
-        seen_ms: when it was last reported, by the leader's clock.
+        seen_ms: when a gateway last reported it, by the leader's clock.
         told_ms: when its rate was last told.
         rate: tokens per second of one stream, as it was told, but for quotas.
         streams: open when a gateway last told.
@@ -41,9 +41,11 @@ class PathMemory:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NodeMemory:
-    """What is remembered of a node; times as in ``PathMemory``.
+    """What is remembered of a node.
 
     Attributes:
+        seen_ms: when it was last reported, by the leader's clock.
+        sampled_ms: start of the last window taken into its health.
         network: health of what its pods say over the network.
         gpus: health of its GPUs; without signals where it has none.
     """
@@ -62,6 +64,10 @@ class Memory:
     bottlenecks: dict[Bottleneck, Control] = field(default_factory=dict)
     nodes: dict[NodeKey, NodeMemory] = field(default_factory=dict)
     pressure: Pressure = field(default_factory=Pressure)
+
+    def sockets(self, *, now_ms: int) -> dict[PathKey, frozenset[Socket]]:
+        """Return where the streams of each path end, as a gateway last told within ``KEPT_MS``."""
+        return {key: path.sockets for key, path in self.paths.items() if path.seen_ms > now_ms - KEPT_MS}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

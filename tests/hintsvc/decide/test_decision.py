@@ -1,6 +1,6 @@
 """Whole rounds, from samples to the snapshot."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given, settings
@@ -155,6 +155,20 @@ def test_a_path_that_nobody_reports_is_forgotten_in_a_minute() -> None:
     rounds.second = 62.0
     rounds.run()
     assert (rounds.memory.paths, rounds.memory.bottlenecks) == ({}, {})
+
+
+def test_what_agents_alone_see_keeps_no_path_for_ever() -> None:
+    rounds = Rounds(runtime())
+    rounds.run(path(1))
+    goes_on = []
+    for second in range(2, 70):
+        rounds.second = float(second)
+        alone = replace(path(second, tokens=None, streams=0), missing=("gateway",))
+        is_known = KEY in rounds.memory.sockets(now_ms=second * 1000)
+        found = rounds.run(*([alone] if is_known else []))
+        goes_on += [second for each in found.hints if each.missing == ["gateway"] and each.path == KEY.path]
+    assert goes_on == list(range(2, 61))
+    assert rounds.memory.paths == {}
 
 
 def test_shadow_mode_computes_and_tells_clients_to_change_nothing() -> None:

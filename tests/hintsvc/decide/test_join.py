@@ -50,6 +50,11 @@ def test_a_path_that_only_agents_still_see_goes_on() -> None:
     assert sample.delivered_tokens_per_second is None
 
 
+def test_a_path_whose_streams_ended_ends() -> None:
+    other = gateway_batch(tenant="free")
+    assert [sample.key.tenant for sample in joined(agent_batch(), other, known={KEY: [SOCKET]})] == ["free"]
+
+
 def test_connections_that_no_gateway_spoke_for_are_no_path() -> None:
     seen = join([digest(agent_batch(pod="database-0"))], known={})
     assert seen.paths == []
