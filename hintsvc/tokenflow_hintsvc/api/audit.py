@@ -18,7 +18,7 @@ _ENTRIES: Final = 100
 async def get_audit(request: web.Request) -> web.Response:
     """Answer with the newest entries of the audit log."""
     service = request.app[SERVICE]
-    caller = await service.require(request, Role.OPERATOR)
+    caller = service.require(request, Role.OPERATOR)
     service.audit.done("GET /v1/audit", subject=caller.subject)
     limit = _limit(request.query.get("limit", f"{_ENTRIES}"))
     try:

@@ -15,14 +15,14 @@ from tokenflow_hintsvc.problems import ProblemError
 async def get_config(request: web.Request) -> web.Response:
     """Answer with the runtime config."""
     service = request.app[SERVICE]
-    await service.require(request, Role.GATEWAY)
+    service.require(request, Role.GATEWAY)
     return web.json_response(text=service.config().model_dump_json())
 
 
 async def get_cluster(request: web.Request) -> web.Response:
     """Answer with the state of all replicas."""
     service = request.app[SERVICE]
-    await service.require(request, Role.OPERATOR)
+    service.require(request, Role.OPERATOR)
     try:
         leader = await service.leadership.leader()
         replicas = await service.replicas.all()

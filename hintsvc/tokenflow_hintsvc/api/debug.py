@@ -80,7 +80,7 @@ class DebugState(WireModel):
 async def get_state(request: web.Request) -> web.Response:
     """Answer with the state of this replica."""
     service = request.app[SERVICE]
-    await service.require(request, Role.OPERATOR)
+    service.require(request, Role.OPERATOR)
     config, snapshot = service.config(), service.view.snapshot
     state = DebugState(
         replica=service.leadership.holder,

@@ -14,7 +14,7 @@ from tokenflow_hintsvc.problems import ProblemError
 async def get_explanation(request: web.Request) -> web.Response:
     """Answer with the explanations of the leader's last rounds."""
     service = request.app[SERVICE]
-    tenant = await service.readable_tenant(request)
+    tenant = service.readable_tenant(request)
     try:
         explained = await service.explanations.of(tenant)
     except StoreError as error:

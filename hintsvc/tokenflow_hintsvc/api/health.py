@@ -17,7 +17,7 @@ _CLUSTER_ROLES: Final = frozenset({Role.OPERATOR, Role.GATEWAY})
 async def get_health(request: web.Request) -> web.Response:
     """Answer with the health that the last snapshot tells."""
     service = request.app[SERVICE]
-    caller = await service.caller(request)
+    caller = service.caller(request)
     snapshot = service.view.snapshot
     if snapshot is None:
         raise ProblemError(

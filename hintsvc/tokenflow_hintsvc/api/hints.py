@@ -13,7 +13,7 @@ from tokenflow_hintsvc.view.answers import CACHE_CONTROL, check_path
 async def get_hint(request: web.Request) -> web.Response:
     """Answer with one hint, or that the caller has it already."""
     service = request.app[SERVICE]
-    tenant = await service.readable_tenant(request)
+    tenant = service.readable_tenant(request)
     path = check_path(request.query.get("path", ALL_PATHS))
     answer = service.answers.get(tenant, path, service.config())
     headers = {"Cache-Control": CACHE_CONTROL, "ETag": answer.etag}

@@ -39,7 +39,7 @@ async def post_admit(request: web.Request) -> web.Response:
     """Make room for a request, or refuse it."""
     service = request.app[SERVICE]
     asked = await read_body(request, AdmitRequest)
-    service.check_readable(await service.caller(request), asked.tenant)
+    service.check_readable(service.caller(request), asked.tenant)
     reply = await service.quotas.admit(asked)
     headers = _headers(reply)
     if reply.admitted or reply.refusal is None:
@@ -73,7 +73,7 @@ async def post_commit(request: web.Request) -> web.Response:
             remedy="send the reservation of the reply to /v1/admit, unchanged",
             field="reservation",
         ) from error
-    service.check_readable(await service.caller(request), reservation.tenant)
+    service.check_readable(service.caller(request), reservation.tenant)
     try:
         reply = await service.quotas.commit(reservation, done)
     except QuotaBusyError as error:

@@ -67,17 +67,17 @@ class Service:
             )
         return self.configuration.current
 
-    async def caller(self, request: web.Request) -> Caller:
+    def caller(self, request: web.Request) -> Caller:
         """Return who asks, as the guard let them in."""
         return request[CALLER]
 
-    async def require(self, request: web.Request, *roles: Role) -> Caller:
+    def require(self, request: web.Request, *roles: Role) -> Caller:
         """Return who asks, if they have one of ``roles``.
 
         Raises:
             ProblemError: they have none of them.
         """
-        caller = await self.caller(request)
+        caller = self.caller(request)
         if not caller.credential.digest:
             raise not_authenticated("this needs a credential")
         if not caller.roles & set(roles):
@@ -89,14 +89,14 @@ class Service:
             )
         return caller
 
-    async def readable_tenant(self, request: web.Request) -> str:
+    def readable_tenant(self, request: web.Request) -> str:
         """Return the tenant that the path names, if the caller may read of it.
 
         Raises:
             ProblemError: there is none of that name, or it is not theirs; the answer is the same for both.
         """
         tenant = request.match_info["tenant"]
-        self.check_readable(await self.caller(request), tenant)
+        self.check_readable(self.caller(request), tenant)
         return tenant
 
     def check_readable(self, caller: Caller, tenant: str) -> None:

@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 async def get_stream(request: web.Request) -> web.StreamResponse:
     """Stream each snapshot, and to gateways the config too, until the replica or the caller's credential ends."""
     service = request.app[SERVICE]
-    caller = await service.caller(request)
+    caller = service.caller(request)
     awake = asyncio.Event()
     subscription = service.feed.subscribe(
         Audience.of(caller), awake.set, last_event_id=request.headers.get("Last-Event-ID", "")

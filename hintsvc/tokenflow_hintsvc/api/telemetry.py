@@ -31,7 +31,7 @@ async def post_telemetry(request: web.Request) -> web.Response:
     service = request.app[SERVICE]
     if (request.content_length or 0) > MAX_ENCODED_BYTES:
         raise _too_large()
-    caller = await service.require(request, Role.AGENT, Role.GATEWAY)
+    caller = service.require(request, Role.AGENT, Role.GATEWAY)
     config = service.config()
     try:
         with service.intake.room(request.content_length or MAX_ENCODED_BYTES):

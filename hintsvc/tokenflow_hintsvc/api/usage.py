@@ -23,7 +23,7 @@ async def get_usage(request: web.Request) -> web.Response:
     """Answer with what a tenant used between two times."""
     service = request.app[SERVICE]
     tenant = request.match_info["tenant"]
-    caller = await service.caller(request)
+    caller = service.caller(request)
     if Role.OPERATOR not in caller.roles or all(known.name != tenant for known in service.config().spec.tenants):
         service.check_readable(caller, tenant)
     now_ms = time.time_ns() // 1_000_000

@@ -22,14 +22,14 @@ STREAM = "/v1/hints/stream"
 """It never ends by itself, which is more than the fuzzer's patience."""
 
 
-async def fuzz(url: str, token: str, *options: str) -> None:
+async def fuzz(url: str, token: str, *options: str, directory: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml"), "run"),
         *(f"{url}/openapi.json", "--checks", "all", "--max-examples", EXAMPLES, "--generation-deterministic"),
         *("--phases", "examples,coverage,fuzzing", "--continue-on-failure", "--suppress-health-check", "all"),
         *("--header", f"Authorization: Bearer {token}", "--request-timeout", "5", "--no-color", *options),
         env={**os.environ, "SCHEMATHESIS_HOOKS": str(HERE / "schemathesis_hooks.py")},
-        cwd=HERE,
+        cwd=directory,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -46,9 +46,11 @@ async def test_the_fuzzer_finds_nothing(redis_server: RedisServer, tmp_path: Pat
     options = ("--token-keys", str(tmp_path / "jwks.json"), "--token-issuer", ISSUER)
     token = issuer.token(account="all")
     async with replicas(1, redis=redis_server, file=tmp_path / "runtime.json", options=options) as (replica,):
-        await fuzz(replica.url, token, "--exclude-path", STREAM)
+        await fuzz(replica.url, token, "--exclude-path", STREAM, directory=tmp_path)
         # The same document holds for the other listener, which serves the hints alone.
-        await fuzz(replica.url, token, "--url", replica.fast_url, "--include-path", "/v1/hints/{tenant}")
+        await fuzz(
+            replica.url, token, "--url", replica.fast_url, "--include-path", "/v1/hints/{tenant}", directory=tmp_path
+        )
         assert await replica.becomes("/readyz", lambda answer: bool(answer["ready"]), timeout_s=5) < 5
 
 
