@@ -18,6 +18,7 @@ from e2e.bench.errors import BenchError
 from e2e.bench.figures import Figure
 from e2e.bench.hintsvc.chaos import chaos
 from e2e.bench.hintsvc.ingest import ingest, memory
+from e2e.bench.hintsvc.quota import exactness
 from e2e.bench.hintsvc.serving import against_peers, at_given_load, storms
 from e2e.bench.hintsvc.site import Site, site
 from e2e.bench.hintsvc.streams import SUBSCRIBERS, streams
@@ -48,6 +49,7 @@ class Extent:
         subscribers: of one replica.
         stream_s: seconds that they are followed.
         ingest_s: seconds of batches.
+        quota_s: seconds that clients fight for a quota.
     """
 
     rounds: int
@@ -56,10 +58,13 @@ class Extent:
     subscribers: int
     stream_s: float
     ingest_s: float
+    quota_s: float
 
 
-FULL: Final = Extent(rounds=5, round_s=4.0, open_s=15.0, subscribers=SUBSCRIBERS, stream_s=15.0, ingest_s=10.0)
-QUICK: Final = Extent(rounds=1, round_s=1.0, open_s=2.0, subscribers=500, stream_s=2.0, ingest_s=2.0)
+FULL: Final = Extent(
+    rounds=5, round_s=4.0, open_s=15.0, subscribers=SUBSCRIBERS, stream_s=15.0, ingest_s=10.0, quota_s=75.0
+)
+QUICK: Final = Extent(rounds=1, round_s=1.0, open_s=2.0, subscribers=500, stream_s=2.0, ingest_s=2.0, quota_s=5.0)
 
 
 ON_SITE: Final[Mapping[str, Callable[[Site, Extent], AsyncIterator[Figure]]]] = {
@@ -70,7 +75,7 @@ ON_SITE: Final[Mapping[str, Callable[[Site, Extent], AsyncIterator[Figure]]]] = 
     "ingest": lambda place, extent: ingest(place, seconds=extent.ingest_s),
 }
 """What is measured on the same two replicas, one after the other."""
-PARTS: Final = (*ON_SITE, "chaos")
+PARTS: Final = (*ON_SITE, "quota", "chaos")
 
 
 async def measure(extent: Extent, parts: Collection[str]) -> AsyncIterator[Figure]:
@@ -83,6 +88,9 @@ async def measure(extent: Extent, parts: Collection[str]) -> AsyncIterator[Figur
                         yield figure
             for figure in memory(place):
                 yield figure
+    if "quota" in parts:
+        async for figure in exactness(seconds=extent.quota_s):
+            yield figure
     if "chaos" in parts:
         async for figure in chaos():
             yield figure
