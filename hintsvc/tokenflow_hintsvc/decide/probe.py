@@ -21,7 +21,7 @@ MOST_PAUSE_MS: Final = 240_000
 _DRAINED_SHARE: Final = 0.75
 """Delivery that has fallen to this share follows the rest: nothing is queued in front of it any more."""
 _STEADY_SHARE: Final = 0.05
-"""How much two minima of a drained path may differ, of the greater one."""
+"""How much two minima of a drained path may differ. A smoothed round-trip time that still falls is no way's."""
 _LEAST_WINDOWS: Final = 3
 _MOST_WINDOWS: Final = 12
 _RESUME_WINDOWS: Final = 4
@@ -117,11 +117,11 @@ def probed(
 def _drained(probe: Probe, sample: BottleneckSample, *, loss: float) -> bool:
     """Whether the path holds no queue, so that its round-trip time is that of the way.
 
-    A link that even the least rate overloads never drains: it loses, its senders wait, or its delay grows.
+    A link that even the least rate overloads never drains: it loses, its senders wait, or its delay changes.
     """
     if sample.rtt_min_us is None or probe.last_us is None or sample.delivered_tokens_per_second is None:
         return False
     follows = sample.delivered_tokens_per_second <= max(_DRAINED_SHARE * probe.tokens_per_second, probe.floor)
-    steady = sample.rtt_min_us <= probe.last_us * (1 + _STEADY_SHARE)
+    steady = abs(sample.rtt_min_us - probe.last_us) <= _STEADY_SHARE * probe.last_us
     idle = not sample.unsent_s and (sample.retransmit_ratio or 0.0) <= loss
     return follows and steady and idle

@@ -223,6 +223,15 @@ def test_a_longer_way_is_no_queue_for_ever() -> None:
     assert rate(control) == 80.0
 
 
+def test_a_queue_that_drains_during_a_rest_is_no_way() -> None:
+    control, rtt_s, offered = step(Control(), window(1), LIMITS), 0.55, 40.0
+    for second in range(2, 60):
+        control = step(control, window(second, rtt_s=rtt_s, tokens=offered), LIMITS)
+        if control.probing.probe is not None:
+            rtt_s, offered = rtt_s * 0.85, control.probing.probe.total
+        assert control.baseline.least_us == 500.0
+
+
 def test_a_link_that_even_the_least_rate_overloads_stays_congested() -> None:
     control = step(Control(), window(1), LIMITS)
     for second in range(2, 300):
