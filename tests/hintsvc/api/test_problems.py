@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import tokenflow_hintsvc
+from tokenflow_api.quota import Refusal
 from tokenflow_hintsvc.problems import Problem, ProblemError
 
 PACKAGE = Path(tokenflow_hintsvc.__path__[0])
@@ -22,7 +23,8 @@ def codes() -> set[str]:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "ProblemError"
     ]
     written = [keyword.value for call in calls for keyword in call.keywords if keyword.arg == "code"]
-    return {str(value.value) for value in written if isinstance(value, ast.Constant)}
+    # A refusal of /v1/admit has the code of its limit.
+    return {str(value.value) for value in written if isinstance(value, ast.Constant)} | set(Refusal)
 
 
 def test_a_problem_says_what_where_and_what_to_do() -> None:
