@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from tokenflow_hintsvc.commands.grammar import parser
-from tokenflow_hintsvc.errors import HintServiceError
+from tokenflow_hintsvc.errors import HintServiceError, UsageError
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -24,7 +24,7 @@ def main(words: Sequence[str] | None = None) -> int:
         status: int = command.main(arguments)
     except HintServiceError as error:
         print(f"tokenflow-hintsvc: {error}", file=sys.stderr)  # noqa: T201 - a command line's last words
-        return 1
+        return 2 if isinstance(error, UsageError) else 1
     return status
 
 

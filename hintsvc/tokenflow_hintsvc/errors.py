@@ -5,6 +5,10 @@ class HintServiceError(Exception):
     """The hint service could not do what was asked."""
 
 
+class UsageError(HintServiceError):
+    """A command was called in a way that cannot work here."""
+
+
 class StoreError(HintServiceError):
     """Redis is out of reach or refused."""
 

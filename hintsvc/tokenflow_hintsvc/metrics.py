@@ -60,6 +60,33 @@ SNAPSHOT_AGE = Gauge(
 )
 SUBSCRIBERS = Gauge("tokenflow_subscribers", "Open hint streams.", registry=REGISTRY)
 HEALTH = Gauge("tokenflow_health_ratio", "Health of all paths together, 0 to 1.", registry=REGISTRY)
+MODEL_INFO = Gauge(
+    "tokenflow_model_info", "1 for the learned model that this leader runs.", ["version", "mode"], registry=REGISTRY
+)
+MODEL_ERROR = Gauge(
+    "tokenflow_model_mae_us",
+    "Mean absolute error of late over the next ten windows: of the model, and of the median of the last ten.",
+    ["forecaster"],
+    registry=REGISTRY,
+)
+MODEL_DRIFTED = Gauge(
+    "tokenflow_model_drifted", "1 while the law runs alone because the model no longer fits.", registry=REGISTRY
+)
+MODEL_DELAY = Gauge(
+    "tokenflow_model_queue_delay_us",
+    "Mean queueing delay of late: of tenants that the model acts for, and of the others.",
+    ["arm"],
+    registry=REGISTRY,
+)
+MODEL_INFERENCE = Histogram(
+    "tokenflow_model_inference_seconds",
+    "Time to forecast all paths with a new window.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+    registry=REGISTRY,
+)
+MODEL_SKIPPED = Counter(
+    "tokenflow_model_skipped", "Forecasts left out because the one before took too long.", registry=REGISTRY
+)
 TENANT_RATE = Gauge(
     "tokenflow_hint_tokens_per_second", "Rate that one stream may run at.", ["tenant"], registry=REGISTRY
 )

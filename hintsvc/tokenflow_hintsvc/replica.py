@@ -29,6 +29,8 @@ from tokenflow_hintsvc.guard.keysets import KeySource
 from tokenflow_hintsvc.guard.tls import Certificates
 from tokenflow_hintsvc.ingest.intake import Intake
 from tokenflow_hintsvc.leader import Leader
+from tokenflow_hintsvc.learn.choice import Choice
+from tokenflow_hintsvc.learn.serving import Forecasting
 from tokenflow_hintsvc.listeners import Listener
 from tokenflow_hintsvc.membership import Membership
 from tokenflow_hintsvc.observability import gauges
@@ -48,6 +50,7 @@ from tokenflow_hintsvc.store.connection import Connection
 from tokenflow_hintsvc.store.controls import Controls
 from tokenflow_hintsvc.store.explanations import Explanations
 from tokenflow_hintsvc.store.leadership import Leadership
+from tokenflow_hintsvc.store.models import Models
 from tokenflow_hintsvc.store.quotas import Quotas
 from tokenflow_hintsvc.store.replicas import Replicas
 from tokenflow_hintsvc.store.snapshots import Snapshots
@@ -147,6 +150,7 @@ async def _serve_policy(
     intake, clock = Intake(telemetry), ServiceClock(connection)
     view = View()
     feed = Feed(view)
+    forecasting = Forecasting(choice=Choice(Models(connection)), configuration=configuration)
     leader = Leader(
         leadership=leadership,
         work=Rounds(
@@ -155,6 +159,7 @@ async def _serve_policy(
             controls=Controls(connection, leadership),
             explanations=explanations,
             configuration=configuration,
+            foresee=forecasting.foresee,
             now_unix_ms=clock.now_unix_ms,
         ),
         heard=lambda: view.packed.term if view.packed else 0,
@@ -206,7 +211,7 @@ async def _serve_policy(
             _listening(application(service), settings.host, settings.port, certificates) as listener,
             _listening_fast(service, settings) as fast,
         ):
-            async with _running(leader.run(), membership.run()):
+            async with _running(leader.run(), membership.run(), forecasting.run()):
                 gc.freeze()
                 gc.set_threshold(_GARBAGE)
                 _log.info("serving", extra={"port": settings.port, "replica": settings.name})

@@ -19,6 +19,9 @@ def parser() -> argparse.ArgumentParser:
     _serve(commands.add_parser("serve", help="run a replica"))
     _keys(commands.add_parser("keys", help="make API keys for tenants"))
     commands.add_parser("openapi", help="print the OpenAPI document of the API")
+    _train(commands.add_parser("train", help="make a model of telemetry, if it beats the baselines"))
+    _evaluate(commands.add_parser("evaluate", help="tell how good a model is"))
+    _models(commands.add_parser("models", help="keep the models that a policy may serve"))
     return whole
 
 
@@ -73,6 +76,73 @@ def _serve(command: argparse.ArgumentParser) -> None:
         choices=["Debug", "Info", "Warning", "Error"],
         help="how much is logged; without it what the policy says",
     )
+
+
+def _train(command: argparse.ArgumentParser) -> None:
+    _data(command)
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="where models are kept, one below it each"
+    )
+    command.add_argument("--seed", type=int, default=0, help="of what is drawn: the same makes the same trees")
+    command.add_argument(
+        "--version", dest="version_name", type=_version, help="of the model; by default made of its trees"
+    )
+
+
+def _evaluate(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", type=Path, required=True, metavar="DIR", help="a model, or where models are kept")
+    _data(command)
+    command.add_argument("--json", action="store_true", help="print JSON rather than a table")
+
+
+def _models(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
+    _registry(actions.add_parser("list", help="list the models, the promoted one marked"))
+    _registry(actions.add_parser("rollback", help="promote again what was promoted before"))
+    push = actions.add_parser("push", help="hand a model to all replicas")
+    push.add_argument("model", type=Path, metavar="DIR", help="a model, or where models are kept: the newest")
+    _registry(push)
+    for name, purpose in (
+        ("show", "print a model's scores and where it comes from"),
+        ("promote", "serve a model where the policy names no version"),
+        ("remove", "forget a model"),
+    ):
+        action = actions.add_parser(name, help=purpose)
+        action.add_argument("model", metavar="VERSION")
+        _registry(action)
+
+
+def _data(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--data",
+        required=True,
+        type=_telemetry,
+        metavar="FILE",
+        help="a .csv or .parquet of round-trip times, or 'redis' for what the policy keeps",
+    )
+    _registry(command)
+
+
+def _registry(command: argparse.ArgumentParser) -> None:
+    env = os.environ.get
+    command.add_argument(
+        "--redis-url", default=env("TOKENFLOW_REDIS_URL", "redis://localhost:6379/0"), help="the shared state"
+    )
+    command.add_argument(
+        "--policy-uid", default=env("TOKENFLOW_POLICY_UID", ""), help="metadata.uid of the PacingPolicy"
+    )
+
+
+def _telemetry(text: str) -> str:
+    if text != "redis" and not text.endswith((".csv", ".parquet")):
+        raise argparse.ArgumentTypeError(f"{text!r} is no telemetry: name a .csv or .parquet file, or write redis")
+    return text
+
+
+def _version(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no version: use up to 64 letters, digits, '.', '_' and '-'")
+    return text
 
 
 def _keys(command: argparse.ArgumentParser) -> None:
