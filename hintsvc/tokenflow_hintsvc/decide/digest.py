@@ -14,7 +14,11 @@ from tokenflow_hintsvc.decide.samples import NodeSample, PathKey, Port, Socket
 
 @dataclass(slots=True)
 class Kernel:
-    """What a kernel saw of one socket's connections in one window; counts as in ``TcpWindows``."""
+    """What a kernel saw of one socket's connections in one window; counts as in ``TcpWindows``.
+
+    ``rtt_sum_us`` is the typical round-trip time of a sample times their number, ``smoothed_sum_us`` the kernel's
+    smoothed one.
+    """
 
     at_ms: int = 0
     samples: int = 0
@@ -100,7 +104,8 @@ def _kernel(rows: TcpWindows, *, offset_ms: int) -> dict[Socket, Kernel]:
             Kernel(
                 at_ms=rows.start_unix_ms[row] + offset_ms,
                 samples=samples,
-                rtt_sum_us=rows.rtt_sum_us[row],
+                # The median forgets the acknowledgements that a slow reader delayed; not every backend has it.
+                rtt_sum_us=(rows.rtt_p50_us[row] or 0) * samples or rows.rtt_sum_us[row],
                 smoothed_sum_us=rows.srtt_us[row] * samples,
                 rtt_min_us=rows.rtt_min_us[row] if samples else None,
                 # Where segments sent are not counted, those received stand in: about one answers each.

@@ -19,6 +19,13 @@ def test_the_kernels_newest_samples_count_where_streams_are_alone() -> None:
     assert sample.missing == ()
 
 
+def test_the_median_counts_where_the_kernel_has_one() -> None:
+    batch = agent_batch(rtt_us=400_000)
+    seen = batch.model_copy(update={"tcp": batch.tcp.model_copy(update={"rtt_p50_us": [350_000]})})
+    (sample,) = joined(seen, gateway_batch())
+    assert sample.rtt_us == 350_000
+
+
 def test_probes_in_the_same_class_hide_no_queue() -> None:
     diluted = agent_batch(rtt_us=1_000, srtt_us=500, connections=3)
     (sample,) = joined(diluted, gateway_batch(streams=2, srtt_us=500_000))
