@@ -4,7 +4,7 @@ import logging
 import time
 from typing import Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from tokenflow_api.codec import MAX_ENCODED_BYTES
 from tokenflow_hintsvc import metrics
@@ -55,7 +55,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
 )
 """All that the API serves."""
 
-_OTHER_ROUTE: Final = "~other"
+_OTHER: Final = "~other"
 _PUBLIC: Final = frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.public)
 """The kubelet asks these, from any address and without a credential."""
 _CERTIFIED: Final = frozenset((endpoint.method, endpoint.path) for endpoint in ENDPOINTS if endpoint.certified)
@@ -134,7 +134,7 @@ def _record(request: web.Request, problem: ProblemError) -> None:
     service = request.app[SERVICE]
     service.audit.refused(
         problem,
-        action=f"{request.method} {_route(request)}",
+        action=f"{request.method if request.method in hdrs.METH_ALL else _OTHER} {_route(request)}",
         subject=caller.subject if caller else "",
         address=service.guard.address(peer=request.remote or "", forwarded_for=_forwarded_for(request)),
     )
@@ -181,7 +181,7 @@ def _check_certificate(request: web.Request) -> None:
 
 def _route(request: web.Request) -> str:
     resource = request.match_info.route.resource
-    return resource.canonical if resource else _OTHER_ROUTE
+    return resource.canonical if resource else _OTHER
 
 
 def _forwarded_for(request: web.Request) -> str:
