@@ -206,7 +206,7 @@ async def _serve_policy(
     try:
         async with (
             _running(UsageWriter(used, usage).run()),
-            _running(keeper.run()),
+            _running(keeper.link.run()),
             _running(guard.run(), audit.run(), clock.run(), intake.run(), _follow_snapshots(snapshots, view)),
             _listening(application(service), settings.host, settings.port, certificates) as listener,
             _listening_fast(service, settings) as fast,

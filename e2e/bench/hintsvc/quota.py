@@ -115,8 +115,13 @@ async def exactness(*, seconds: float) -> AsyncIterator[Figure]:
 
 
 def _spec() -> dict[str, Any]:
-    fast = {"requestsPerMinute": 10**7, "tokensPerMinute": 10**9, "burstTokens": 10**9, "maxConcurrentStreams": 10**5}
-    tenants = [
+    fast: dict[str, Any] = {
+        "requestsPerMinute": 10**7,
+        "tokensPerMinute": 10**9,
+        "burstTokens": 10**9,
+        "maxConcurrentStreams": 10**5,
+    }
+    tenants: list[dict[str, Any]] = [
         {"name": case.name, "apiKeysSecretRef": {"name": f"{case.name}-keys"}, "maxConcurrentStreams": 1000}
         | case.fields
         for case in CASES

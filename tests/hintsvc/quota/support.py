@@ -92,7 +92,7 @@ class Replica:
         task = asyncio.ensure_future(work)
         await asyncio.sleep(0)
         while not task.done():
-            await self.keeper.round()
+            await self.keeper.link.round()
             await asyncio.sleep(0)
         return await task
 
@@ -136,5 +136,5 @@ async def replicas(
 async def greeted(clock: Clock, running: list[Replica]) -> None:
     for _ in range(4):
         for one in running:
-            await one.keeper.round()
+            await one.keeper.link.round()
         await clock.advance(0.4)

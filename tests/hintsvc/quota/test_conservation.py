@@ -80,14 +80,14 @@ class World:
             case ("advance", milliseconds):
                 await self.clock.advance(milliseconds / 1000)
                 for one in self.running:
-                    await one.keeper.round()
+                    await one.keeper.link.round()
             case ("round", index):
-                await self.running[index].keeper.round()
+                await self.running[index].keeper.link.round()
             case ("die", index):
                 await self.running[index].die()
                 self.boots += 1
                 self.running[index] = replica(self.clock, self.config, number=self.boots)
-                await self.running[index].keeper.round()
+                await self.running[index].keeper.link.round()
             case ("forget",):
                 await self.running[0].connection.redis.flushall()
                 await self.clock.tell()

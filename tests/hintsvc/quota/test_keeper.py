@@ -117,7 +117,7 @@ async def test_most_checks_cost_no_round_trip(redis_server: RedisServer) -> None
         for _ in range(200):
             assert await admitted([one], 10, max_tokens=10) == 10
             await clock.advance(0.01)
-            await one.keeper.round()
+            await one.keeper.link.round()
         assert asked_redis() - before < 100
 
 
@@ -130,7 +130,7 @@ async def test_leases_that_are_not_used_are_given_back(redis_server: RedisServer
         for _ in range(100):
             await clock.advance(0.5)
             for each in (one, two):
-                await each.keeper.round()
+                await each.keeper.link.round()
         await clock.advance(12)
         reply = await two.admit(max_tokens=10)
         assert reply.requests.remaining == 5999
@@ -143,7 +143,7 @@ async def test_a_replica_that_leaves_gives_back_what_it_holds(redis_server: Redi
         for _ in range(20):
             await admitted([one], 10, max_tokens=10)
             await clock.advance(0.05)
-        await one.keeper.leave()
+        await one.keeper.link.leave()
         assert (await two.admit(max_tokens=10)).requests.remaining == 6000 - 200 - 1
 
 
@@ -192,7 +192,7 @@ async def test_a_tenant_that_goes_gives_back_its_leases(redis_server: RedisServe
             await admitted([one], 10, tenant="batch", max_tokens=10)
             await clock.advance(0.05)
         one.keeper.configure(policy(generation=2))
-        await one.keeper.round()
+        await one.keeper.link.round()
         assert not (await one.commit(reply)).committed
         assert (await two.admit(tenant="batch", max_tokens=10)).requests.remaining == 6000 - 201 - 1
 
@@ -204,7 +204,7 @@ class TestWithoutRedis:
         server.stop()
         for _ in range(3):
             for one in running:
-                await one.keeper.round()
+                await one.keeper.link.round()
 
     async def recovery(self, clock: Clock, server: RedisServer, running: list[Replica]) -> None:
         server.start()
@@ -278,7 +278,7 @@ class TestWithoutRedis:
 async def test_a_new_replica_takes_the_key_of_the_others(redis_server: RedisServer) -> None:
     async with replicas(redis_server, policy()) as (clock, (one,)):
         late = replica(clock, policy(), number=9)
-        await late.keeper.round()
+        await late.keeper.link.round()
         reply = await one.admit()
         assert (await late.commit(reply)).committed
         await late.die()
