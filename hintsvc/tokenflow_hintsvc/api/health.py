@@ -36,7 +36,7 @@ async def get_health(request: web.Request) -> web.Response:
         nodes=snapshot.nodes if whole else [],
         paths=[
             hint
-            for hint in snapshot.shadow or snapshot.hints
+            for hint in (snapshot.shadow if whole else []) or snapshot.hints
             if hint.path != ALL_PATHS and (Role.OPERATOR in caller.roles or caller.may_read(hint.tenant))
         ],
         model=snapshot.model if whole else None,

@@ -18,6 +18,7 @@ from tokenflow_hintsvc.decide.join import Seen
 from tokenflow_hintsvc.decide.memory import Memory, read, written
 from tokenflow_hintsvc.decide.samples import GpuSample, NodeKey, NodeSample, PathKey, PathSample
 from tokenflow_hintsvc.decide.snapshots import snapshot
+from tokenflow_hintsvc.view.packed import pack, unpack
 
 FREE = PathKey("free", "llama", "10.0.0.0/24")
 TWO_TENANTS = [
@@ -185,6 +186,12 @@ def test_shadow_mode_computes_and_tells_clients_to_change_nothing() -> None:
     assert [each.hint.tokens_per_second for each in explained if each.hint.path == KEY.path] == [
         computed.tokens_per_second
     ]
+
+
+def test_the_stream_tells_roles_alone_what_shadow_mode_would_do() -> None:
+    packed = unpack(pack(Rounds(runtime(mode="Shadow")).run(path(1))))
+    assert Snapshot.model_validate_json(packed.document(["gold"], detailed=False)).shadow == []
+    assert len(Snapshot.model_validate_json(packed.document(["gold"], detailed=True)).shadow) == 2
 
 
 def test_off_does_neither() -> None:
