@@ -19,6 +19,17 @@ def client_context(authorities: str = "", *, directory: Path | None = None) -> s
         OSError: what is there cannot be read (``ssl.SSLError`` is one, too).
     """
     context = ssl.create_default_context(cadata=authorities or None)
+    renew(context, authorities, directory=directory)
+    return context
+
+
+def renew(context: ssl.SSLContext, authorities: str, *, directory: Path | None) -> None:
+    """Let the connections that follow go by these; an authority that is gone is still believed.
+
+    Raises:
+        OSError: what is there cannot be read.
+    """
+    if authorities:
+        context.load_verify_locations(cadata=authorities)
     if directory is not None and (directory / CERTIFICATE).is_file():
         context.load_cert_chain(directory / CERTIFICATE, directory / PRIVATE_KEY)
-    return context

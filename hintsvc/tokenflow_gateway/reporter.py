@@ -112,5 +112,7 @@ class StreamReporter:
                 _log.error("the hint service refused windows", extra={"status": answer.status, "reason": words})
                 return "refused"
             if not answer.ok:
+                # The next try may have another certificate to show, which takes a connection anew.
+                answer.close()
                 raise aiohttp.ClientError(f"{answer.status}: {words}")
             return "sent"

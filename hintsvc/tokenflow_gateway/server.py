@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,11 +11,12 @@ from typing import Final
 from aiohttp import web
 
 from tokenflow_api.api_keys import KeyRing
-from tokenflow_api.client_tls import client_context
+from tokenflow_api.client_tls import client_context, renew
+from tokenflow_api.mounted import mark
 from tokenflow_api.projected_tokens import read_token
 from tokenflow_client import HintFollower
 from tokenflow_gateway.app import Proxy, application, metrics_application
-from tokenflow_gateway.configuration import Configuration
+from tokenflow_gateway.configuration import REREAD_S, Configuration
 from tokenflow_gateway.reporter import StreamReporter
 from tokenflow_gateway.upstreams import UpstreamClient
 
@@ -64,8 +66,7 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     configuration = Configuration(settings.runtime_file)
     configuration.read()
-    config = configuration.current
-    tls = client_context(config.spec.security.ca_bundle if config else "", directory=settings.hint_tls_directory)
+    tls = client_context(_authorities(configuration), directory=settings.hint_tls_directory)
     follower = HintFollower(
         settings.hint_url,
         token=lambda: read_token(settings.token_file),
@@ -101,6 +102,7 @@ async def serve(settings: Settings) -> None:
                     tasks.create_task(follower.run()),
                     tasks.create_task(reporter.run()),
                     tasks.create_task(configuration.reread()),
+                    tasks.create_task(_renew_tls(tls, configuration, settings.hint_tls_directory)),
                 ]
                 await stop.wait()
                 await _drain(proxy)
@@ -109,6 +111,29 @@ async def serve(settings: Settings) -> None:
         finally:
             for runner in runners:
                 await runner.cleanup()
+
+
+async def _renew_tls(tls: ssl.SSLContext, configuration: Configuration, directory: Path | None) -> None:
+    """Go by the certificates of the present config and mount, for ever."""
+    known = _certificates(configuration, directory)
+    while True:
+        await asyncio.sleep(REREAD_S)
+        present = _certificates(configuration, directory)
+        if present == known:
+            continue
+        known = present
+        try:
+            renew(tls, _authorities(configuration), directory=directory)
+        except OSError as error:
+            _log.error("certificates refused, the last good ones stay", extra={"reason": str(error)})
+
+
+def _authorities(configuration: Configuration) -> str:
+    return configuration.current.spec.security.ca_bundle if configuration.current else ""
+
+
+def _certificates(configuration: Configuration, directory: Path | None) -> object:
+    return _authorities(configuration), mark(directory) if directory else None
 
 
 async def _drain(proxy: Proxy) -> None:

@@ -78,6 +78,8 @@ class Configuration:
             self._errors.pop(origin, None)
             if self._supersedes(offered, origin=origin):
                 self._swap(offered, origin=origin)
+            elif offered == self.current and origin is Origin.WATCH:
+                self.origin = origin
         if self.error != error:
             metrics.CONFIG_REFUSED.set(bool(self.error))
             for listener in self._error_listeners:

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from e2e.cluster.certificates import Authority
-from tokenflow_api.client_tls import client_context
+from tokenflow_api.client_tls import client_context, renew
 
 OURS = Authority()
 OTHER = Authority()
 
 
-async def shown(directory: Path, *, authorities: bytes = b"", show: Path | None = None) -> dict[str, object]:
+async def shown(directory: Path, *, context: ssl.SSLContext) -> dict[str, object]:
     """Connect to a server of ours; return the certificate that it was shown."""
     OURS.issue("server", hosts=("127.0.0.1",)).write(directory, "server")
     OURS.pair.write(directory, "authority")
@@ -29,30 +29,35 @@ async def shown(directory: Path, *, authorities: bytes = b"", show: Path | None 
 
     async with await asyncio.start_server(greet, "127.0.0.1", 0, ssl=serving) as server:
         port = server.sockets[0].getsockname()[1]
-        reader, writer = await asyncio.open_connection(
-            "127.0.0.1", port, ssl=client_context(authorities.decode(), directory=show)
-        )
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
         await reader.read()
         writer.close()
         return await seen.get()
 
 
 async def test_the_given_authority_is_trusted(tmp_path: Path) -> None:
-    assert await shown(tmp_path, authorities=OURS.pair.certificate) == {}
+    assert await shown(tmp_path, context=client_context(OURS.pair.certificate.decode())) == {}
 
 
 async def test_the_certificate_of_the_secret_is_shown(tmp_path: Path) -> None:
     OURS.issue("agent").write(tmp_path / "secret", "client")
-    peer = await shown(tmp_path, authorities=OURS.pair.certificate, show=tmp_path / "secret")
-    assert peer["subject"] == ((("commonName", "agent"),),)
+    context = client_context(OURS.pair.certificate.decode(), directory=tmp_path / "secret")
+    assert (await shown(tmp_path, context=context))["subject"] == ((("commonName", "agent"),),)
 
 
 @pytest.mark.parametrize("authorities", [b"", OTHER.pair.certificate])
 async def test_nobody_else_is(tmp_path: Path, authorities: bytes) -> None:
     with pytest.raises(ssl.SSLCertVerificationError):
-        await shown(tmp_path, authorities=authorities)
+        await shown(tmp_path, context=client_context(authorities.decode()))
 
 
 def test_what_is_no_certificate_is_said_to_be_none() -> None:
     with pytest.raises(ssl.SSLError):
         client_context("-----BEGIN CERTIFICATE-----")
+
+
+async def test_certificates_that_come_later_count_for_the_next_connection(tmp_path: Path) -> None:
+    context = client_context(OTHER.pair.certificate.decode())
+    OURS.issue("agent").write(tmp_path / "secret", "client")
+    renew(context, OURS.pair.certificate.decode(), directory=tmp_path / "secret")
+    assert (await shown(tmp_path, context=context))["subject"] == ((("commonName", "agent"),),)

@@ -78,6 +78,15 @@ def test_the_late_file_does_not_undo_what_the_watch_brought() -> None:
     assert configuration.origin is Origin.WATCH
 
 
+def test_a_config_that_the_watch_confirms_counts_as_the_watchs() -> None:
+    configuration = Configuration()
+    configuration.offer(document(1, retransmit=2), origin=Origin.FILE)
+    configuration.offer(document(1, retransmit=2), origin=Origin.WATCH)
+    assert configuration.origin is Origin.WATCH
+    configuration.offer(document(1, retransmit=3), origin=Origin.FILE)
+    assert configuration.current == RuntimeConfig.model_validate_json(document(1, retransmit=2))
+
+
 def test_the_file_brings_a_newer_generation_while_the_watch_is_away() -> None:
     configuration = Configuration()
     configuration.offer(document(1), origin=Origin.WATCH)

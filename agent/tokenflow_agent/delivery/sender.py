@@ -118,6 +118,8 @@ class Delivery:
         except ExchangeError as error:
             verdict, words = Verdict(Fate.AGAIN), str(error)
         if verdict.fate is Fate.AGAIN:
+            # The next try may have another certificate to show, which takes a connection anew.
+            self._client.close()
             self.outcomes["failed"] += 1
             self._breaker.failed(at_least_s=verdict.pause_s)
             if not self.message:

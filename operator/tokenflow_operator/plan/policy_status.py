@@ -77,7 +77,7 @@ def _hint_service(snapshot: PolicySnapshot, *, now: datetime) -> Iterator[Proble
     state, url = snapshot.hint_service, names.hint_service_url(snapshot.policy.key, snapshot.policy.spec.security)
     if state.view is not None:
         yield from _acknowledgements(snapshot, state.view)
-        yield from _telemetry(snapshot, state.view)
+        yield from _telemetry(snapshot, state.view, now=now)
     elif state.refused:
         message = f"{url} does not accept the operator's token: {state.error}: check the grants in its log"
         yield Problem(reason=Reason.HINT_SERVICE_REFUSED, severity=Severity.BLOCKING, message=message)
@@ -125,10 +125,10 @@ def _acknowledgements(snapshot: PolicySnapshot, view: ClusterView) -> Iterator[P
         yield Problem(reason=Reason.NO_LEADER, severity=Severity.DEGRADED, message=message)
 
 
-def _telemetry(snapshot: PolicySnapshot, view: ClusterView) -> Iterator[Problem]:
-    if view.snapshot is None:
-        return
+def _telemetry(snapshot: PolicySnapshot, view: ClusterView, *, now: datetime) -> Iterator[Problem]:
     silence_s = max(seconds(snapshot.policy.spec.telemetry.stale_after), _LEAST_SILENCE_S)
+    if view.snapshot is None or _available_for_s(snapshot, now=now) < silence_s:
+        return
     oldest = view.snapshot.at_unix_ms - silence_s * 1000
     heard = {node.agent for node in view.nodes if node.at_unix_ms >= oldest}
     named = named_agents(snapshot.policy, snapshot.agents)
