@@ -57,7 +57,7 @@ def test_what_is_no_certificate_is_said_to_be_none() -> None:
 
 
 async def test_certificates_that_come_later_count_for_the_next_connection(tmp_path: Path) -> None:
-    context = client_context(OTHER.pair.certificate.decode())
+    context = client_context()
     OURS.issue("agent").write(tmp_path / "secret", "client")
     renew(context, OURS.pair.certificate.decode(), directory=tmp_path / "secret")
     assert (await shown(tmp_path, context=context))["subject"] == ((("commonName", "agent"),),)
