@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from tokenflow_api.hints import ExplainReply
+from tokenflow_hintsvc.errors import StoreError
 from tokenflow_hintsvc.store.connection import Connection, mapped
 from tokenflow_hintsvc.store.leadership import Leadership
 
@@ -33,14 +34,17 @@ class Explanations:
         """Return an ``ExplainReply`` as JSON; ``None`` where no leader has explained that tenant of late.
 
         Raises:
-            StoreError: Redis does not answer.
+            StoreError: Redis does not answer, or a leader of another version wrote it.
         """
         async with mapped():
             stored = cast("bytes | None", await self._connection.redis.get(self._key))
         if not stored:
             return None
         names, *lines = stored.split(b"\n")
-        return dict(zip(json.loads(names), lines, strict=True)).get(tenant)
+        try:
+            return dict(zip(json.loads(names), lines, strict=True)).get(tenant)
+        except ValueError as error:
+            raise StoreError(f"Redis holds explanations of another version: {error}") from error
 
     @property
     def _key(self) -> str:

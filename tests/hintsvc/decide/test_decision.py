@@ -158,6 +158,23 @@ def test_a_path_that_nobody_reports_is_forgotten_in_a_minute() -> None:
     assert (rounds.memory.paths, rounds.memory.bottlenecks) == ({}, {})
 
 
+def test_a_clock_that_is_set_back_holds_up_no_rate() -> None:
+    rounds = Rounds(runtime(tenants=TWO_TENANTS))
+    rounds.seconds(10_001, 10_003, path(1))
+    low = hint(rounds.seconds(10_004, 10_012, path(1, rtt_s=3.0, tokens=10.0))).tokens_per_second
+    assert hint(rounds.seconds(101, 120, path(1, tokens=60.0))).tokens_per_second > 2 * low
+
+
+def test_clients_from_ever_new_networks_do_not_fill_the_memory() -> None:
+    rounds = Rounds(runtime())
+    for second in range(1, 6):
+        rounds.second = float(second)
+        keys = [PathKey("gold", "llama", f"10.{second}.{at}.0/24") for at in range(600)]
+        shown = rounds.run(*(path(second, key=key) for key in keys))
+        assert len(shown.hints) == 513
+    assert len(rounds.memory.paths) == len(rounds.memory.bottlenecks) == 1024
+
+
 def test_what_agents_alone_see_keeps_no_path_for_ever() -> None:
     rounds = Rounds(runtime())
     rounds.run(path(1))

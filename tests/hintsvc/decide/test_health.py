@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 from hypothesis import given
@@ -111,6 +112,46 @@ def test_a_path_within_its_thresholds_is_well() -> None:
 
 def test_a_jump_on_a_very_short_path_is_noise() -> None:
     assert (inflation(rtt_us=300, baseline_us=100) or 0.0) < 1.25
+
+
+ratios = st.none() | st.floats(0.0, 1.0)
+PATH_FIELDS = ("rtt_us", "retransmit_ratio", "backlog_ratio", "http_p99_us", "http_error_ratio")
+GPU_FIELDS = ("utilization", "memory", "temperature_celsius")
+
+
+@given(
+    measured=st.tuples(st.none() | st.floats(0.0, 1e8), ratios, ratios, st.none() | st.floats(0.0, 1e8), ratios),
+    field=st.integers(0, 4),
+    more=st.floats(0.0, 1e8),
+)
+def test_the_health_of_a_path_never_rises_with_any_of_its_signals(
+    measured: tuple[float | None, ...], field: int, more: float
+) -> None:
+    def score(values: tuple[float | None, ...]) -> float:
+        sample = replace(path(1), **dict(zip(PATH_FIELDS, values, strict=True)))
+        return judge(Health(), path_readings(sample, baseline_us=1000.0, limits=LIMITS)).score
+
+    worse = tuple(value + more if at == field and value is not None else value for at, value in enumerate(measured))
+    assert score(worse) <= score(measured)
+
+
+@given(
+    measured=st.tuples(ratios, ratios, st.none() | st.floats(0.0, 200.0)),
+    field=st.integers(0, 2),
+    more=st.floats(0.0, 100.0),
+    others=st.lists(st.floats(0.0, 1.0), max_size=3),
+)
+def test_the_health_of_gpus_never_rises_with_any_of_their_signals(
+    measured: tuple[float | None, ...], field: int, more: float, others: list[float]
+) -> None:
+    def score(values: tuple[float | None, ...], *, throttled: bool) -> float:
+        one = gpu(**dict(zip(GPU_FIELDS, values, strict=True)), throttled=throttled)
+        gpus = [one, *(gpu(utilization=other) for other in others)]
+        return judge(Health(), gpu_readings(gpus, limits=LIMITS)).score
+
+    worse = tuple(value + more if at == field and value is not None else value for at, value in enumerate(measured))
+    assert score(worse, throttled=False) <= score(measured, throttled=False)
+    assert score(measured, throttled=True) < score(measured, throttled=False)
 
 
 def gpu(**state: float | bool | None) -> GpuSample:

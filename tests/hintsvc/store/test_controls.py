@@ -50,6 +50,9 @@ async def test_what_another_version_left_is_an_error_of_the_store(connection: Co
     await connection.redis.set(connection.key("controls"), b'{"paths": 7}')
     with pytest.raises(StoreError, match="another version"):
         await Controls(connection, Leadership(connection, holder="one")).load()
+    await connection.redis.set(connection.key("explanations"), b'["gold"]')
+    with pytest.raises(StoreError, match="another version"):
+        await Explanations(connection, Leadership(connection, holder="one")).of("gold")
 
 
 async def test_each_tenants_explanation_is_cut_out(connection: Connection) -> None:
