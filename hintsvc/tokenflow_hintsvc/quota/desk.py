@@ -8,13 +8,15 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from tokenflow_hintsvc.errors import QuotaBusyError, StoreError
+from tokenflow_hintsvc.quota.account import Account
 from tokenflow_hintsvc.quota.alone import Alone
 from tokenflow_hintsvc.quota.holdings import LIFE_US, Holdings
 from tokenflow_hintsvc.quota.limits import Limits
-from tokenflow_hintsvc.quota.meter import BUCKET_US, WINDOW, Meter
+from tokenflow_hintsvc.quota.meter import BUCKET_US
 from tokenflow_hintsvc.quota.verdict import REFUSALS, STREAM_WAIT_MS, Ask, Verdict
 from tokenflow_hintsvc.store.quotas import Answer, Lot, Question, Settlement, Waiter, slot
 
@@ -77,12 +79,8 @@ class Desk:
         self._next_number = next_number
         self._holdings = Holdings()
         self._waiting: deque[_Waiting] = deque()
-        self._commits: deque[Commit] = deque()
-        self._returned: list[Lot] = []
-        self._left: list[str] = []
-        self._held: list[int] = []
-        self._charged: deque[Lot] = deque()
-        self._requests, self._tokens = Meter(), Meter()
+        self._commits: dict[str, Commit] = {}
+        self._account = Account()
         self._refused: _Refused | None = None
         self._asked: _Asked | None = None
         self._sequence = 0
@@ -97,9 +95,7 @@ class Desk:
     @property
     def idle(self) -> bool:
         """Whether nothing is to be told and nobody waits."""
-        return not (
-            self._asked or self._waiting or self._commits or self._returned or self._left or self._held or self._charged
-        )
+        return self._account.settled and not (self._asked or self._waiting or self._commits)
 
     def remaining(self) -> tuple[int, int]:
         """Return how many requests and tokens are left for this tenant, as far as is known here."""
@@ -119,7 +115,7 @@ class Desk:
         if held:
             bucket, number = held
             if number is not None:
-                self._held.append(number)
+                self._account.hold(number, most=self.limits.streams)
             return Verdict(number=self._next_number() if number is None else number, bucket=bucket, tokens=ask.tokens)
         return self._remembered(ask, now_us=now_us)
 
@@ -145,11 +141,10 @@ class Desk:
     def unasked(self, ask: Ask, *, now_us: int) -> Verdict:
         """Admit without asking; it is charged when the shared quota can be reached."""
         number, bucket = self._next_number(), now_us // BUCKET_US
-        self._charge(bucket, requests=1, tokens=ask.tokens)
-        self._owe(Lot(bucket=bucket, requests=1, tokens=ask.tokens))
-        # More than there may be make no difference.
-        if ask.stream and len(self._held) < self.limits.streams:
-            self._held.append(number)
+        self._account.advance(now_us, self.limits)
+        self._account.owe(Lot(bucket=bucket, requests=1, tokens=ask.tokens))
+        if ask.stream:
+            self._account.hold(number, most=self.limits.streams)
         return Verdict(number=number, bucket=bucket, tokens=ask.tokens, local=True)
 
     def commit(self, settlement: Settlement, *, stream: bool) -> asyncio.Future[bool]:
@@ -160,14 +155,15 @@ class Desk:
         """
         if len(self._commits) >= MAX_COMMITS:
             raise QuotaBusyError(f"{MAX_COMMITS} commits of tenant {self._tenant!r} wait for its quota")
-        returned = settlement.reserved - settlement.used
-        if settlement.boot == self._boot and returned > 0:
-            self._tokens.refund(settlement.bucket, returned)
-        if self._alone:
-            self._alone.commit(bucket=settlement.bucket, returned=returned, stream=stream)
         counted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._commits.append(Commit(settlement=settlement, counted=counted))
+        if settlement.slot in self._commits:
+            counted.set_result(False)
+            return counted
+        self._commits[settlement.slot] = Commit(settlement=settlement, counted=counted)
         self._refused = None
+        if self._alone:
+            returned = settlement.reserved - settlement.used
+            self._alone.commit(bucket=settlement.bucket, returned=returned, stream=stream)
         return counted
 
     def question(self, *, now_us: int, replicas: int, ready: bool) -> Question | None:
@@ -187,18 +183,19 @@ class Desk:
             self.fail(StoreError("the shared quota is being told what it has forgotten"))
         if self.idle and not leases:
             return None
-        waiting = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))] if ready else []
-        commits = [self._commits.popleft() for _ in range(min(BATCH, len(self._commits)))]
+        waiting = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+        commits = [self._commits.pop(key) for key in list(islice(self._commits, BATCH))]
         slots = [self._next_number() for _ in range(min(BATCH, wanted.slots))] if leases else []
+        untold = self._account.tell()
         self._sequence += 1
         question = Question(
             tenant=self._tenant,
             sequence=self._sequence,
             limits=self.limits,
-            returned=self._returned,
-            left=self._left,
-            charged=list(self._charged),
-            held=self._held,
+            returned=untold.returned,
+            left=untold.left,
+            charged=untold.charged,
+            held=untold.held,
             commits=[commit.settlement for commit in commits],
             waiters=[
                 Waiter(tokens=one.ask.tokens, slot=slot(self._boot, one.number) if one.ask.stream else "")
@@ -208,8 +205,6 @@ class Desk:
             tokens_wanted=wanted.tokens if leases else 0,
             slots=[slot(self._boot, number) for number in slots],
         )
-        self._returned, self._left, self._held = [], [], []
-        self._charged.clear()
         self._asked = _Asked(question=question, waiting=waiting, commits=commits, slots=slots)
         return question
 
@@ -219,16 +214,19 @@ class Desk:
         if asked is None:
             return
         self.known = answer
-        if not self._charged:
+        if not self._account.owes:
             self._alone = None
-        self._requests.advance(answer.now_us, self.limits.requests)
-        self._tokens.advance(answer.now_us, self.limits.tokens)
+        self._account.advance(answer.now_us, self.limits)
         for one, ruling in zip(asked.waiting, answer.waiters, strict=True):
             self._rule(one, code=ruling.code, wait_ms=ruling.wait_ms, answer=answer)
         for commit, first in zip(asked.commits, answer.first, strict=True):
-            if not commit.counted.done():
-                commit.counted.set_result(first)
-        self._charge(answer.bucket, requests=answer.requests_leased, tokens=answer.tokens_leased)
+            settled = commit.settlement
+            if first and settled.boot == self._boot:
+                returned = max(0, settled.reserved - settled.used)
+                self._account.refund(Lot(bucket=settled.bucket, requests=0, tokens=returned))
+            commit.counted.set_result(first)
+        leased = Lot(bucket=answer.bucket, requests=answer.requests_leased, tokens=answer.tokens_leased)
+        self._account.charge(leased)
         self._holdings.requests.add(answer.bucket, answer.requests_leased)
         self._holdings.tokens.add(answer.bucket, answer.tokens_leased)
         self._holdings.add_slots(list(asked.slots[: answer.slots_leased]), now_us=answer.now_us)
@@ -240,21 +238,16 @@ class Desk:
                 one.verdict.set_exception(error)
         self._waiting.clear()
 
-    def restate(self) -> None:
+    def restate(self, *, now_us: int) -> None:
         """Tell all that was charged within the last minute again, to a Redis that has forgotten it."""
         asked, self._asked = self._asked, None
         if asked:
-            self._commits.extendleft(reversed(asked.commits))
-            self._held = [*asked.question.held, *self._held]
+            self._commits = {commit.settlement.slot: commit for commit in asked.commits} | self._commits
             for one in asked.waiting:
                 if not one.verdict.done():
                     one.verdict.set_exception(StoreError("Redis has forgotten the quotas"))
-        self._returned, self._left = [], []
-        buckets = sorted(self._requests.taken.keys() | self._tokens.taken.keys())
-        self._charged = deque(
-            Lot(bucket=bucket, requests=self._requests.taken.get(bucket, 0), tokens=self._tokens.taken.get(bucket, 0))
-            for bucket in buckets
-        )
+        self._account.advance(now_us, self.limits)
+        self._account.restate(held=asked.question.held if asked else ())
 
     def close(self) -> None:
         """Give back all that is held, and lease nothing any more."""
@@ -277,36 +270,17 @@ class Desk:
             self._refused = _Refused(ask=one.ask, verdict=verdict, at_us=answer.now_us)
         else:
             verdict = Verdict(number=one.number, bucket=answer.bucket, tokens=one.ask.tokens)
-            self._charge(answer.bucket, requests=1, tokens=one.ask.tokens)
+            self._account.charge(Lot(bucket=answer.bucket, requests=1, tokens=one.ask.tokens))
         if not one.verdict.done():
             one.verdict.set_result(verdict)
         elif refusal is None:
             # It was answered otherwise while Redis was slow.
-            self._return(Lot(bucket=answer.bucket, requests=1, tokens=one.ask.tokens))
+            self._account.give_back(Lot(bucket=answer.bucket, requests=1, tokens=one.ask.tokens))
             if one.ask.stream:
-                self._left.append(slot(self._boot, one.number))
+                self._account.leave([slot(self._boot, one.number)])
 
     def _give_back(self, *, before_us: int) -> None:
         lots, numbers = self._holdings.surrender(before_us=before_us)
         for lot in lots:
-            self._return(lot)
-        self._left += [slot(self._boot, number) for number in numbers]
-
-    def _return(self, lot: Lot) -> None:
-        self._requests.refund(lot.bucket, lot.requests)
-        self._tokens.refund(lot.bucket, lot.tokens)
-        self._returned.append(lot)
-
-    def _charge(self, bucket: int, *, requests: int, tokens: int) -> None:
-        if requests or tokens:
-            self._requests.charge(bucket, requests)
-            self._tokens.charge(bucket, tokens)
-
-    def _owe(self, lot: Lot) -> None:
-        """Keep one lot per bucket: an outage may be long, and what is older than a minute counts no more."""
-        if self._charged and self._charged[-1].bucket == lot.bucket:
-            last = self._charged.pop()
-            lot = Lot(bucket=lot.bucket, requests=last.requests + lot.requests, tokens=last.tokens + lot.tokens)
-        self._charged.append(lot)
-        while self._charged[0].bucket < lot.bucket - WINDOW:
-            self._charged.popleft()
+            self._account.give_back(lot)
+        self._account.leave([slot(self._boot, number) for number in numbers])

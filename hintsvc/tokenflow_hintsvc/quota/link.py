@@ -131,7 +131,7 @@ class Link:
         if known is not None:
             _log.warning("Redis has forgotten the quotas: they are told to it again")
             for desk in self._desks():
-                desk.restate()
+                desk.restate(now_us=self.now_us())
 
     async def _exchange(self) -> None:
         greeting = self._greeting

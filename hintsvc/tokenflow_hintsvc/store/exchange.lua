@@ -53,14 +53,30 @@ local function meter(key, rate)
   return m
 end
 
-local function charge(m, at, amount)
-  if amount <= 0 then return end
-  m.level = m.level + amount
+local function count(m, at, amount)
   at = math.min(at, bucket)
-  if at < bucket - WINDOW then return end
+  if amount <= 0 or at < bucket - WINDOW then return end
   redis.call('HINCRBY', m.key, text(at), text(amount))
   m.total = m.total + amount
   m.head, m.last = math.min(m.head, at), math.max(m.last, at)
+end
+
+local function charge(m, amount)
+  if amount <= 0 then return end
+  m.level = m.level + amount
+  count(m, bucket, amount)
+end
+
+-- What was taken earlier, oldest first: of the burst it takes what has not refilled since.
+local function charge_past(m, lots, column)
+  local level, before = 0, bucket
+  for index, lot in ipairs(lots) do
+    local passed = index > 1 and math.max(0, lot[1] - before) or 0
+    level = math.max(0, level - passed * m.per_minute / WINDOW) + lot[column]
+    before = lot[1]
+    count(m, lot[1], lot[column])
+  end
+  m.level = m.level + math.max(0, level - math.max(0, bucket - before) * m.per_minute / WINDOW)
 end
 
 local function refund(m, at, amount)
@@ -140,15 +156,13 @@ for index, commit in ipairs(asked.commits) do
   redis.call('PEXPIRE', key, asked.reservation_ms)
   if first[index] then
     refund(tokens, commit[2], commit[3] - commit[4])
-    charge(tokens, bucket, commit[4] - commit[3])
+    charge(tokens, commit[4] - commit[3])
     leave(commit[5])
   end
 end
 
-for _, lot in ipairs(asked.charged) do
-  charge(requests, lot[1], lot[2])
-  charge(tokens, lot[1], lot[3])
-end
+charge_past(requests, asked.charged, 2)
+charge_past(tokens, asked.charged, 3)
 
 local used, all = redis.call('ZCARD', KEYS[5]), redis.call('ZCARD', KEYS[6])
 local waiters = {}
@@ -163,8 +177,8 @@ for index, waiter in ipairs(asked.waiters) do
   elseif slot ~= '' and all >= asked.all_streams then
     waiters[index] = {4, 0}
   else
-    charge(requests, bucket, 1)
-    charge(tokens, bucket, amount)
+    charge(requests, 1)
+    charge(tokens, amount)
     if slot ~= '' then
       hold(slot, asked.reservation_ms)
       used, all = used + 1, all + 1
@@ -180,8 +194,8 @@ local function lease(free, wanted)
 end
 
 local leased = {lease(room(requests), asked.wanted[1]), lease(room(tokens), asked.wanted[2]), 0}
-charge(requests, bucket, leased[1])
-charge(tokens, bucket, leased[2])
+charge(requests, leased[1])
+charge(tokens, leased[2])
 leased[3] = lease(math.min(asked.streams - used, asked.all_streams - all), #asked.slots)
 for index = 1, leased[3] do hold(asked.slots[index], asked.lease_ms) end
 

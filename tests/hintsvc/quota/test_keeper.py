@@ -265,6 +265,27 @@ class TestWithoutRedis:
             await greeted(clock, running)
             assert await admitted(running, 8) == 2
 
+    async def test_what_was_used_evenly_meanwhile_leaves_the_burst(self, redis_server: RedisServer) -> None:
+        config = policy(failureMode="Allow", tokensPerMinute=6000, burstTokens=1000, maxTokensPerRequest=1000)
+        async with replicas(redis_server, config) as (clock, (one,)):
+            await self.outage(redis_server, [one])
+            for _ in range(50):
+                assert (await one.admit(max_tokens=90)).admitted
+                clock.us += 1_000_000
+            await self.recovery(clock, redis_server, [one])
+            assert (await one.admit(max_tokens=900)).admitted
+            # Of the minute 600 are left, whatever the burst.
+            assert (await one.admit(max_tokens=700)).refusal is Refusal.TOKENS
+
+    async def test_a_commit_that_comes_twice_meanwhile_counts_once(self, redis_server: RedisServer) -> None:
+        async with replicas(redis_server, policy()) as (clock, (one,)):
+            reply = await one.admit(max_tokens=100)
+            await self.outage(redis_server, [one])
+            assert (await one.commit(reply, output_tokens=30)).committed
+            await one.commit(reply, output_tokens=30)
+            await self.recovery(clock, redis_server, [one])
+            assert [hour.amounts for hour in one.usage.take()] == [{Field("requests"): 1, Field("output_tokens"): 30}]
+
     async def test_streams_opened_meanwhile_hold_their_slots(self, redis_server: RedisServer) -> None:
         async with replicas(redis_server, policy(maxConcurrentStreams=4), number=2) as (clock, running):
             await self.outage(redis_server, running)
