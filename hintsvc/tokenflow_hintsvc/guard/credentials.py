@@ -6,7 +6,7 @@ What was proven once is remembered by its digest, so that it costs a hash the ne
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import jwt
 
@@ -104,19 +104,19 @@ class Credentials:
         Raises:
             TokenError: nothing.
         """
-        claims: dict[str, Any]
-        digest = digest_of(secret)
-        if self._jwt and self._issuer and _issuer_of(secret) == self._jwt.issuer:
-            claims = await self._issuer.claims(secret, audience=self._jwt.audience)
-            tenant = tokens.tenant(claims, claim=self._jwt.tenant_claim)
-            if tenant not in self._tenants:
-                raise TokenError(f"the token is for tenant {tenant!r}, which the policy does not have")
-            credential = Credential(digest=digest, tenant=tenant, expires=claims["exp"] + LEEWAY_S)
+        policy, issuer = self._jwt, self._issuer
+        if policy and issuer and _is_meant_for(policy, secret):
+            claims = await issuer.claims(secret, audience=policy.audience)
+            tenant, account = tokens.tenant(claims, claim=policy.tenant_claim), None
         else:
             claims = await self._accounts.claims(secret, audience=TOKEN_AUDIENCE)
-            account = tokens.service_account(claims)
-            credential = Credential(digest=digest, account=account, expires=claims["exp"] + LEEWAY_S)
-        self._remember(credential, until=min(credential.expires, self._now() + REMEMBERED_S))
+            tenant, account = "", tokens.service_account(claims)
+        # The policy may have become another meanwhile.
+        if tenant and (policy is not self._jwt or tenant not in self._tenants):
+            raise TokenError(f"the token is for tenant {tenant!r}, which the policy does not have")
+        expires = claims["exp"] + LEEWAY_S
+        credential = Credential(digest=digest_of(secret), tenant=tenant, account=account, expires=expires)
+        self._remember(credential, until=min(expires, self._now() + REMEMBERED_S))
         return credential
 
     def holds(self, credential: Credential) -> bool:
@@ -149,9 +149,16 @@ def secret_of(authorization: str) -> str:
     return secret
 
 
-def _issuer_of(token: str) -> str:
-    """Return who a token claims to be from, which proves nothing yet."""
+def _is_meant_for(issuer: Jwt, token: str) -> bool:
+    """Return whether a token claims to be from the policy's own issuer, which proves nothing yet.
+
+    The cluster's own issuer may be that one, too: then the audience tells its tokens apart.
+    """
     try:
-        return str(jwt.decode(token, options={"verify_signature": False}).get("iss", ""))
+        claims = jwt.decode(token, options={"verify_signature": False})
     except jwt.PyJWTError as error:
         raise TokenError("this is neither an API key of the policy nor a token") from error
+    audience = claims.get("aud")
+    return claims.get("iss") == issuer.issuer and (
+        issuer.audience in audience if isinstance(audience, list) else audience == issuer.audience
+    )

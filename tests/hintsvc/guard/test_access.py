@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hintsvc.guard.issuer import Clock, Issuer
+from tests.hintsvc.guard.issuer import ISSUER, Clock, Issuer
 from tests.hintsvc.support import runtime
 from tokenflow_api.api_keys import KeyRing, hashed_line
 from tokenflow_api.audit import AuditEntry
@@ -16,6 +16,7 @@ from tokenflow_hintsvc.guard.access import Guard
 from tokenflow_hintsvc.guard.audit import Audit
 from tokenflow_hintsvc.guard.caller import Caller
 from tokenflow_hintsvc.guard.credentials import Credentials
+from tokenflow_hintsvc.guard.keysets import Issued
 from tokenflow_hintsvc.problems import ProblemError
 
 TENANTS = [
@@ -127,6 +128,24 @@ async def test_another_claim_may_hold_the_tenant(tmp_path: Path) -> None:
 async def test_a_service_accounts_token_opens_no_tenant_and_the_other_way_round(door: Door) -> None:
     assert (await door.refused(door.cluster.signed(aud="tokenflow", tenant="gold"))).status == 401
     assert (await door.refused(door.issuer.token())).status == 401
+
+
+async def test_the_clusters_own_issuer_may_be_the_policys_too(tmp_path: Path) -> None:
+    door = opened(tmp_path, jwt=JWT | {"issuer": ISSUER})
+    door.issuer.name = ISSUER
+    assert (await door.ask(door.tenant_token())).tenant == "gold"
+    assert (await door.ask(door.cluster.token())).roles == {Role.AGENT}
+
+
+async def test_a_token_of_an_issuer_that_the_policy_drops_meanwhile_is_refused(door: Door) -> None:
+    fetch = door.issuer.fetch
+
+    async def slow() -> Issued:
+        door.guard.configure(config(jwt=None))
+        return await fetch()
+
+    door.issuer.fetch = slow  # type: ignore[method-assign]  # the moment that matters is within the fetch
+    assert (await door.refused(door.tenant_token())).status == 401
 
 
 async def test_a_proven_token_is_known_from_memory_until_it_ends(door: Door) -> None:

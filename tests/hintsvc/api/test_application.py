@@ -1,0 +1,113 @@
+"""What the application makes of requests that no handler answers well."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from tests.hintsvc.guard.issuer import Issuer
+from tests.hintsvc.support import runtime
+from tokenflow_api.api_keys import KeyRing
+from tokenflow_api.audit import AuditEntry, Outcome
+from tokenflow_hintsvc.api.application import application
+from tokenflow_hintsvc.guard.access import Guard
+from tokenflow_hintsvc.guard.audit import Audit
+from tokenflow_hintsvc.guard.credentials import Credentials
+
+if TYPE_CHECKING:
+    from tokenflow_hintsvc.api.service import Service
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+class Kept:
+    def __init__(self) -> None:
+        self.entries: list[AuditEntry] = []
+
+    async def append(self, entries: Sequence[AuditEntry]) -> None:
+        self.entries += entries
+
+
+@dataclass
+class Broken:
+    """A replica that has its guard and nothing else: every handler that needs more fails."""
+
+    guard: Guard
+    audit: Audit
+    certificates: None = None
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@pytest.fixture
+def kept() -> Kept:
+    return Kept()
+
+
+@pytest.fixture
+def audit(kept: Kept) -> Audit:
+    return Audit(kept, replica="r")
+
+
+@pytest.fixture
+async def client(tmp_path: Path, audit: Audit) -> AsyncIterator[TestClient[web.Request, web.Application]]:
+    guard = Guard(runtime(), credentials=Credentials(ring=KeyRing(tmp_path), cluster=Issuer()), audit=audit)
+    async with TestClient(TestServer(application(cast("Service", Broken(guard, audit))))) as running:
+        yield running
+
+
+async def test_an_error_of_our_own_is_logged_with_its_cause_and_answered_without(
+    client: TestClient[web.Request, web.Application], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR):
+        answer = await client.get(
+            "/v1/health?token=sk-secret", headers={"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
+        )
+    problem = await answer.json(content_type="application/problem+json")
+    assert (answer.status, problem["code"], problem["trace_id"]) == (500, "InternalError", TRACE)
+    assert "AttributeError" not in str(problem)
+    assert "AttributeError" in caplog.text
+    assert "sk-secret" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/", 404, "NotFound"),
+        ("GET", "/metrics", 404, "NotFound"),
+        ("GET", "/v1/hints/", 404, "NotFound"),
+        ("GET", "/v1/hints/a/b", 404, "NotFound"),
+        ("DELETE", "/v1/hints/gold", 405, "MethodNotAllowed"),
+        ("PROPFIND", "/v1/health", 405, "MethodNotAllowed"),
+        ("GET", "/v1/telemetry", 405, "MethodNotAllowed"),
+    ],
+)
+async def test_what_there_is_not_is_a_problem(
+    client: TestClient[web.Request, web.Application], method: str, path: str, status: int, code: str
+) -> None:
+    answer = await client.request(method, path)
+    problem = await answer.json(content_type="application/problem+json")
+    assert (answer.status, problem["code"]) == (status, code)
+    assert ("Allow" in answer.headers) == (status == 405)
+    assert len(problem["trace_id"]) == 32
+
+
+async def test_the_record_has_no_words_of_the_caller(
+    client: TestClient[web.Request, web.Application], audit: Audit, kept: Kept
+) -> None:
+    for _ in range(3):
+        answer = await client.request(
+            "PROPFIND",
+            "/v1/secret?secret=1",
+            headers={"Authorization": "Bearer sk-secret", "X-Forwarded-For": "secret"},
+        )
+        assert answer.status == 401
+    await audit.flush()
+    (entry,) = [entry for entry in kept.entries if entry.outcome is Outcome.DENIED]
+    assert (entry.action, entry.address, entry.count) == ("~other ~other", "127.0.0.1", 3)
+    assert "secret" not in entry.model_dump_json()
