@@ -29,8 +29,8 @@ STUCK_S: Final = 30.0
 """Time that answers may wait for their reader."""
 LINGER_S: Final = 2.0
 """Time that a caller who still sends has to read the last answer."""
-WRITTEN_AT_ONCE: Final = 64
-"""Answers to requests that arrived together."""
+ANSWERED_AT_ONCE: Final = 64
+"""Requests of one connection in one turn of the event loop, and then it is others' turn."""
 
 
 class Connection(asyncio.Protocol):
@@ -92,7 +92,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Stay until everything is answered, where the caller waits for that."""
         self._intake.ended = True
-        return bool(self._waiting) and self._transport.can_write_eof()
+        return (bool(self._waiting) or self._proving is not None) and self._transport.can_write_eof()
 
     def pause_writing(self) -> None:
         """Let answers wait until the caller has read those before."""
@@ -127,35 +127,38 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     def _go_on(self) -> None:
-        while self._waiting and self._flowing and self._proving is None and self._stream is None:
-            item = self._waiting[0]
+        """Answer what can be answered, but not so much at once that others have to wait."""
+        if self._left:
+            return
+        for _ in range(ANSWERED_AT_ONCE):
+            if not (self._waiting and self._flowing and self._proving is None):
+                break
+            item = self._waiting.popleft()
             if isinstance(item, ProblemError):
                 self._out.append(problem(item, trace_id=trace.begin().trace_id).encode(bodiless=False, last=True))
                 metrics.ANSWERS.add(OTHER_ROUTE, item.status, seconds=0.0)
-            elif not self._answer(item):
-                break
-            self._waiting.popleft()
-            if len(self._out) >= WRITTEN_AT_ONCE:
-                self._flush()
+            else:
+                self._answer(item)
+        else:
+            asyncio.get_running_loop().call_soon(self._go_on)
         self._flush()
-        if self._waiting:
+        if self._waiting or self._proving is not None:
             self._transport.pause_reading()
-        elif self._stream is None:
+        else:
             self._transport.resume_reading()
-            if self._intake.ended and not self._left:
+            if self._intake.ended and self._stream is None:
                 self._end()
 
-    def _answer(self, request: Request) -> bool:
-        """Answer a request; return whether that is done, rather than waiting for a token to be proven."""
+    def _answer(self, request: Request) -> None:
         try:
             caller = self._recognise(request)
             if caller is None:
+                self._deadline = time.monotonic() + STUCK_S
                 self._proving = self._site.start(self._prove(request))
-                return False
-            self._reply(request, caller)
+            else:
+                self._reply(request, caller)
         except Exception as error:  # noqa: BLE001 - whatever it was, it is answered
             self._fail(request, error)
-        return True
 
     def _recognise(self, request: Request) -> Caller | None:
         headers = request.headers
@@ -182,7 +185,6 @@ class Connection(asyncio.Protocol):
         except Exception as error:  # noqa: BLE001 - whatever it was, it is answered
             self._fail(request, error)
         self._proving = None
-        self._waiting.popleft()
         self._go_on()
 
     def _reply(self, request: Request, caller: Caller) -> None:
@@ -192,12 +194,14 @@ class Connection(asyncio.Protocol):
             return
         self._flush()
         self._stream = Stream(request, caller, service=self._site.service, transport=self._transport)
+        # What was sent behind it waits for an end that does not come.
         self._intake.ended = True
+        self._waiting.clear()
         self._count(request, HTTPStatus.OK)
 
     def _respond(self, request: Request, response: Response) -> None:
         last = request.last
-        if len(self._waiting) == 1 and self._site.service.draining.is_set():
+        if not self._waiting and self._site.service.draining.is_set():
             last = self._intake.ended = True
         bodiless = request.method == b"HEAD"
         self._out.append(response.encode(bodiless=bodiless, last=last) if bodiless or last else response.whole)

@@ -34,6 +34,31 @@ async def test_requests_that_arrive_together_are_answered_in_order(served: Servi
     await client.close()
 
 
+async def test_what_is_sent_behind_a_stream_is_left_alone(served: Serving) -> None:
+    token = f"Authorization: Bearer {served.issuer.token(account='gateway')}"
+    client = await served.connect(FAST)
+    await client.send(OPEN + request("/v1/hints/stream", token) + OPEN)
+    assert (await client.answer()).status == 200
+    assert (await client.head()).headers["content-type"] == "text/event-stream"
+    assert (await client.event())["event"] == "config"
+    # The service still notices when the reader leaves.
+    await client.close()
+    await until(lambda: connections(served) == [])
+
+
+async def test_a_long_pipeline_does_not_hold_up_others(served: Serving) -> None:
+    greedy, other = await served.connect(FAST), await served.connect(FAST)
+    await other.send(OPEN)
+    await other.answer()
+    await greedy.send(OPEN * 1000)
+    await other.send(OPEN)
+    assert (await other.answer()).status == 200
+    assert greedy.reader._buffer.count(b"HTTP/1.1 200") < 500
+    assert [(await greedy.answer()).status for _ in range(1000)] == [200] * 1000
+    await greedy.close()
+    await other.close()
+
+
 async def test_a_request_may_arrive_byte_by_byte(served: Serving) -> None:
     client = await served.connect(FAST)
     for at in range(len(OPEN)):
