@@ -214,3 +214,27 @@ async def test_what_was_denied_is_on_record(
         assert {entry["reason"] for entry in denied} == {"TenantNotReadable"}
         assert {entry["address"] for entry in denied} == {"127.0.0.1"}
         assert "sk-" not in json.dumps(entries)
+
+
+async def test_nobody_inherits_a_connection(
+    redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with served(redis_server, tmp_path, monkeypatch) as (replica, credentials):
+        for url in (replica.url, replica.fast_url):
+            # As a proxy does that sends the requests of many callers over one connection.
+            async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session:
+                statuses = []
+                for caller in (
+                    "gold key",
+                    "ended key",
+                    "ended key",
+                    "gold jwt",
+                    "forged",
+                    "forged",
+                    "nobody",
+                    "gateway",
+                ):
+                    headers = {"Authorization": f"Bearer {credentials[caller]}"} if credentials[caller] else {}
+                    async with session.get(f"{url}/v1/hints/gold", headers=headers) as answer:
+                        statuses.append(answer.status)
+                assert statuses == [200, 401, 401, 200, 401, 401, 403, 200]
