@@ -9,12 +9,13 @@ from typing import Any, Final
 from e2e.bench.figures import Figure
 from e2e.bench.hintsvc.batches import HTTP_ROWS, TCP_ROWS
 from e2e.bench.hintsvc.load import CORES, finish, load, tokens
-from e2e.bench.hintsvc.site import NODES, Site
+from e2e.bench.hintsvc.site import Site
 from e2e.bench.proc import memory_bytes, processor_s
 
 LEAST_PER_SECOND: Final = 2000
 MAX_FOLLOWER_BYTES: Final = 150_000_000
 MAX_LEADER_BYTES: Final = 300_000_000
+_NODES: Final = 300
 _CONNECTIONS: Final = 64
 _GRACE_S: Final = 30.0
 
@@ -23,11 +24,11 @@ async def ingest(site: Site, *, seconds: float) -> AsyncIterator[Figure]:
     """Deliver batches to one replica as fast as it answers."""
     replica = site.follower
     site.isolate(replica)
-    file = tokens(site.whole, NODES)
+    file = tokens(site.whole, _NODES)
     share = len(CORES)
 
     async def one(index: int, core: int) -> Any:
-        first, number = index * NODES // share, NODES // share
+        first, number = index * _NODES // share, _NODES // share
         arguments = (replica.api_port, file, first, number, _CONNECTIONS // share, 0, seconds)
         async with load("telemetry", *arguments, core=core) as process:
             return await finish(process, what="telemetry", timeout_s=seconds + _GRACE_S)
@@ -43,7 +44,7 @@ async def ingest(site: Site, *, seconds: float) -> AsyncIterator[Figure]:
         value=f"{rate:,.0f}/s; {sum(refused.values())} refused",
         goal=f">= {LEAST_PER_SECOND:,}/s",
         met=rate >= LEAST_PER_SECOND and not refused,
-        how=f"{TCP_ROWS} TCP rows, {HTTP_ROWS} HTTP rows and GPUs each, of {NODES} nodes with a token of their own,"
+        how=f"{TCP_ROWS} TCP rows, {HTTP_ROWS} HTTP rows and GPUs each, of {_NODES} nodes with a token of their own,"
         f" closed loop of {_CONNECTIONS} connections, {took:.0%} of a core"
         + (f"; refused by status: {refused}" if refused else ""),
     )

@@ -109,7 +109,7 @@ def _described(one: Contender) -> str:
 async def at_given_load(site: Site, *, seconds: float) -> AsyncIterator[Figure]:
     """Read hints in an open loop while nodes report and the leader decides and learns; nginx tells the load's floor."""
     peer = nginx(site.whole.directory, _NOTHING)
-    async with site.reporting():
+    async with site.reporting(to=site.whole.replicas):
         for name, replica in (("follower", site.follower), ("leader", site.leader)):
             site.isolate(replica)
             reads = await open_loop(replica.fast_port, rate=RATE, connections=MANY_CONNECTIONS, seconds=seconds)
@@ -119,7 +119,7 @@ async def at_given_load(site: Site, *, seconds: float) -> AsyncIterator[Figure]:
                 goal=f"p99 <= {MAX_P99_MS:g} ms",
                 met=reads.latencies.p99 <= MAX_P99_MS and not reads.failed,
                 how=f"open loop, Poisson, from the time at which each should have been sent, {reads.answered:,} reads;"
-                f" {NODES} nodes report each second, half of them here",
+                f" {NODES} nodes report to it each second, and as many to the other replica",
             )
         with running(peer.program):
             peer.start(core=MEASURED_CORE)
@@ -137,7 +137,7 @@ async def storms(site: Site) -> AsyncIterator[Figure]:
     site.isolate(replica)
     times: list[int] = []
     lost = 0
-    async with site.reporting():
+    async with site.reporting(to=site.whole.replicas):
         for _ in range(_STORM_ROUNDS):
             busy = asyncio.create_task(
                 open_loop(replica.fast_port, rate=RATE, connections=MANY_CONNECTIONS, seconds=_BUSY_S)

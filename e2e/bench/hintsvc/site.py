@@ -1,7 +1,7 @@
 """Where speed is measured: a leader and a follower, one of them alone on a core, and nodes that report."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,8 @@ from e2e.bench.hintsvc.programs import RedisServer, running
 
 MEASURED_CORE: Final = 0
 OTHER_CORE: Final = 1
-NODES: Final = 300
-"""Nodes that report once a second, half of them to each replica."""
+NODES: Final = 150
+"""Nodes that report to a replica once a second."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,13 +38,12 @@ class Site:
             pin(one.program.pid, MEASURED_CORE if one is replica else OTHER_CORE)
 
     @asynccontextmanager
-    async def reporting(self) -> AsyncIterator[None]:
-        """Have all nodes report until the block is left."""
+    async def reporting(self, *, to: Sequence[Replica]) -> AsyncIterator[None]:
+        """Have nodes report to each of these replicas until the block is left."""
         async with AsyncExitStack() as stack:
-            for index, replica in enumerate(self.whole.replicas):
-                share = NODES // len(self.whole.replicas)
+            for index, replica in enumerate(to):
                 await stack.enter_async_context(
-                    telemetry(self.whole, replica, first=index * share, nodes=share, rate=share, core=SHARED_CORE)
+                    telemetry(self.whole, replica, first=index * NODES, nodes=NODES, rate=NODES, core=SHARED_CORE)
                 )
             yield
 

@@ -28,7 +28,7 @@ async def streams(site: Site, *, subscribers: int, seconds: float) -> AsyncItera
     replica = site.follower
     site.isolate(replica)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(site.reporting())
+        await stack.enter_async_context(site.reporting(to=[site.leader]))
         share = subscribers // len(CORES)
         followers = [
             await stack.enter_async_context(load("subscribers", replica.fast_port, share, seconds, core=core))
@@ -47,9 +47,9 @@ async def streams(site: Site, *, subscribers: int, seconds: float) -> AsyncItera
     due = sum(report["snapshots"] * share for report in reports)
     broken = sum(report["broken"] for report in reports)
     how = (
-        f"{subscribers:,} subscribers of one follower over {seconds:g} s, by the leader's stamp when it begins to build"
-        f" a snapshot; {NODES} nodes report each second; {delivered:,} of {due:,} deliveries, the others were"
-        f" overtaken by a newer snapshot; {broken} streams broke"
+        f"{subscribers:,} subscribers of one follower over {seconds:g} s, by the stamp that the leader puts on a snapshot"
+        f" as it builds it; {NODES} nodes report to the leader each second; {delivered:,} of {due:,} deliveries, the"
+        f" others were overtaken by a newer snapshot; {broken} streams broke"
     )
     yield Figure(
         name=f"Time from publishing to each of {subscribers:,} subscribers",
