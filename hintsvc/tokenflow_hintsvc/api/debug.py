@@ -15,6 +15,7 @@ from tokenflow_hintsvc.api.endpoint import Endpoint
 from tokenflow_hintsvc.api.service import SERVICE, Service
 from tokenflow_hintsvc.errors import StoreError
 from tokenflow_hintsvc.observability.spans import SPANS
+from tokenflow_hintsvc.quota.desk import Desk
 
 
 class ConfigState(WireModel):
@@ -47,6 +48,15 @@ class QueueState(WireModel):
     spans_waiting: int
 
 
+class LeaseState(WireModel):
+    """What this replica may still admit of a tenant without asking, and how many requests wait for the answer."""
+
+    tenant: str
+    requests: int
+    tokens: int
+    waiting: int
+
+
 class RedisState(WireModel):
     """Whether Redis answers, how fast, and who it says leads."""
 
@@ -73,6 +83,7 @@ class DebugState(WireModel):
     config: ConfigState
     leadership: LeaderState
     queues: QueueState
+    leases: list[LeaseState]
     redis: RedisState
     process: ProcessState
 
@@ -80,7 +91,8 @@ class DebugState(WireModel):
 async def get_state(request: web.Request) -> web.Response:
     """Answer with the state of this replica."""
     service = request.app[SERVICE]
-    service.require(request, Role.OPERATOR)
+    caller = service.require(request, Role.OPERATOR)
+    service.audit.done("GET /debug/state", subject=caller.subject)
     config, snapshot = service.config(), service.view.snapshot
     state = DebugState(
         replica=service.leadership.holder,
@@ -106,10 +118,16 @@ async def get_state(request: web.Request) -> web.Response:
             batches_waiting=len(service.intake),
             spans_waiting=len(SPANS),
         ),
+        leases=[_lease(tenant, desk) for tenant, desk in service.quotas.desks.items()],
         redis=await _redis(service),
         process=_process(),
     )
     return web.json_response(text=state.model_dump_json(), headers={"Cache-Control": "no-store"})
+
+
+def _lease(tenant: str, desk: Desk) -> LeaseState:
+    requests, tokens = desk.leased()
+    return LeaseState(tenant=tenant, requests=requests, tokens=tokens, waiting=desk.waiting)
 
 
 async def _redis(service: Service) -> RedisState:

@@ -108,6 +108,15 @@ class Desk:
             self.known.tokens.remaining + self._holdings.tokens.held,
         )
 
+    def leased(self) -> tuple[int, int]:
+        """Return how many requests and tokens this replica may still admit without asking."""
+        return self._holdings.requests.held, self._holdings.tokens.held
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for the shared quota."""
+        return len(self._waiting)
+
     def take(self, ask: Ask, *, now_us: int) -> Verdict | None:
         """Decide from memory; ``None`` where only the shared quota can tell."""
         self._holdings.note(ask, now_us=now_us)

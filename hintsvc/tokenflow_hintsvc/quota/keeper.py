@@ -7,7 +7,7 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from tokenflow_api.pacing_policy import FailureMode, Mode, Tenant
@@ -90,6 +90,11 @@ class Keeper:
             else:
                 self._desks[name] = Desk(name, boot=self._boot.hex(), limits=limits, next_number=self._numbers.__next__)
         self.link.wake()
+
+    @property
+    def desks(self) -> Mapping[str, Desk]:
+        """What is known of each tenant of the policy."""
+        return self._desks
 
     def read(self, reservation: str) -> Reservation:
         """Return the reservation that somebody carries.

@@ -46,6 +46,7 @@ async def test_an_administrator_may_look_into_it_and_others_may_not(watched: tup
     assert state["config"]["generation"] == 1
     assert state["config"]["origin"] == "file"
     assert state["leadership"]["leading"]
+    assert {"tenant": "gold", "requests": 0, "tokens": 0, "waiting": 0} in state["leases"]
     assert state["redis"]["reachable"]
     assert state["redis"]["leader"] == "replica-0"
     assert state["process"]["resident_bytes"] < 150_000_000
