@@ -47,9 +47,9 @@ async def streams(site: Site, *, subscribers: int, seconds: float) -> AsyncItera
     due = sum(report["snapshots"] * share for report in reports)
     broken = sum(report["broken"] for report in reports)
     how = (
-        f"{subscribers:,} subscribers of one follower over {seconds:g} s, by the stamp that the leader puts on a snapshot"
-        f" as it builds it; {NODES} nodes report to the leader each second; {delivered:,} of {due:,} deliveries, the"
-        f" others were overtaken by a newer snapshot; {broken} streams broke"
+        f"{subscribers:,} subscribers of one follower over {seconds:g} s, by the stamp that the leader puts on a"
+        f" snapshot as it builds it; {NODES} nodes report to the leader each second; {delivered:,} of {due:,}"
+        f" deliveries, the others were overtaken by a newer snapshot; {broken} streams broke"
     )
     yield Figure(
         name=f"Time from publishing to each of {subscribers:,} subscribers",
