@@ -31,6 +31,10 @@ async def watched(redis_server: RedisServer, tmp_path: Path) -> AsyncIterator[tu
             running.replicas[0].program.kill()
 
 
+def token(running: Cluster, role: Role) -> str:
+    return running.issuer.token(role, pod="pod", node="node")
+
+
 async def ask(running: Cluster, path: str, *, secret: str = "") -> tuple[int, dict[str, Any]]:
     headers = {"traceparent": TRACEPARENT} | ({"Authorization": f"Bearer {secret}"} if secret else {})
     url = f"http://127.0.0.1:{running.replicas[0].api_port}{path}"
@@ -40,7 +44,7 @@ async def ask(running: Cluster, path: str, *, secret: str = "") -> tuple[int, di
 
 async def test_an_administrator_may_look_into_it_and_others_may_not(watched: tuple[Cluster, Collector]) -> None:
     running, _ = watched
-    status, state = await ask(running, "/debug/state", secret=running.issuer.token(Role.OPERATOR))
+    status, state = await ask(running, "/debug/state", secret=token(running, Role.OPERATOR))
     assert status == 200
     assert state["replica"] == "replica-0"
     assert state["config"]["generation"] == 1
@@ -51,7 +55,7 @@ async def test_an_administrator_may_look_into_it_and_others_may_not(watched: tup
     assert state["redis"]["leader"] == "replica-0"
     assert state["process"]["resident_bytes"] < 150_000_000
     assert (await ask(running, "/debug/state"))[0] == 401
-    for secret in (API_KEY, running.issuer.token(Role.AGENT), running.issuer.token(Role.GATEWAY)):
+    for secret in (API_KEY, token(running, Role.AGENT), token(running, Role.GATEWAY)):
         assert (await ask(running, "/debug/state", secret=secret))[0] == 403
 
 
