@@ -45,5 +45,9 @@ class TokenError(HintServiceError):
     """A bearer token proves nothing."""
 
 
+class KeysError(HintServiceError):
+    """The keys that tokens are verified with are out of reach."""
+
+
 class CertificateError(HintServiceError):
     """There is no certificate to serve with."""

@@ -25,7 +25,7 @@ _PARAMETER: Final = re.compile(r"\{(\w+)\}")
 _JSON: Final = "application/json"
 _HEAD: Final = (400, 414, 431, 500)
 """Problems of every endpoint: a head that is none or too long, and our own errors."""
-_GUARDED: Final = (401, 403, 429)
+_GUARDED: Final = (401, 403, 429, 503)
 """Problems of every endpoint that the guard stands before."""
 
 _PATH_PARAMETERS: Final = {

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from tokenflow_api.runtime import RuntimeConfig
-from tokenflow_hintsvc.errors import TokenError
+from tokenflow_hintsvc.errors import KeysError, TokenError
 from tokenflow_hintsvc.guard.audit import Audit
 from tokenflow_hintsvc.guard.caller import Caller, Credential
 from tokenflow_hintsvc.guard.credentials import Credentials, secret_of
@@ -91,7 +91,7 @@ class Guard:
         """Return who asks, and count the request; unlike ``recognise`` it may have to fetch an issuer's keys.
 
         Raises:
-            ProblemError: they may not: 401, 403 or 429.
+            ProblemError: they may not: 401, 403 or 429; or nobody can tell at present: 503.
         """
         origin = self._rules.networks.origin(peer=peer, forwarded_for=forwarded_for)
         try:
@@ -104,6 +104,8 @@ class Guard:
         except TokenError as error:
             self._check_address(origin)
             raise not_authenticated(str(error)) from error
+        except KeysError as error:
+            raise _keys_unavailable() from error
         return self._let_in(origin, credential)
 
     def again(self, caller: Caller) -> bool:
@@ -175,6 +177,16 @@ def _check_network(origin: Origin) -> None:
             detail=f"clients may not come from {origin.address or 'there'}",
             remedy="add the network to spec.security.allowCIDRs, or its proxy to trustedProxyCIDRs",
         )
+
+
+def _keys_unavailable() -> ProblemError:
+    return ProblemError(
+        503,
+        code="KeysUnavailable",
+        detail="the keys that this token could be verified with are out of reach",
+        remedy="try again; if it lasts, look at the hint service's log",
+        retry_after_s=5,
+    )
 
 
 def _too_often(early_s: float, limit: str, name: str) -> ProblemError:

@@ -25,6 +25,7 @@ class Credential:
         digest: SHA-256 of it; empty for nobody in particular.
         tenant: whose key or token it is.
         key: name of the API key in the tenant's Secret; empty where it is a token.
+        issuer: of the tenant's token.
         account: whose projected token it is.
         expires: Unix time in seconds at which it ends.
     """
@@ -32,6 +33,7 @@ class Credential:
     digest: bytes = field(default=b"", repr=False)
     tenant: str = ""
     key: str = ""
+    issuer: str = ""
     account: ServiceAccount | None = None
     expires: float = math.inf
 

@@ -70,7 +70,7 @@ class Credentials:
         metrics.KEY_EXPIRY.clear()
         ends: dict[str, float] = {}
         for key in self._ring:
-            if key.not_after < math.inf:
+            if self._now() < key.not_after < math.inf:
                 ends[key.tenant] = min(key.not_after, ends.get(key.tenant, math.inf))
         for tenant, end in ends.items():
             metrics.KEY_EXPIRY.labels(tenant).set(end)
@@ -103,6 +103,7 @@ class Credentials:
 
         Raises:
             TokenError: nothing.
+            KeysError: the keys to tell are out of reach.
         """
         policy, issuer = self._jwt, self._issuer
         if policy and issuer and _is_meant_for(policy, secret):
@@ -115,7 +116,13 @@ class Credentials:
         if tenant and (policy is not self._jwt or tenant not in self._tenants):
             raise TokenError(f"the token is for tenant {tenant!r}, which the policy does not have")
         expires = claims["exp"] + LEEWAY_S
-        credential = Credential(digest=digest_of(secret), tenant=tenant, account=account, expires=expires)
+        credential = Credential(
+            digest=digest_of(secret),
+            tenant=tenant,
+            issuer=policy.issuer if policy and tenant else "",
+            account=account,
+            expires=expires,
+        )
         self._remember(credential, until=min(expires, self._now() + REMEMBERED_S))
         return credential
 
@@ -125,7 +132,9 @@ class Credentials:
             return False
         if credential.key:
             return self._ring.find_digest(credential.digest) is not None
-        return not credential.tenant or (self._jwt is not None and credential.tenant in self._tenants)
+        if not credential.issuer:
+            return True
+        return self._jwt is not None and self._jwt.issuer == credential.issuer and credential.tenant in self._tenants
 
     def _remember(self, credential: Credential, *, until: float) -> None:
         if len(self._remembered) >= MAX_REMEMBERED:

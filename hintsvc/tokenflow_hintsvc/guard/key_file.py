@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenflow_hintsvc.errors import TokenError
+from tokenflow_hintsvc.errors import KeysError
 from tokenflow_hintsvc.guard.keysets import Issued
 
 
@@ -25,12 +25,12 @@ class KeyFile:
         """Return the issuer and its JWKS document.
 
         Raises:
-            TokenError: the file cannot be read, or holds no such document.
+            KeysError: the file cannot be read, or holds no such document.
         """
         try:
             document = json.loads(await asyncio.to_thread(self.file.read_bytes))
         except (OSError, ValueError) as error:
-            raise TokenError(f"the issuer's keys in {self.file} cannot be read: {error}") from error
+            raise KeysError(f"the issuer's keys in {self.file} cannot be read: {error}") from error
         if not isinstance(document, dict):
-            raise TokenError(f"{self.file} holds no JWKS document")
+            raise KeysError(f"{self.file} holds no JWKS document")
         return Issued(issuer=self.issuer, document=document)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -13,7 +14,9 @@ import aiohttp
 import jwt
 
 from tokenflow_api.pacing_policy import Jwt
-from tokenflow_hintsvc.errors import TokenError
+from tokenflow_hintsvc.errors import KeysError, TokenError
+
+_log = logging.getLogger(__name__)
 
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 KEYS_URL: Final = "https://kubernetes.default.svc/openid/v1/jwks"
@@ -43,7 +46,7 @@ class KeySource(Protocol):
         """Return them as they are now.
 
         Raises:
-            TokenError: they are out of reach.
+            KeysError: they are out of reach.
         """
 
 
@@ -54,14 +57,14 @@ class ClusterKeys:
         """Return the issuer and its JWKS document.
 
         Raises:
-            TokenError: the API server is out of reach or refused.
+            KeysError: the API server is out of reach or refused.
         """
         try:
             own = await asyncio.to_thread((SERVICE_ACCOUNT / "token").read_text)
             issuer = str(jwt.decode(own, options={"verify_signature": False})["iss"])
             context = await asyncio.to_thread(ssl.create_default_context, cafile=str(SERVICE_ACCOUNT / "ca.crt"))
         except (OSError, KeyError, jwt.PyJWTError, ValueError) as error:
-            raise TokenError(f"the cluster's keys are out of reach: {type(error).__name__}: {error}") from error
+            raise KeysError(f"the cluster's keys are out of reach: {type(error).__name__}: {error}") from error
         document = await _document(KEYS_URL, context=context, headers={"Authorization": f"Bearer {own.strip()}"})
         return Issued(issuer=issuer, document=document)
 
@@ -89,10 +92,10 @@ class PublishedKeys:
         """Return the issuer and its JWKS document.
 
         Raises:
-            TokenError: it is out of reach, refused, or not asked by https.
+            KeysError: it is out of reach, refused, or not asked by https.
         """
         if not self.url.startswith("https://"):
-            raise TokenError("jwksURL is no https address")
+            raise KeysError("jwksURL is no https address")
         context = self.context if self.context is not None else await asyncio.to_thread(ssl.create_default_context)
         return Issued(issuer=self.issuer, document=await _document(self.url, context=context, headers={}))
 
@@ -106,17 +109,17 @@ async def _document(url: str, *, context: ssl.SSLContext, headers: Mapping[str, 
         ):
             answer.raise_for_status()
             if answer.status != 200:  # noqa: PLR2004 - HTTP's own number
-                raise TokenError(f"{url} answered {answer.status}")
+                raise KeysError(f"{url} answered {answer.status}")
             body = bytearray()
             async for chunk in answer.content.iter_any():
                 body += chunk
                 if len(body) > _MAX_DOCUMENT:
-                    raise TokenError(f"{url} answered with more than {_MAX_DOCUMENT} bytes")
+                    raise KeysError(f"{url} answered with more than {_MAX_DOCUMENT} bytes")
         document = json.loads(body)
     except (OSError, aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise TokenError(f"the issuer's keys are out of reach: {type(error).__name__}: {error}") from error
+        raise KeysError(f"the issuer's keys are out of reach: {type(error).__name__}: {error}") from error
     if not isinstance(document, dict):
-        raise TokenError(f"{url} answered with no JWKS document")
+        raise KeysError(f"{url} answered with no JWKS document")
     return document
 
 
@@ -137,6 +140,7 @@ class KeySet:
 
         Raises:
             TokenError: it is too long, not valid now, for another audience, or not signed by the issuer.
+            KeysError: the issuer's keys are out of reach.
         """
         if len(token) > MAX_TOKEN:
             raise TokenError("the token is too long to be one")
@@ -163,16 +167,19 @@ class KeySet:
             if identifier not in self._keys and stale:
                 self._fetched = self._clock()
                 await self._refresh()
+        if identifier not in self._keys and self._failure:
+            raise KeysError(self._failure)
         if identifier not in self._keys:
-            raise TokenError(self._failure or "the token is signed by a key that its issuer does not publish")
+            raise TokenError("the token is signed by a key that its issuer does not publish")
         return self._keys[identifier]
 
     async def _refresh(self) -> None:
         try:
             issued = await self._source.fetch()
             usable = _usable(issued.document)
-        except TokenError as error:
+        except KeysError as error:
             self._failure = str(error)
+            _log.warning("tokens of unknown keys cannot be verified", extra={"reason": self._failure})
             raise
         self._issuer, self._keys, self._failure = issued.issuer, usable, ""
 
@@ -181,6 +188,6 @@ def _usable(document: Mapping[str, Any]) -> dict[str, jwt.PyJWK]:
     try:
         keys = jwt.PyJWKSet.from_dict(dict(document)).keys
     except (jwt.PyJWTError, TypeError, ValueError, AttributeError) as error:
-        raise TokenError(f"the issuer's keys cannot be read: {type(error).__name__}: {error}") from error
+        raise KeysError(f"the issuer's keys cannot be read: {type(error).__name__}: {error}") from error
     # A symmetric key in such a document is public: whoever reads it could sign.
     return {key.key_id or "": key for key in keys[:_MAX_KEYS] if key.algorithm_name in ALGORITHMS}

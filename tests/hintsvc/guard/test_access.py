@@ -12,6 +12,7 @@ from tests.hintsvc.support import runtime
 from tokenflow_api.api_keys import KeyRing, hashed_line
 from tokenflow_api.audit import AuditEntry
 from tokenflow_api.runtime import Grant, Role, RuntimeConfig
+from tokenflow_hintsvc.errors import KeysError
 from tokenflow_hintsvc.guard.access import Guard
 from tokenflow_hintsvc.guard.audit import Audit
 from tokenflow_hintsvc.guard.caller import Caller
@@ -146,6 +147,25 @@ async def test_a_token_of_an_issuer_that_the_policy_drops_meanwhile_is_refused(d
 
     door.issuer.fetch = slow  # type: ignore[method-assign]  # the moment that matters is within the fetch
     assert (await door.refused(door.tenant_token())).status == 401
+
+
+async def test_a_token_that_nobody_can_judge_is_not_called_bad(door: Door) -> None:
+    token = door.cluster.token()
+
+    async def away() -> Issued:
+        raise KeysError("away")
+
+    door.cluster.fetch = away  # type: ignore[method-assign]  # the API server is
+    for _ in range(2):
+        problem = await door.refused(token)
+        assert (problem.status, problem.code, problem.retry_after_s) == (503, "KeysUnavailable", 5)
+
+
+async def test_an_open_stream_ends_with_the_issuer_that_it_was_opened_by(door: Door) -> None:
+    caller = await door.ask(door.tenant_token())
+    door.guard.configure(config(jwt=JWT | {"issuer": "https://other.example"}))
+    with pytest.raises(ProblemError, match="ended"):
+        door.guard.renew(caller)
 
 
 async def test_a_proven_token_is_known_from_memory_until_it_ends(door: Door) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tokenflow_hintsvc.errors import TokenError
+from tokenflow_hintsvc.errors import KeysError
 from tokenflow_hintsvc.guard.key_file import KeyFile
 
 
@@ -24,5 +24,5 @@ async def test_a_file_without_keys_proves_nothing_and_says_which_it_is(tmp_path:
     file = tmp_path / "jwks.json"
     if content is not None:
         file.write_text(content)
-    with pytest.raises(TokenError, match=r"jwks\.json"):
+    with pytest.raises(KeysError, match=r"jwks\.json"):
         await KeyFile(issuer="https://issuer.example", file=file).fetch()

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from tests.hintsvc.guard.issuer import ISSUER, Clock, Issuer
 from tokenflow_api.runtime import TOKEN_AUDIENCE
-from tokenflow_hintsvc.errors import TokenError
+from tokenflow_hintsvc.errors import KeysError, TokenError
 from tokenflow_hintsvc.guard.caller import ServiceAccount
 from tokenflow_hintsvc.guard.keysets import Issued, KeySet, PublishedKeys
 from tokenflow_hintsvc.guard.tokens import service_account
@@ -124,5 +124,5 @@ async def test_new_keys_are_fetched_but_not_for_every_forgery() -> None:
 
 
 async def test_keys_are_asked_for_by_https_alone() -> None:
-    with pytest.raises(TokenError, match="https"):
+    with pytest.raises(KeysError, match="https"):
         await PublishedKeys(issuer=ISSUER, url="http://127.0.0.1:1/keys").fetch()

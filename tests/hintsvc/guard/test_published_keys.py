@@ -10,7 +10,7 @@ from aiohttp import web
 
 from tests.hintsvc.guard.authority import Authority
 from tests.hintsvc.support import free_port
-from tokenflow_hintsvc.errors import TokenError
+from tokenflow_hintsvc.errors import KeysError
 from tokenflow_hintsvc.guard.keysets import PublishedKeys
 
 
@@ -58,13 +58,13 @@ async def test_a_good_document_is_taken(tmp_path: Path) -> None:
 async def test_any_other_answer_is_refused(tmp_path: Path, path: str) -> None:
     async with issuer(tmp_path) as keys:
         other = PublishedKeys(issuer=keys.issuer, url=keys.url.replace("good", path), context=keys.context)
-        with pytest.raises(TokenError):
+        with pytest.raises(KeysError):
             await other.fetch()
 
 
 async def test_a_server_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
     async with issuer(tmp_path) as keys:
-        with pytest.raises(TokenError, match="out of reach"):
+        with pytest.raises(KeysError, match="out of reach"):
             await PublishedKeys(issuer=keys.issuer, url=keys.url, context=Authority("other").client()).fetch()
 
 
@@ -82,7 +82,7 @@ async def test_a_server_that_is_silent_does_not_hold_up_callers(monkeypatch: pyt
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with server:
-        with pytest.raises(TokenError):
+        with pytest.raises(KeysError):
             await PublishedKeys(
                 issuer="i", url=f"https://127.0.0.1:{port}/keys", context=Authority("ca").client()
             ).fetch()
