@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from tokenflow_agent import memory
 from tokenflow_agent.cost import CostMeter
-from tokenflow_agent.delivery.clock import Clock
 from tokenflow_agent.delivery.fanout import Deliveries
 from tokenflow_agent.delivery.sender import Context
 from tokenflow_agent.delivery.state import DeliveryState
@@ -37,6 +36,7 @@ from tokenflow_agent.sources import Findings, Source, Window
 from tokenflow_agent.supervision import Supervised
 from tokenflow_agent.tcp.source import TcpSource
 from tokenflow_agent.windows import Windows
+from tokenflow_api.clock import Clock
 from tokenflow_api.codec import encode
 from tokenflow_api.projected_tokens import read_token
 from tokenflow_api.quantities import amount, seconds

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import aiohttp
+from pydantic import ValidationError
 
 from tokenflow_api.backoff import Backoff
+from tokenflow_api.clock import Clock, Instant, now
 from tokenflow_api.codec import CONTENT_TYPE, encode
-from tokenflow_api.telemetry import Reporter, TelemetryBatch
+from tokenflow_api.telemetry import BatchReply, Reporter, TelemetryBatch
 from tokenflow_api.windows import StreamWindows
 from tokenflow_gateway import metrics
 
@@ -45,6 +47,7 @@ class StreamReporter:
     token: Callable[[], str]
     observe: Callable[[int], StreamWindows]
     tls: ssl.SSLContext | None = None
+    _clock: Clock = field(default_factory=Clock)
     _boot_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     _sequence: int = 0
     _waiting: deque[TelemetryBatch] = field(default_factory=deque)
@@ -68,6 +71,7 @@ class StreamReporter:
             started = time.time_ns() // 1_000_000
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             rows = self.observe(started)
+            clock = self._clock.reading()
             self._sequence += 1
             if len(self._waiting) >= MAX_WAITING:
                 self._waiting.popleft()
@@ -80,6 +84,8 @@ class StreamReporter:
                     sequence=self._sequence,
                     sent_at_unix_ms=time.time_ns() // 1_000_000,
                     window_ms=round(WINDOW_S * 1000),
+                    clock_offset_ms=clock.offset_ms,
+                    clock_error_ms=clock.error_ms,
                     streams=rows,
                 )
             )
@@ -106,8 +112,10 @@ class StreamReporter:
 
     async def _post(self, session: aiohttp.ClientSession, batch: TelemetryBatch) -> str:
         headers = {"Authorization": f"Bearer {self.token()}", "Content-Type": CONTENT_TYPE}
+        sent = now()
         async with session.post(f"{self.url}/v1/telemetry", data=encode(batch), headers=headers) as answer:
-            words = (await answer.text())[:300]
+            document = await answer.text()
+            words = document[:300]
             if answer.status in _HOPELESS:
                 _log.error("the hint service refused windows", extra={"status": answer.status, "reason": words})
                 return "refused"
@@ -115,4 +123,14 @@ class StreamReporter:
                 # The next try may have another certificate to show, which takes a connection anew.
                 answer.close()
                 raise aiohttp.ClientError(f"{answer.status}: {words}")
-            return "sent"
+        self._learn(sent, document)
+        return "sent"
+
+    def _learn(self, sent: Instant, document: str) -> None:
+        """Learn the service's clock from a reply; one that cannot be read teaches nothing."""
+        try:
+            reply = BatchReply.model_validate_json(document)
+        except ValidationError as error:
+            _log.warning("a reply of the hint service cannot be read", extra={"reason": str(error)})
+        else:
+            self._clock.exchanged(sent, reply.received_at_unix_ms)

@@ -1,4 +1,5 @@
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -6,9 +7,12 @@ from aiohttp import web
 
 from tests.gateway.support import eventually, served
 from tokenflow_api.codec import CONTENT_TYPE, decode
-from tokenflow_api.telemetry import Reporter, TelemetryBatch
+from tokenflow_api.telemetry import BatchReply, Reporter, TelemetryBatch
 from tokenflow_api.windows import StreamWindows
 from tokenflow_gateway.reporter import StreamReporter
+
+AHEAD_MS = 3_600_000
+"""The service's clock is an hour ahead."""
 
 
 class Ingest:
@@ -20,9 +24,11 @@ class Ingest:
         self.headers: list[dict[str, str]] = []
 
     async def post(self, request: web.Request) -> web.Response:
-        self.batches.append(decode(await request.read(), TelemetryBatch))
+        batch = decode(await request.read(), TelemetryBatch)
+        self.batches.append(batch)
         self.headers.append(dict(request.headers))
-        return web.json_response({}, status=self._statuses.pop(0) if self._statuses else 200)
+        reply = BatchReply(sequence=batch.sequence, received_at_unix_ms=time.time_ns() // 1_000_000 + AHEAD_MS)
+        return web.json_response(text=reply.model_dump_json(), status=self._statuses.pop(0) if self._statuses else 200)
 
 
 @asynccontextmanager
@@ -48,6 +54,16 @@ async def test_batches_are_numbered_and_carry_the_token() -> None:
     assert (first.reporter, first.node) == (Reporter.GATEWAY, "gateway-0")
     assert ingest.headers[0]["Authorization"] == "Bearer secret"
     assert ingest.headers[0]["Content-Type"] == CONTENT_TYPE
+
+
+async def test_the_services_clock_is_learned_from_its_replies() -> None:
+    ingest = Ingest()
+    async with reporting(ingest):
+        await eventually(lambda: len(ingest.batches) >= 2)
+    first, second = ingest.batches[:2]
+    assert first.clock_error_ms is None
+    assert second.clock_error_ms is not None
+    assert abs(second.clock_offset_ms - AHEAD_MS) <= second.clock_error_ms
 
 
 async def test_a_batch_is_sent_again_after_a_failure() -> None:

@@ -12,9 +12,9 @@ from tokenflow_agent.commands.answers import address
 from tokenflow_agent.commands.grammar import TABLES
 from tokenflow_agent.commands.player import Player
 from tokenflow_agent.commands.recording.reading import read
-from tokenflow_agent.delivery.clock import Clock
 from tokenflow_agent.delivery.sender import Context, Delivery
 from tokenflow_agent.errors import AwayError, UsageError
+from tokenflow_api.clock import Clock
 from tokenflow_api.projected_tokens import read_token
 from tokenflow_api.telemetry import IngestAddress
 

@@ -13,12 +13,12 @@ from typing import Final, Protocol
 from pydantic import ValidationError
 
 from tokenflow_agent.delivery.breaker import Breaker
-from tokenflow_agent.delivery.clock import Clock, now
 from tokenflow_agent.delivery.http import HttpClient
 from tokenflow_agent.delivery.segment import Record
 from tokenflow_agent.delivery.state import Circuit
 from tokenflow_agent.delivery.verdict import Fate, Verdict, judge
 from tokenflow_agent.errors import ExchangeError
+from tokenflow_api.clock import Clock, now
 from tokenflow_api.codec import CONTENT_TYPE
 from tokenflow_api.telemetry import BatchReply, IngestAddress
 

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.agent.delivery.hint_service import HintService, batch, serving
-from tokenflow_agent.delivery.clock import Clock
 from tokenflow_agent.delivery.fanout import Deliveries
 from tokenflow_agent.delivery.sender import Context
 from tokenflow_agent.delivery.state import Circuit
+from tokenflow_api.clock import Clock
 from tokenflow_api.codec import encode
 from tokenflow_api.telemetry import IngestAddress
 

@@ -7,10 +7,10 @@ import pytest
 from aiohttp import web
 
 from tests.agent.delivery.hint_service import HintService, batch, serving
-from tokenflow_agent.delivery.clock import Clock
 from tokenflow_agent.delivery.segment import Record
 from tokenflow_agent.delivery.sender import Context, Delivery
 from tokenflow_agent.delivery.state import Circuit
+from tokenflow_api.clock import Clock
 from tokenflow_api.codec import encode
 from tokenflow_api.telemetry import IngestAddress
 

@@ -1,4 +1,4 @@
-"""How far the hint services' clock is from this node's, estimated from each exchange.
+"""How far the hint service's clock is from a reporter's, estimated from each exchange.
 
 A reply carries one stamp, so the offset is that of the middle of the exchange, and its error at most half of the
 round trip. The exchange with the least error speaks, as in the clock filter of NTP (RFC 5905, section 10).

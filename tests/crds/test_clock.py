@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenflow_agent.delivery.clock import Clock, Instant, Reading
+from tokenflow_api.clock import Clock, Instant, Reading
 
 HOUR_MS = 3_600_000.0
 
