@@ -41,6 +41,10 @@ _BEARER: Final = {
     "description": "An API key of a tenant, a token of the policy's issuer, or a projected service-account token of"
     " audience tokenflow-hintsvc. Tenants without apiKeysSecretRef need none.",
 }
+_CERTIFICATE: Final = {
+    "type": "mutualTLS",
+    "description": "Needed where the Secret in spec.security.tlsSecretRef holds client-ca.crt.",
+}
 _RETRY_AFTER: Final = {
     "description": "Seconds until another try makes sense.",
     "schema": {"type": "integer", "minimum": 0},
@@ -76,7 +80,7 @@ class Document:
             "paths": paths,
             "components": {
                 "schemas": schemas,
-                "securitySchemes": {"bearer": _BEARER},
+                "securitySchemes": {"bearer": _BEARER, "certificate": _CERTIFICATE},
                 "headers": {"Retry-After": _RETRY_AFTER},
             },
         }
@@ -105,7 +109,7 @@ def _operation(endpoint: Endpoint, references: _References) -> dict[str, Any]:
             *(_parameter(parameter, place="header") for parameter in endpoint.headers),
         ],
         "responses": {"200": {"description": "As asked.", **_content(endpoint.reply, endpoint.media_type, references)}},
-        "security": [] if endpoint.public else [{"bearer": []}, *([{}] if endpoint.anonymous else [])],
+        "security": _security(endpoint),
     }
     if endpoint.body:
         operation["requestBody"] = {
@@ -117,6 +121,18 @@ def _operation(endpoint: Endpoint, references: _References) -> dict[str, Any]:
     problems = {*endpoint.problems, *_HEAD, *(() if endpoint.public else _GUARDED)}
     operation["responses"] |= {str(status): _problem(status, references) for status in sorted(problems)}
     return operation
+
+
+def _security(endpoint: Endpoint) -> list[dict[str, list[str]]]:
+    """Return which credentials do, each one way."""
+    if endpoint.public:
+        return []
+    ways: list[dict[str, list[str]]] = [{"bearer": []}]
+    if endpoint.certified:
+        ways.append({"bearer": [], "certificate": []})
+    if endpoint.anonymous:
+        ways.append({})
+    return ways
 
 
 def _path_parameter(name: str) -> dict[str, Any]:

@@ -21,7 +21,6 @@ def waiting_application(configuration: Configuration) -> web.Application:
         [
             web.get("/healthz", probes.get_healthz),
             web.get("/readyz", get_readyz),
-            web.get("/metrics", probes.get_metrics),
             web.route("*", "/{path:.*}", _refuse),
         ]
     )
