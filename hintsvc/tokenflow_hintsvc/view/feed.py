@@ -3,9 +3,8 @@
 import asyncio
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import islice
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from tokenflow_api.runtime import Role, RuntimeConfig
 from tokenflow_hintsvc import metrics
@@ -25,8 +24,7 @@ DRAINING: Final = b": draining\n\n"
 _IDENTIFIER: Final = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 
 
-@dataclass(frozen=True, slots=True)
-class Audience:
+class Audience(NamedTuple):
     """Callers who are sent the same bytes.
 
     Attributes:
@@ -83,7 +81,8 @@ class Subscription:
         position = self._feed.position
         if position <= self._position:
             return b""
-        metrics.OVERWRITTEN.inc(max(0, self._feed.turn - self._turn - 1))
+        if self._feed.turn > self._turn + 1:
+            metrics.OVERWRITTEN.inc(self._feed.turn - self._turn - 1)
         self._position, self._turn = position, self._feed.turn
         return self._feed.snapshot_event(self.audience)
 
