@@ -106,6 +106,12 @@ class Leader:
                 # What is known of the paths outlives a short outage; the lock decides how long.
                 metrics.STORE_ERRORS.labels("round").inc()
                 _log.warning("a round failed", extra={"reason": str(error)})
+            except TermOverError:
+                raise
+            except Exception:  # noqa: BLE001 - whatever it is, it is logged and counted
+                # A fault of ours in deciding must not take the serving of hints away with it.
+                metrics.ROUND_FAILURES.inc()
+                _log.exception("a round failed by a fault of its own")
             await asyncio.sleep(PERIOD_S)
 
     async def _resign(self) -> None:

@@ -34,6 +34,9 @@ ROUND = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1),
     registry=REGISTRY,
 )
+ROUND_FAILURES = Counter(
+    "tokenflow_leader_round_failures", "Rounds of the leader that failed by a fault of their own.", registry=REGISTRY
+)
 GENERATION = Gauge("tokenflow_config_generation", "Generation of the policy that is served.", registry=REGISTRY)
 CONFIG_REJECTED = Counter("tokenflow_config_rejected", "Runtime configs refused whole.", registry=REGISTRY)
 CONFIG_REFUSED = Gauge(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tokenflow_hintsvc import leader as leading
+from tokenflow_hintsvc import metrics
 from tokenflow_hintsvc.errors import StoreError, TermOverError
 from tokenflow_hintsvc.leader import SAFE_S, Leader
 
@@ -100,6 +101,16 @@ async def test_a_leader_that_was_paused_does_no_further_round() -> None:
     rounds = Rounds(lock, took_s=20.0)
     await lead(lock, rounds)
     assert rounds.rounds == [100.0]
+
+
+async def test_a_fault_in_deciding_ends_neither_the_term_nor_the_replica() -> None:
+    lock = Lock()
+    rounds = Rounds(lock, fails={2: ZeroDivisionError("a node without a signal")})
+    before = metrics.ROUND_FAILURES._value.get()
+    await lead(lock, rounds)
+    assert rounds.begun == [1]
+    assert len(rounds.rounds) > 40
+    assert metrics.ROUND_FAILURES._value.get() - before == 1
 
 
 async def test_a_round_that_fails_does_not_end_the_term() -> None:

@@ -67,7 +67,8 @@ def _node_health(key: NodeKey, node: NodeMemory) -> NodeHealth:
         agent=key.agent,
         node=key.node,
         health=prod(part.score for part in parts),
-        uncertainty=sum(part.uncertainty * len(part.signals) for part in parts) / signals,
+        # Of a node that has only just been heard of, nothing is known.
+        uncertainty=sum(part.uncertainty * len(part.signals) for part in parts) / signals if signals else 1.0,
         terms=[term for part in parts for term in part.moving_terms()],
     )
 

@@ -15,7 +15,7 @@ from tokenflow_hintsvc.decide.decision import BLIND, Decision, Foresight, decide
 from tokenflow_hintsvc.decide.explain import explanations
 from tokenflow_hintsvc.decide.forecast import Forecast
 from tokenflow_hintsvc.decide.join import Seen
-from tokenflow_hintsvc.decide.memory import Memory, read, written
+from tokenflow_hintsvc.decide.memory import Memory, NodeMemory, read, written
 from tokenflow_hintsvc.decide.samples import GpuSample, NodeKey, NodeSample, PathKey, PathSample
 from tokenflow_hintsvc.decide.snapshots import snapshot
 from tokenflow_hintsvc.view.packed import pack, unpack
@@ -304,3 +304,10 @@ def test_no_hint_is_ever_outside_the_policy(
             assert 5.0 <= each.tokens_per_second <= 80.0
             assert 1 <= each.batch_size <= 16
             assert 0.0 <= each.health <= 1.0
+
+
+def test_of_a_node_that_told_nothing_yet_nothing_is_known() -> None:
+    rounds = Rounds(runtime())
+    rounds.memory = replace(rounds.memory, nodes={NodeKey("default/nodes", "node-1"): NodeMemory(seen_ms=0)})
+    (node,) = rounds.run().nodes
+    assert (node.health, node.uncertainty) == (1.0, 1.0)
