@@ -33,7 +33,12 @@ ENDPOINTS: Final = (
             Parameter(
                 name="path",
                 description="<upstream>/<destination class>; without it the hint that holds for any path",
-                schema={"type": "string", "maxLength": 512, "default": ALL_PATHS},
+                schema={
+                    "type": "string",
+                    "maxLength": 512,
+                    "default": ALL_PATHS,
+                    "examples": ["llama/192.0.2.0/24"],
+                },
             ),
         ),
         headers=(
