@@ -142,19 +142,13 @@ class Model(ApiModel):
         description="Shadow computes and reports, Canary serves a share of the tenants, Active serves all.",
     )
     version: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]*$", max_length=64)] = Field(
-        default="", description="Version in the registry; required with Canary and Active."
+        default="", description="Version in the registry; empty follows the promoted one."
     )
     canary_percent: Annotated[int, Field(ge=0, le=100)] = Field(
         default=10, description="Share of the tenants served with Canary."
     )
 
     rules = (
-        Rule(
-            cel="!(self.mode in ['Canary', 'Active']) || self.version != ''",
-            check=lambda self: self.mode not in (ModelMode.CANARY, ModelMode.ACTIVE) or bool(self.version),
-            message="version is required with mode Canary or Active: name a version, or write mode: Shadow",
-            field_path=".version",
-        ),
         Rule(
             cel="self.mode != 'Canary' || self.canaryPercent > 0",
             check=lambda self: self.mode != ModelMode.CANARY or self.canary_percent > 0,

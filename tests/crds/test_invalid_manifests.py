@@ -66,7 +66,6 @@ BAD_POLICIES: list[tuple[str, object, str, str]] = [
     ("spec.thresholds", {"rttInflationPercent": 100}, "rttInflationPercent", "greater than or equal to 101"),
     ("spec.telemetry", {"staleAfter": "10m"}, "spec.telemetry.staleAfter", "such as 5s"),
     ("spec.telemetry", {"agents": [{"name": f"a{n}"} for n in range(9)]}, "spec.telemetry.agents", "at most 8"),
-    ("spec.model", {"mode": "Active"}, "spec.model.version", "name a version, or write mode: Shadow"),
     (
         "spec.model",
         {"mode": "Canary", "version": "v1", "canaryPercent": 0},
