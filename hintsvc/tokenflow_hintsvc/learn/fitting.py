@@ -25,8 +25,8 @@ _SHAPE: Final = {
 _MAX_ROUNDS: Final = 40
 """Traffic changes: what more rounds learn of the past holds less and less for what comes."""
 _PATIENCE: Final = 10
-_VALIDATION: Final = 0.15
-"""Newest share of the examples that decides when to stop."""
+_VALIDATION: Final = 1 / 3
+"""Newest share of the examples that decides when to stop: a short stretch of traffic is a moody judge."""
 _ISOLATION_TREES: Final = 100
 _ISOLATION_ROWS: Final = 256
 
