@@ -1,8 +1,9 @@
 """What the leader does four times a second: from the newest telemetry to a snapshot of all hints."""
 
+import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from tokenflow_api.errors import CodecError
@@ -28,6 +29,8 @@ KEEP_EVERY: Final = 4
 
 Foresee = Callable[[Sequence[PathSample]], Foresight]
 """Called in each round with the samples of all paths; returns at once what the learned part says of them."""
+
+_Key = tuple[str, bytes]
 
 
 class Rounds:
@@ -64,7 +67,7 @@ class Rounds:
         self._term = 0
         self._version = 0
         self._memory = Memory()
-        self._digests: dict[tuple[str, bytes], Digest] = {}
+        self._digests: dict[_Key, Digest] = {}
 
     async def begin(self, term: int) -> None:
         """Make ready for a term: with what the leader before left, if it can be read."""
@@ -86,26 +89,30 @@ class Rounds:
         config = self._configuration.current
         if config is None:
             return
-        self._digests = self._digested(await self._telemetry.latest())
-        now_ms = self._now_unix_ms()
-        seen = join(self._digests.values(), known=self._memory.sockets(now_ms=now_ms))
+        latest, now_ms = await self._telemetry.latest(), self._now_unix_ms()
+        # A round of a large cluster takes tenths of a second: hint reads must not wait for it.
+        self._digests = await asyncio.to_thread(_digested, latest, self._digests)
+        known = self._memory.sockets(now_ms=now_ms)
+        seen = await asyncio.to_thread(join, self._digests.values(), known=known)
         self._version += 1
-        decision = decide(self._memory, seen, config, foresight=self._foresee(seen.paths), now_ms=now_ms)
+        decision = await asyncio.to_thread(
+            decide, self._memory, seen, config, foresight=self._foresee(seen.paths), now_ms=now_ms
+        )
         self._memory = decision.memory
-        computed = snapshot(decision, config, term=self._term, version=self._version, at_unix_ms=now_ms)
+        computed = await asyncio.to_thread(
+            snapshot, decision, config, term=self._term, version=self._version, at_unix_ms=now_ms
+        )
         await self._snapshots.publish(computed)
         if self._version % KEEP_EVERY == 1:
             await self._controls.store(decision.memory, term=self._term)
-            await self._explanations.store(explanations(decision, computed), term=self._term)
+            explained = await asyncio.to_thread(explanations, decision, computed)
+            await self._explanations.store(explained, term=self._term)
 
-    def _digested(self, latest: Sequence[Latest]) -> dict[tuple[str, bytes], Digest]:
-        """Return the digests of batches; those of earlier rounds are at hand."""
-        digests = {}
-        for each in latest:
-            key = each.reporter, each.identity
-            known = self._digests.get(key)
-            digests[key] = _digest(each) if known is None else known
-        return digests
+
+def _digested(latest: Sequence[Latest], known: Mapping[_Key, Digest]) -> dict[_Key, Digest]:
+    """Return the digests of batches; those of earlier rounds are known."""
+    keys = [(each.reporter, each.identity) for each in latest]
+    return {key: known.get(key) or _digest(each) for key, each in zip(keys, latest, strict=True)}
 
 
 def _digest(latest: Latest) -> Digest:

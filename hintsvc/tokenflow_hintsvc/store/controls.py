@@ -1,5 +1,6 @@
 """What a leader remembers, for the one that comes after it: a congested path must not start as a clear one."""
 
+import asyncio
 from typing import Final, cast
 
 from tokenflow_hintsvc.decide.memory import Memory, read, written
@@ -23,7 +24,8 @@ class Controls:
             StoreError: Redis does not answer.
             TermOverError: the term is over.
         """
-        await self._leadership.write(term, self._key, written(memory), ttl_ms=_TTL_MS)
+        value = await asyncio.to_thread(written, memory)
+        await self._leadership.write(term, self._key, value, ttl_ms=_TTL_MS)
 
     async def load(self) -> Memory:
         """Return what the last leader left; an empty memory where it left none, or long ago.

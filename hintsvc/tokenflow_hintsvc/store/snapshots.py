@@ -1,5 +1,6 @@
 """The leader's snapshots, on their way to all replicas."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Final, cast
 
@@ -28,8 +29,9 @@ class Snapshots:
             StoreError: Redis does not answer.
             TermOverError: the snapshot's term is over.
         """
+        packed = await asyncio.to_thread(pack, snapshot)
         await self._leadership.write(
-            snapshot.term, self._key, pack(snapshot), ttl_ms=_TTL_MS, channel=self._connection.key("snapshots")
+            snapshot.term, self._key, packed, ttl_ms=_TTL_MS, channel=self._connection.key("snapshots")
         )
 
     async def follow(self) -> AsyncIterator[PackedSnapshot]:
