@@ -36,6 +36,8 @@ class Stream:
         )
         keep_short(transport)
         self._write(self._subscription.take() or KEEP_ALIVE, before=_head(chunked=request.chunked))
+        if service.feed.ended:
+            self._end(DRAINING)
 
     def wake(self) -> None:
         """Write what is new, or the end."""

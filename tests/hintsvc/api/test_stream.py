@@ -112,6 +112,19 @@ async def test_streams_end_when_the_replica_drains(served: Serving, name: str) -
 
 
 @LISTENERS
+async def test_a_stream_that_is_opened_too_late_ends_at_once(served: Serving, name: str) -> None:
+    early = await served.connect(name)
+    served.service.feed.end()
+    await early.send(request(STREAM, BEARER))
+    assert (await early.head()).status == 200
+    event = await early.event()
+    while event != {"": "draining"}:
+        event = await early.event()
+    assert await early.event() == {"end": "of the stream"}
+    await early.close()
+
+
+@LISTENERS
 async def test_a_reader_that_rests_misses_snapshots_and_never_lags(served: Serving, name: str) -> None:
     many = [hint("gold", f"llama/{number}") for number in range(50)]
     before = metrics.OVERWRITTEN._value.get()
