@@ -18,16 +18,18 @@ from tokenflow_api.telemetry import Reporter, TelemetryBatch
 
 pytestmark = pytest.mark.redis
 
-BATCH = encode(
-    TelemetryBatch(
-        reporter=Reporter.AGENT,
-        agent="default/nodes",
-        node="node-1",
-        boot_id="b",
-        sequence=1,
-        sent_at_unix_ms=time.time_ns() // 1_000_000,
+
+def batch() -> bytes:
+    return encode(
+        TelemetryBatch(
+            reporter=Reporter.AGENT,
+            agent="default/nodes",
+            node="node-1",
+            boot_id="b",
+            sequence=1,
+            sent_at_unix_ms=time.time_ns() // 1_000_000,
+        )
     )
-)
 
 
 async def answered_with(url: str, context: ssl.SSLContext) -> bytes:
@@ -87,9 +89,9 @@ async def test_telemetry_needs_a_client_certificate_where_there_is_an_authority_
         aiohttp.ClientSession(headers=headers) as session,
     ):
         url = f"{replica.url}/v1/telemetry"
-        async with session.post(url, data=BATCH, ssl=authority.client()) as answer:
+        async with session.post(url, data=batch(), ssl=authority.client()) as answer:
             assert (answer.status, (await answer.json(content_type=None))["code"]) == (403, "CertificateRequired")
-        async with session.post(url, data=BATCH, ssl=authority.client(tmp_path / "agent")) as answer:
+        async with session.post(url, data=batch(), ssl=authority.client(tmp_path / "agent")) as answer:
             assert answer.status == 200, await answer.text()
         async with session.get(f"{replica.url}/v1/hints/gold", ssl=authority.client()) as answer:
             assert answer.status == 200
