@@ -5,6 +5,7 @@ import logging
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Final
 
 from tokenflow_api.redaction import MASK, names_secret, redacted
@@ -53,3 +54,12 @@ def configure(*, component: str, level: str = "Info", context: Callable[[], Mapp
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(component=component, context=context))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    sys.excepthook = _log_fault
+
+
+def _log_fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Log what ends the program: its last words are a line like all others, without secrets."""
+    if issubclass(kind, Exception):
+        logging.getLogger(__name__).critical("ended by a fault", exc_info=(kind, error, trace))
+    else:
+        sys.__excepthook__(kind, error, trace)

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -71,3 +73,15 @@ def test_what_is_nested_is_redacted_too() -> None:
     text = line("x", reason={"url": "http://user:hunter2@host"}, words=["Bearer abcdefgh12345678"])
     assert fields(text)["reason"] == {"url": "http://[redacted]@host"}
     assert fields(text)["words"] == ["Bearer [redacted]"]
+
+
+def test_the_last_words_of_a_program_are_a_line_like_all_others() -> None:
+    program = (
+        "from tokenflow_api import logs; logs.configure(component='x');"
+        "raise ExceptionGroup('unhandled', [OSError('redis://user:hunter2@redis is away')])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    (words,) = done.stderr.splitlines()
+    assert fields(words)["message"] == "ended by a fault"
+    assert "redis://[redacted]@redis is away" in fields(words)["error"]
