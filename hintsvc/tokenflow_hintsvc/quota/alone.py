@@ -24,8 +24,8 @@ class Alone:
         self._requests, self._tokens = Meter(), Meter()
         self._streams = known.streams // replicas if known else 0
         if known:
-            self._requests.spread(known.requests.taken // replicas, now_us=now_us)
-            self._tokens.spread(known.tokens.taken // replicas, now_us=now_us)
+            self._requests.spread(-(-known.requests.taken // replicas), now_us=now_us)
+            self._tokens.spread(-(-known.tokens.taken // replicas), now_us=now_us)
 
     def admit(self, ask: Ask, *, bucket: int, now_us: int) -> Verdict:
         """Return whether the share has room; the verdict of an admitted request still lacks its number."""

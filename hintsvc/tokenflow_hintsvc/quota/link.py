@@ -95,8 +95,9 @@ class Link:
             metrics.STORE_ERRORS.labels("quota").inc()
             if self._breaker.fail():
                 _log.warning("the quotas are out of reach, failureMode decides", extra={"reason": str(error)})
-            for desk in self._desks():
-                desk.fail(error)
+            if not self._breaker.closed:
+                for desk in self._desks():
+                    desk.fail(error)
         metrics.QUOTA_REACHABLE.set(self.decides)
 
     async def leave(self) -> None:

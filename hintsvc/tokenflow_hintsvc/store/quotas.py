@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from tokenflow_hintsvc.errors import StoreError
 from tokenflow_hintsvc.quota.limits import Limits
 from tokenflow_hintsvc.store.connection import Connection, mapped
+from tokenflow_hintsvc.store.patience import within
 
 DEADLINE_S: Final = 0.05
 """A request waits for its quota: what takes longer counts as out of reach."""
@@ -196,8 +197,9 @@ class Quotas:
             StoreError: Redis does not answer in time.
         """
         keys = [self._key("epoch"), self._key("replicas"), self._key("key")]
-        async with mapped(deadline_s=DEADLINE_S):
-            epoch, agreed, replicas, now_us = await self._greet(keys=keys, args=[self._boot, key, REPLICA_MS, _DAY_MS])
+        args = [self._boot, key, REPLICA_MS, _DAY_MS]
+        async with mapped():
+            epoch, agreed, replicas, now_us = await within(DEADLINE_S, self._greet(keys=keys, args=args))
         return Greeting(epoch=epoch.decode(), key=agreed, replicas=int(replicas), now_us=int(now_us))
 
     async def leave(self) -> None:
@@ -219,8 +221,8 @@ class Quotas:
             StoreError: Redis does not answer in time. It may have done all of it, some, or nothing.
         """
         calls = [self._call(question, epoch=epoch) for question in questions]
-        async with mapped(deadline_s=DEADLINE_S):
-            answers = await self._exchange.run_all(calls)
+        async with mapped():
+            answers = await within(DEADLINE_S, self._exchange.run_all(calls))
         return [
             StoreError(f"Redis: {type(answer).__name__}: {answer}") if isinstance(answer, RedisError) else _read(answer)
             for answer in answers

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -133,4 +134,12 @@ async def test_without_redis_a_replica_decides_on_its_own(
     status, _, reply = await post(running[0], "/v1/admit", {"tenant": "silver", "max_tokens": 1}, tenant="silver")
     assert (status, reply["admitted"], reply["local"]) == (200, True, True)
     redis_server.start()
+    await shared(running)
+
+
+async def test_a_frozen_redis_holds_up_nobody(running: list[ReplicaProcess], redis_server: RedisServer) -> None:
+    assert redis_server.process
+    redis_server.process.send_signal(signal.SIGSTOP)
+    await decides(running[0], local=True)
+    redis_server.process.send_signal(signal.SIGCONT)
     await shared(running)

@@ -19,11 +19,19 @@ _HOST: Final = "127.0.0.1"
 
 @dataclass(kw_only=True, slots=True)
 class Report:
-    """What all clients met: times and tokens of what was admitted, and how often each status came."""
+    """What all clients met.
+
+    Attributes:
+        admitted: times and tokens.
+        statuses: how often each came.
+        uncommitted: commits that did not count.
+        alone: checks that a replica decided on its own.
+    """
 
     admitted: list[tuple[float, int]] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     uncommitted: int = 0
+    alone: int = 0
 
 
 @dataclass(kw_only=True, slots=True)
@@ -58,6 +66,7 @@ async def client(index: int, ports: list[int], ask: Ask, *, end: float, report: 
         wanted = {"tenant": ask.tenant, "max_tokens": ask.max_tokens}
         status, reply = await post(here, "/v1/admit", wanted, key=ask.key)
         report.statuses[status] += 1
+        report.alone += reply.get("admission", reply).get("local", False)
         if not reply.get("admitted"):
             await asyncio.sleep(_AGAIN_S)
             continue
@@ -87,4 +96,5 @@ if __name__ == "__main__":
             seconds=float(lasting),
         )
     )
-    print(json.dumps({"admitted": met.admitted, "statuses": met.statuses, "uncommitted": met.uncommitted}))
+    told = {"admitted": met.admitted, "statuses": met.statuses, "uncommitted": met.uncommitted, "alone": met.alone}
+    print(json.dumps(told))
