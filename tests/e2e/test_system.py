@@ -16,7 +16,8 @@ from tests.conftest import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500, func_only=True)]
 
-HINTS = f"/api/v1/namespaces/{NAMESPACE}/services/demo-hintsvc:8080/proxy/v1/hints/gold"
+SERVICE = f"/api/v1/namespaces/{NAMESPACE}/services/demo-hintsvc:8080/proxy"
+HINTS = f"{SERVICE}/v1/hints/gold"
 RECOVERY_S = 30.0
 
 
@@ -47,6 +48,22 @@ class System:
 
     def hint(self) -> Any:
         return json.loads(self.cluster.kubectl("get", "--raw", HINTS))
+
+    def ask(self, path: str) -> Any:
+        """Return what the hint service answers, by whichever replica."""
+        return json.loads(self.cluster.kubectl("get", "--raw", f"{SERVICE}/{path}"))
+
+    def admits(self, replica: str, *, tenant: str) -> bool:
+        """Ask one replica to admit a request."""
+        asked = {"tenant": tenant, "prompt_tokens": 10, "max_tokens": 10}
+        url = f"/api/v1/namespaces/{NAMESPACE}/pods/{replica}:8080/proxy/v1/admit"
+        try:
+            self.cluster.kubectl("create", "--raw", url, "-f", "-", stdin=json.dumps(asked))
+        except CommandError as error:
+            if "429" not in str(error) and "too many requests" not in str(error).lower():
+                raise
+            return False
+        return True
 
     def served_generations(self) -> list[int]:
         """Return the generation that each replica answers with."""
@@ -125,6 +142,24 @@ def test_a_tenants_quota_bounds_its_hint(system: System) -> None:
     within(5.0, lambda: system.hint()["hint"]["tokens_per_second"] == 10.0)
     system.patch({"tenants": [{"name": "gold", "tokensPerMinute": 200000}, {"name": "free"}]})
     within(5.0, lambda: system.hint()["hint"]["tokens_per_second"] == 80.0)
+
+
+def test_all_replicas_share_a_tenants_quota(system: System) -> None:
+    generation = system.patch({"tenants": [{"name": "gold"}, {"name": "free", "requestsPerMinute": 6}]})
+    within(5.0, lambda: set(system.served_generations()) == {generation})
+    replicas = list(system.pods("hintsvc"))
+    # One more comes back every ten seconds.
+    assert 6 <= sum(system.admits(replicas[turn % 3], tenant="free") for turn in range(10)) <= 7
+    assert all(system.admits(replica, tenant="gold") for replica in replicas)
+
+
+def test_what_lies_behind_a_hint_is_told(system: System) -> None:
+    assert system.ask("v1/health")["health"] > 0.5
+    assert not system.ask("v1/health")["stale"]
+    explained = system.ask("v1/explain/gold")["explanations"]
+    assert {entry["hint"]["tenant"] for entry in explained} == {"gold"}
+    fast = system.cluster.kubectl("get", "--raw", HINTS.replace(":8080", ":8081"))
+    assert json.loads(fast)["hint"]["tokens_per_second"] > 0
 
 
 def test_the_leader_may_die(system: System) -> None:
