@@ -15,7 +15,7 @@ from typing import Any, Final
 from e2e.bench.errors import BenchError
 from e2e.bench.hintsvc.issuer import ISSUER, Issuer
 from e2e.bench.hintsvc.policy import write_policy
-from e2e.bench.hintsvc.programs import LOOPBACK, Program, RedisServer, Relay, running
+from e2e.bench.hintsvc.programs import Program, RedisServer, Relay, running
 from e2e.bench.hintsvc.reader import get
 from e2e.bench.proc import free_port
 
@@ -156,7 +156,7 @@ async def cluster(
                 relay = Relay(place, target_port=redis.port)
                 stack.enter_context(running(relay.program))
                 relay.start()
-            address = redis if isinstance(redis, str) else f"redis://{LOOPBACK}:{(relay or redis).port}/0"
+            address = redis if isinstance(redis, str) else (relay or redis).url
             replica = _replica(place, index, address=address, relay=relay, env=env or {}, arguments=arguments)
             stack.enter_context(running(replica.program))
             replica.program.start(core=cores[index] if cores else None)

@@ -10,6 +10,7 @@ from tokenflow_api.runtime import RuntimeConfig
 
 TENANTS: Final = ("gold", "silver", "bronze", "batch", "trial")
 UPSTREAM: Final = "llama"
+UID: Final = "bench-policy"
 MOST_TOKENS_PER_SECOND: Final = 80
 
 
@@ -47,7 +48,7 @@ def write_policy(directory: Path, *, spec: Mapping[str, Any] | None = None) -> N
     config = RuntimeConfig(
         namespace=NAMESPACE,
         name="bench",
-        uid="bench-policy",
+        uid=UID,
         generation=1,
         spec=PacingPolicySpec.model_validate(base | dict(spec or {})),
         grants=grants(),

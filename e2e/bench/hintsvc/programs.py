@@ -146,6 +146,11 @@ class RedisServer:
             env=env or {},
         )
 
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"redis://{LOOPBACK}:{self.port}/0"
+
     def start(self, *, core: int | None = None) -> None:
         """Run it, and wait until it listens."""
         self.program.start(core=core)
@@ -161,6 +166,11 @@ class Relay:
             command=[sys.executable, "-m", "e2e.bench.hintsvc.loads.relay", str(self.port), str(target_port)],
             log=directory / f"relay-{self.port}.log",
         )
+
+    @property
+    def url(self) -> str:
+        """Where the replica finds its Redis."""
+        return f"redis://{LOOPBACK}:{self.port}/0"
 
     def start(self, *, core: int | None = None) -> None:
         """Run it, and wait until it listens."""

@@ -119,7 +119,8 @@ async def at_given_load(site: Site, *, seconds: float) -> AsyncIterator[Figure]:
                 goal=f"p99 <= {MAX_P99_MS:g} ms",
                 met=reads.latencies.p99 <= MAX_P99_MS and not reads.failed,
                 how=f"open loop, Poisson, from the time at which each should have been sent, {reads.answered:,} reads;"
-                f" {NODES} nodes report to it each second, and as many to the other replica",
+                f" {NODES} nodes report to it each second, and as many to the other replica;"
+                f" {await site.forecaster()}",
             )
         with running(peer.program):
             peer.start(core=MEASURED_CORE)
