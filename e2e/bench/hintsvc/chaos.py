@@ -159,15 +159,23 @@ _OF_CLOCKS: Final = frozenset({step_clocks, step_redis_clock})
 
 
 async def chaos() -> AsyncIterator[Figure]:
-    """Play each scenario on replicas of its own."""
-    for name, scenario in SCENARIOS.items():
-        async with _stage(scenario) as stage, watching(stage.whole) as watch:
-            await asyncio.sleep(_BEFORE_S)
-            harm = await scenario(stage)
-            await _settle(watch, harm.since)
-            yield _figure(name, scenario, watch, harm)
-            if scenario in {kill_leader, pause_leader}:
-                yield _failover(name, watch)
+    """Play each scenario."""
+    for name in SCENARIOS:
+        for figure in await play(name):
+            yield figure
+
+
+async def play(name: str) -> list[Figure]:
+    """Play one scenario on replicas of its own."""
+    scenario = SCENARIOS[name]
+    async with _stage(scenario) as stage, watching(stage.whole) as watch:
+        await asyncio.sleep(_BEFORE_S)
+        harm = await scenario(stage)
+        await _settle(watch, harm.since)
+        figures = [_figure(name, scenario, watch, harm)]
+        if scenario in {kill_leader, pause_leader}:
+            figures.append(_failover(name, watch))
+        return figures
 
 
 async def _settle(watch: Watch, since: float) -> None:

@@ -189,18 +189,17 @@ def _watchers(watch: Watch, replica: Replica) -> Iterator[Any]:
 
 
 async def _read(watch: Watch, replica: Replica, port: int, *, lasting: bool) -> None:
-    reader = Reader(port, authorization=f"Bearer {api_key(_TENANT)}")
-    while True:
-        since = time.monotonic()
-        try:
-            async with asyncio.timeout(_TIMEOUT_S):
-                watch.take(replica, since, await reader.get(f"/v1/hints/{_TENANT}"))
-        except OSError as error:
-            watch.miss(replica, since, Outcome.LOST, type(error).__name__)
-        finally:
+    with contextlib.closing(Reader(port, authorization=f"Bearer {api_key(_TENANT)}")) as reader:
+        while True:
+            since = time.monotonic()
+            try:
+                async with asyncio.timeout(_TIMEOUT_S):
+                    watch.take(replica, since, await reader.get(f"/v1/hints/{_TENANT}"))
+            except OSError as error:
+                watch.miss(replica, since, Outcome.LOST, type(error).__name__)
             if not lasting:
                 reader.close()
-        await asyncio.sleep(max(0.0, since + _PERIOD_S - time.monotonic()))
+            await asyncio.sleep(max(0.0, since + _PERIOD_S - time.monotonic()))
 
 
 async def _follow(watch: Watch, replica: Replica) -> None:
