@@ -17,6 +17,7 @@ from tokenflow_hintsvc.decide.samples import PathKey, PathSample
 from tokenflow_hintsvc.errors import StoreError
 from tokenflow_hintsvc.learn.arms import Arm, arm
 from tokenflow_hintsvc.learn.choice import Choice
+from tokenflow_hintsvc.learn.errors import LearnError
 from tokenflow_hintsvc.learn.model import Model, Outlook
 from tokenflow_hintsvc.learn.telling import publish
 from tokenflow_hintsvc.learn.tracking import Tracker
@@ -48,6 +49,7 @@ class Forecasting:
         self._clock = clock
         self._windows = Windows()
         self._due: set[PathKey] = set()
+        self._asked = False
         self._forecasts: dict[PathKey, Forecast] = {}
         self._begin(None)
 
@@ -60,6 +62,7 @@ class Forecasting:
         spec = self._spec()
         if spec is None or spec.mode is ModelMode.OFF:
             return BLIND
+        self._asked = True
         for sample in self._windows.observe(samples):
             self._due.add(sample.key)
             self._tracker.came(sample.key, sample.rtt_us)
@@ -76,8 +79,9 @@ class Forecasting:
         while True:
             started = self._clock()
             spec = self._spec()
-            # Only a leader's rounds bring windows: a follower keeps no model up to date.
-            if spec is not None and spec.mode is not ModelMode.OFF and self._due:
+            # Only a leader's rounds ask: a follower needs no model.
+            if spec is not None and spec.mode is not ModelMode.OFF and self._asked:
+                self._asked = False
                 await self._choose(spec)
                 await self._forecast()
             took = self._clock() - started
@@ -87,9 +91,9 @@ class Forecasting:
     async def _choose(self, spec: ModelSpec) -> None:
         try:
             chosen = await self._choice.model(spec)
-        except StoreError as error:
+        except (StoreError, LearnError) as error:
             metrics.STORE_ERRORS.labels("model").inc()
-            _log.warning("the registry of models is out of reach", extra={"reason": str(error)})
+            _log.warning("the registry of models cannot be used", extra={"reason": str(error)})
             return
         if chosen is not self._serving:
             _log.info("model chosen", extra={"version": chosen.card.version if chosen else ""})
