@@ -26,6 +26,8 @@ MAX_GAP_S: Final = 1.5
 """Six rounds of the leader without a snapshot: the hints are not live."""
 _PERIOD_S: Final = 0.025
 _TIMEOUT_S: Final = 2.0
+_QUIET_S: Final = 15.0
+"""A stream that says nothing for longer than its keep-alive is opened again."""
 _AGAIN_S: Final = 0.05
 _TENANT: Final = TENANTS[0]
 _MAX_EVENT: Final = 1 << 24
@@ -213,7 +215,7 @@ async def _follow(watch: Watch, replica: Replica) -> None:
                     "\r\n\r\n".encode()
                 )
                 while True:
-                    async with asyncio.timeout(15.0):
+                    async with asyncio.timeout(_QUIET_S):
                         line = await source.readuntil(b"\n")
                     if line.startswith(b"data: "):
                         event = json.loads(line[len(b"data: ") :])
