@@ -85,7 +85,11 @@ class Exporter:
 
     async def _timed(self, signal: str, send: Callable[[], bool]) -> None:
         began = time.monotonic()
-        sent = await asyncio.to_thread(send)
+        try:
+            sent = await asyncio.to_thread(send)
+        except Exception:  # noqa: BLE001 - an export must never take the service with it
+            _log.exception("an export failed by a fault of its own", extra={"signal": signal})
+            sent = False
         metrics.OTLP_DURATION.labels(signal).set(time.monotonic() - began)
         metrics.OTLP_EXPORTS.labels(signal, "sent" if sent else "failed").inc()
         if sent:

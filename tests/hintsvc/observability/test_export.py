@@ -14,7 +14,7 @@ from tests.hintsvc.support import runtime
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_hintsvc import metrics
 from tokenflow_hintsvc.observability.export import Exporter
-from tokenflow_hintsvc.observability.otlp import metrics_data
+from tokenflow_hintsvc.observability.otlp import OtlpClient, metrics_data
 from tokenflow_hintsvc.observability.spans import Spans
 from tokenflow_hintsvc.observability.trace import Trace
 
@@ -64,6 +64,26 @@ async def test_a_collector_that_refuses_is_counted() -> None:
         await taking.was_asked("/v1/metrics")
         await taking.was_asked("/v1/metrics")
     assert (metrics.REGISTRY.get_sample_value("tokenflow_otlp_exports_total", labels) or 0) > before
+
+
+async def test_a_fault_of_the_exporter_is_counted_and_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> bool:
+        raise KeyError("_sum")
+
+    spans = Spans()
+    async with collector() as (taking, endpoint):
+        with monkeypatch.context() as patched:
+            patched.setattr(OtlpClient, "send_figures", fail)
+            exporter = Exporter(spans, name="demo-0")
+            exporter.follow(config(endpoint))
+            running = asyncio.create_task(exporter.run())
+            spans.answered(SAMPLED, method="GET", route="/v1/health", status=200, took_s=0.001)
+            await taking.was_asked("/v1/traces")
+        exporter.follow(config(endpoint + "/"))
+        await taking.was_asked("/v1/metrics")
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
 
 
 async def test_it_ends_when_the_policy_no_longer_asks_for_it() -> None:
