@@ -153,8 +153,6 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "clock of Redis set by an hour": step_redis_clock,
     "ten times the load": press,
 }
-
-
 _OF_CLOCKS: Final = frozenset({step_clocks, step_redis_clock})
 
 
@@ -243,10 +241,12 @@ async def _stage(scenario: Scenario) -> AsyncIterator[Stage]:
 
 
 async def _step(stage: Stage, steps: Sequence[tuple[str, int]]) -> Harm:
+    since = time.monotonic()
     for name, offset in steps:
+        since = time.monotonic()
         stage.clocks[name].set(offset)
         await asyncio.sleep(_STEP_S)
-    return Harm(since=time.monotonic())
+    return Harm(since=since)
 
 
 async def _pause(replica: Replica) -> None:
