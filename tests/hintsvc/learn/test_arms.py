@@ -1,6 +1,6 @@
 """Which tenants a model acts for."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenflow_api.pacing_policy import Model, ModelMode
@@ -14,11 +14,13 @@ def chosen(percent: int, version: str) -> set[str]:
     return {tenant for tenant in TENANTS if arm(tenant, spec, version=version) is Arm.MODEL}
 
 
+@settings(deadline=None)
 @given(percent=st.integers(1, 100), version=st.sampled_from(["v1", "v2", "m-12"]))
 def test_the_share_is_that_of_the_policy(percent: int, version: str) -> None:
     assert abs(len(chosen(percent, version)) / len(TENANTS) - percent / 100) < 0.05
 
 
+@settings(deadline=None)
 @given(low=st.integers(1, 99))
 def test_a_greater_share_takes_no_tenant_away(low: int) -> None:
     assert chosen(low, "v1") <= chosen(low + 1, "v1")

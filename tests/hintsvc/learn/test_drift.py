@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.stats import ks_2samp
@@ -16,11 +16,13 @@ samples = arrays.arrays(np.float64, st.integers(2, 60), elements=st.floats(-1e6,
 NOTHING = np.empty(0)
 
 
+@settings(deadline=None)
 @given(one=samples, other=samples)
 def test_the_statistic_is_scipys(one: np.ndarray, other: np.ndarray) -> None:
     assert kolmogorov_smirnov(one, other) == pytest.approx(ks_2samp(one, other, method="asymp").statistic)
 
 
+@settings(deadline=None)
 @given(one=samples, other=samples)
 def test_distances_are_bounded_and_the_first_is_symmetric(one: np.ndarray, other: np.ndarray) -> None:
     found = distance(one, other)

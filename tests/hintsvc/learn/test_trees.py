@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.ensemble import HistGradientBoostingRegressor, IsolationForest
 
@@ -36,6 +36,7 @@ def forest() -> IsolationForest:
     return IsolationForest(n_estimators=30, max_samples=64, random_state=0).fit(table(0, holes=0))
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), holes=st.floats(0, 1))
 def test_boosted_trees_predict_what_scikit_learn_predicts(
     regressor: HistGradientBoostingRegressor, seed: int, holes: float
@@ -45,6 +46,7 @@ def test_boosted_trees_predict_what_scikit_learn_predicts(
     assert np.abs(difference).max() < 1e-9
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), scale=st.floats(0.01, 100))
 def test_isolation_scores_are_those_of_scikit_learn(forest: IsolationForest, seed: int, scale: float) -> None:
     values = table(seed, rows=30, holes=0) * np.float32(scale)
