@@ -2,6 +2,7 @@
 
 import asyncio
 import statistics
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -112,7 +113,9 @@ async def at_given_load(site: Site, *, seconds: float) -> AsyncIterator[Figure]:
     async with site.reporting(to=site.whole.replicas):
         for name, replica in (("follower", site.follower), ("leader", site.leader)):
             site.isolate(replica)
+            before, began = processor_s(replica.program.pid), time.monotonic()
             reads = await open_loop(replica.fast_port, rate=RATE, connections=MANY_CONNECTIONS, seconds=seconds)
+            share = (processor_s(replica.program.pid) - before) / (time.monotonic() - began)
             yield Figure(
                 name=f"Hint reads at {RATE:,}/s over {MANY_CONNECTIONS:,} connections, {name}",
                 value=f"{reads.latencies}; {reads.failed} failed",
@@ -120,7 +123,7 @@ async def at_given_load(site: Site, *, seconds: float) -> AsyncIterator[Figure]:
                 met=reads.latencies.p99 <= MAX_P99_MS and not reads.failed,
                 how=f"open loop, Poisson, from the time at which each should have been sent, {reads.answered:,} reads;"
                 f" {NODES} nodes report to it each second, and as many to the other replica;"
-                f" {await site.forecaster()}",
+                f" {await site.forecaster()}; {share:.0%} of a core",
             )
         with running(peer.program):
             peer.start(core=MEASURED_CORE)
