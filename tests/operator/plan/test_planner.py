@@ -31,7 +31,7 @@ from tokenflow_api.telemetry_agent import TelemetryAgentSpec, TelemetryAgentStat
 from tokenflow_operator.kube.objects import ObjectRef, ref_of
 from tokenflow_operator.plan import names
 from tokenflow_operator.plan.reasons import Reason
-from tokenflow_operator.snapshot import Cluster, HintServiceState, InvalidSnapshot, Refusal
+from tokenflow_operator.snapshot import Cluster, HintServiceState, InvalidSnapshot, PolicySnapshot, Refusal
 
 
 def _with(spec: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -327,13 +327,25 @@ def test_a_hint_service_that_starts_is_not_called_unreachable() -> None:
 )
 def test_a_service_that_just_became_available_has_time_to_be_routed_to(age_s: int, reason: Reason) -> None:
     snapshot = settled_policy(hint_service=HintServiceState(error="connection refused"))
+    planned = plan_of(_available_since_now(snapshot), now=NOW + timedelta(seconds=age_s))
+    assert condition(planned, "Ready")["reason"] == reason
+
+
+@pytest.mark.parametrize(("age_s", "degraded"), [(4, "False"), (11, "True")])
+def test_agents_have_time_to_report_to_a_service_that_just_became_available(age_s: int, degraded: str) -> None:
+    unheard = view().model_copy(update={"nodes": []})
+    snapshot = settled_policy(hint_service=HintServiceState(view=unheard))
+    planned = plan_of(_available_since_now(snapshot), now=NOW + timedelta(seconds=age_s))
+    assert condition(planned, "Degraded")["status"] == degraded
+
+
+def _available_since_now(snapshot: PolicySnapshot) -> PolicySnapshot:
+    """Return the snapshot of a hint service that became available at ``NOW``."""
     children = copy.deepcopy(dict(snapshot.cluster.children))
     children[ObjectRef("Deployment", "demo-hintsvc")]["status"]["conditions"] = [
         {"type": "Available", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
     ]
-    changed = dataclasses.replace(snapshot, cluster=dataclasses.replace(snapshot.cluster, children=children))
-    planned = plan_of(changed, now=NOW + timedelta(seconds=age_s))
-    assert condition(planned, "Ready")["reason"] == reason
+    return dataclasses.replace(snapshot, cluster=dataclasses.replace(snapshot.cluster, children=children))
 
 
 def test_reasons_are_named_as_they_are_written() -> None:
