@@ -131,7 +131,8 @@ class Credentials:
         if self._now() >= credential.expires:
             return False
         if credential.key:
-            return self._ring.find_digest(credential.digest) is not None
+            key = self._ring.find_digest(credential.digest)
+            return key is not None and key.tenant == credential.tenant and key.counts_at(self._now())
         if not credential.issuer:
             return True
         return self._jwt is not None and self._jwt.issuer == credential.issuer and credential.tenant in self._tenants
@@ -146,15 +147,15 @@ def secret_of(authorization: str) -> str:
     """Return what an Authorization header carries; empty without one.
 
     Raises:
-        TokenError: it is of another scheme, or too long.
+        TokenError: it is of another scheme, too long, or no ASCII.
     """
     if not authorization:
         return ""
     if authorization[: len(_SCHEME)].lower() != _SCHEME:
         raise TokenError("the Authorization header is of another scheme: write Bearer <token or API key>")
     secret = authorization[len(_SCHEME) :].strip()
-    if not 0 < len(secret) <= MAX_TOKEN:
-        raise TokenError(f"what follows Bearer must have 1 to {MAX_TOKEN} characters")
+    if not 0 < len(secret) <= MAX_TOKEN or not secret.isascii():
+        raise TokenError(f"what follows Bearer must have 1 to {MAX_TOKEN} ASCII characters")
     return secret
 
 

@@ -108,7 +108,7 @@ async def test_a_token_names_the_pod_and_the_node_that_it_is_bound_to(door: Door
     assert (account.pod, account.node) == ("nodes-agent-0", "node-1")
 
 
-@pytest.mark.parametrize("secret", ["nobody", "a.b.c", "x" * 9000])
+@pytest.mark.parametrize("secret", ["nobody", "a.b.c", "x" * 9000, "clé", "\udcff\udcfe"])
 async def test_what_proves_nothing_is_refused_with_what_to_do(door: Door, secret: str) -> None:
     problem = await door.refused(secret)
     assert (problem.status, problem.code) == (401, "NotAuthenticated")
@@ -201,6 +201,20 @@ async def test_a_key_that_is_taken_out_of_the_secret_ends_within_a_second(door: 
     assert (await door.refused("sk-gold")).status == 401
     assert (await door.ask("sk-new")).tenant == "gold"
     with pytest.raises(ProblemError):
+        door.guard.renew(caller)
+
+
+@pytest.mark.parametrize("change", ["given an end", "another tenant's"])
+async def test_an_open_stream_ends_when_its_key_is_no_longer_what_it_was(door: Door, change: str) -> None:
+    caller = await door.ask("sk-gold")
+    if change == "given an end":
+        (door.keys / "gold" / "key").write_text(f"{hashed_line('sk-gold')} not-after=2020-01-01T00:00:00Z")
+    else:
+        (door.keys / "gold" / "key").rename(door.keys / "silver" / "moved")
+    door.clock.now += 1.1
+    door.guard.look()
+    assert not door.guard.again(caller)
+    with pytest.raises(ProblemError, match="ended"):
         door.guard.renew(caller)
 
 
