@@ -68,7 +68,7 @@ class Desk:
         tenant: its name.
         boot: this start of the replica, in hexadecimal.
         limits: of the tenant.
-        next_number: counts the reservations of this replica.
+        next_number: counts the reservations and questions of this replica.
     """
 
     def __init__(self, tenant: str, *, boot: str, limits: Limits, next_number: Callable[[], int]) -> None:
@@ -83,7 +83,6 @@ class Desk:
         self._account = Account()
         self._refused: _Refused | None = None
         self._asked: _Asked | None = None
-        self._sequence = 0
         self._alone: Alone | None = None
         self._closed = False
 
@@ -196,10 +195,10 @@ class Desk:
         commits = [self._commits.pop(key) for key in list(islice(self._commits, BATCH))]
         slots = [self._next_number() for _ in range(min(BATCH, wanted.slots))] if leases else []
         untold = self._account.tell()
-        self._sequence += 1
         question = Question(
             tenant=self._tenant,
-            sequence=self._sequence,
+            # Unique for the replica: a tenant that goes and comes back must not be given the answers of before.
+            sequence=self._next_number(),
             limits=self.limits,
             returned=untold.returned,
             left=untold.left,

@@ -101,7 +101,7 @@ class Question:
 
     Attributes:
         tenant: whose quota.
-        sequence: of this replica's questions on that tenant; a question that comes again has the same.
+        sequence: unique among this replica's questions; one that comes again has the same.
         limits: of the tenant.
         returned: leases that were not used.
         left: slots that were not used.

@@ -197,6 +197,14 @@ async def test_a_tenant_that_goes_gives_back_its_leases(redis_server: RedisServe
         assert (await two.admit(tenant="batch", max_tokens=10)).requests.remaining == 6000 - 201 - 1
 
 
+async def test_a_tenant_that_comes_back_is_answered_anew(redis_server: RedisServer) -> None:
+    async with replicas(redis_server, TEN) as (_, (one,)):
+        assert (await one.admit()).requests.remaining == 9
+        one.keeper.configure(policy(generation=2, tenants=[{"name": "other"}]))
+        one.keeper.configure(policy(generation=3, requestsPerMinute=10))
+        assert [(await one.admit()).requests.remaining for _ in range(2)] == [8, 7]
+
+
 class TestWithoutRedis:
     """What each failureMode does, and that it ends by itself."""
 
