@@ -131,6 +131,9 @@ QUOTA_LOCAL = Counter(
 QUOTA_ASKED = Counter(
     "tokenflow_quota_asked", "Checks that waited for the shared quota; all others were decided here.", registry=REGISTRY
 )
+QUOTA_ROUND_FAILURES = Counter(
+    "tokenflow_quota_round_failures", "Rounds of the quotas that failed by a fault of their own.", registry=REGISTRY
+)
 QUOTA_REACHABLE = Gauge("tokenflow_quota_reachable", "1 while the shared quota can be reached.", registry=REGISTRY)
 USAGE_REQUESTS = Counter("tokenflow_usage_requests", "Requests admitted.", ["tenant"], registry=REGISTRY)
 USAGE_TOKENS = Counter("tokenflow_usage_tokens", "Tokens committed.", ["tenant", "direction"], registry=REGISTRY)

@@ -93,11 +93,12 @@ class Link:
             self._breaker.succeed()
         except StoreError as error:
             metrics.STORE_ERRORS.labels("quota").inc()
-            if self._breaker.fail():
-                _log.warning("the quotas are out of reach, failureMode decides", extra={"reason": str(error)})
-            if not self._breaker.closed:
-                for desk in self._desks():
-                    desk.fail(error)
+            self._fail(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is logged and counted
+            # A fault of ours in the quotas must not take the serving of hints away with it.
+            metrics.QUOTA_ROUND_FAILURES.inc()
+            _log.exception("a round of the quotas failed by a fault of its own")
+            self._fail(StoreError(f"the quotas failed: {type(error).__name__}"))
         metrics.QUOTA_REACHABLE.set(self.decides)
 
     async def leave(self) -> None:
@@ -117,6 +118,13 @@ class Link:
     def _told(self) -> bool:
         """Whether every replica had the time to tell Redis what it may have forgotten."""
         return self._greeting is not None and self._monotonic_us() >= self._told_us
+
+    def _fail(self, error: StoreError) -> None:
+        if self._breaker.fail():
+            _log.warning("the quotas are out of reach, failureMode decides", extra={"reason": str(error)})
+        if not self._breaker.closed:
+            for desk in self._desks():
+                desk.fail(error)
 
     async def _greet(self) -> None:
         greeting = await self._quotas.greet(key=self.signer.key)
