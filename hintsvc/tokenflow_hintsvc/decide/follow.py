@@ -10,7 +10,7 @@ from tokenflow_hintsvc.decide.control import Control, step
 from tokenflow_hintsvc.decide.health import judge, unseen
 from tokenflow_hintsvc.decide.join import Seen
 from tokenflow_hintsvc.decide.limits import Limits
-from tokenflow_hintsvc.decide.memory import KEPT_MS, KEPT_PATHS, Memory, NodeMemory, PathMemory
+from tokenflow_hintsvc.decide.memory import KEPT_MS, KEPT_PATHS, READ_MS, Memory, NodeMemory, PathMemory
 from tokenflow_hintsvc.decide.samples import GATEWAY, Bottleneck, NodeSample, PathKey, PathSample, is_new
 from tokenflow_hintsvc.decide.terms import gpu_readings, node_readings, path_readings
 
@@ -30,7 +30,7 @@ def follow(memory: Memory, seen: Seen, *, limits: Limits, priorities: int, now_m
     nodes = {sample.key: _node(memory.nodes.get(sample.key), sample, limits, now_ms) for sample in seen.nodes}
     kept = _kept(memory.paths, paths, now_ms=now_ms)
     shared = {key.bottleneck for key in kept}
-    gpus = tuple(chain.from_iterable(sample.gpus for sample in seen.nodes))
+    gpus = tuple(chain.from_iterable(node.readings for node in nodes.values()))
     return Memory(
         paths=kept,
         bottlenecks={
@@ -88,12 +88,17 @@ def _node(before: NodeMemory | None, sample: NodeSample, limits: Limits, now_ms:
     known = before or NodeMemory(seen_ms=now_ms)
     if not is_new(sample.at_ms, last_ms=known.sampled_ms):
         return replace(known, seen_ms=now_ms)
-    return NodeMemory(
+    now = replace(
+        known,
         seen_ms=now_ms,
         sampled_ms=sample.at_ms,
         network=judge(known.network, node_readings(sample, limits=limits)),
-        gpus=judge(known.gpus, gpu_readings(sample.gpus, limits=limits)),
     )
+    if sample.gpus:
+        gpus = judge(known.gpus, gpu_readings(sample.gpus, limits=limits))
+        return replace(now, gpus=gpus, readings=sample.gpus, read_ms=now_ms)
+    # Most windows pass between two readings, and say nothing of the GPUs.
+    return now if abs(now_ms - known.read_ms) < READ_MS else replace(now, gpus=unseen(known.gpus), readings=())
 
 
 def _silent(node: NodeMemory) -> NodeMemory:

@@ -8,10 +8,12 @@ from pydantic import TypeAdapter
 from tokenflow_hintsvc.decide.admission import Pressure
 from tokenflow_hintsvc.decide.control import Control
 from tokenflow_hintsvc.decide.health import Health
-from tokenflow_hintsvc.decide.samples import Bottleneck, NodeKey, PathKey, Socket
+from tokenflow_hintsvc.decide.samples import Bottleneck, GpuSample, NodeKey, PathKey, Socket
 
 KEPT_MS: Final = 60_000
 """Time that what nobody reports any more is remembered."""
+READ_MS: Final = 90_000
+"""Time that a reading of GPUs counts: an agent reads them more seldom than it reports, each minute at least."""
 KEPT_PATHS: Final = 1024
 """Paths that are remembered, the ones seen last: clients from ever new networks must not fill the memory."""
 
@@ -48,12 +50,16 @@ class NodeMemory:
         sampled_ms: start of the last window taken into its health.
         network: health of what its pods say over the network.
         gpus: health of its GPUs; without signals where it has none.
+        readings: what its GPUs last said; empty where that is long ago.
+        read_ms: when they did, by the leader's clock.
     """
 
     seen_ms: int
     sampled_ms: int = 0
     network: Health = field(default_factory=Health)
     gpus: Health = field(default_factory=Health)
+    readings: tuple[GpuSample, ...] = ()
+    read_ms: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -234,6 +234,30 @@ def test_saturated_gpus_hold_back_the_lower_priority() -> None:
     assert found.health == pytest.approx(0.5, abs=0.05)
 
 
+def test_gpus_that_are_read_more_seldom_than_windows_pass_press_all_the_same() -> None:
+    rounds = Rounds(runtime(tenants=TWO_TENANTS))
+    for second in range(1, 8):
+        rounds.second = float(second)
+        reported = node(1.0, second=second) if second % 2 else replace(node(1.0, second=second), gpus=())
+        found = rounds.run(path(second), path(second, key=FREE), nodes=(reported,))
+    assert hint(found, "free").admission is Admission.QUEUE
+    assert [term.signal for term in found.nodes[0].terms] == ["GPUUtilization"]
+    assert found.nodes[0].uncertainty == 0.0
+
+
+def test_gpus_that_nobody_reads_any_more_get_no_better_and_press_no_more() -> None:
+    rounds = Rounds(runtime(tenants=TWO_TENANTS))
+    for second in range(1, 7):
+        rounds.second = float(second)
+        before = rounds.run(path(second), nodes=(node(1.0, second=second),))
+    for second in range(7, 110):
+        rounds.second = float(second)
+        after = rounds.run(path(second), nodes=(replace(node(1.0, second=second), gpus=()),))
+    assert before.nodes[0].uncertainty == 0.0 < after.nodes[0].uncertainty
+    assert after.nodes[0].health == pytest.approx(before.nodes[0].health)
+    assert after.hints[0].signals.gpu_saturation is None
+
+
 def test_a_node_that_falls_silent_gets_no_better_and_is_in_doubt() -> None:
     rounds = Rounds(runtime(tenants=TWO_TENANTS))
     for second in range(1, 7):
