@@ -46,10 +46,10 @@ def follow(memory: Memory, seen: Seen, *, limits: Limits, priorities: int, now_m
 def _kept(
     before: Mapping[PathKey, PathMemory], paths: Mapping[PathKey, PathMemory], *, now_ms: int
 ) -> dict[PathKey, PathMemory]:
-    recent = {key: path for key, path in before.items() if path.seen_ms > now_ms - KEPT_MS}
-    recent.update(paths)
-    last_first = sorted(recent.items(), key=lambda entry: -entry[1].seen_ms)
-    return dict(last_first[:KEPT_PATHS])
+    """Return the paths of this round, and of those before as many as there is room for, the last seen first."""
+    recent = [entry for entry in before.items() if entry[0] not in paths and entry[1].seen_ms > now_ms - KEPT_MS]
+    last_first = sorted(recent, key=lambda entry: -entry[1].seen_ms)
+    return {**paths, **dict(last_first[: max(0, KEPT_PATHS - len(paths))])}
 
 
 def _controls(memory: Memory, paths: Sequence[PathSample], *, limits: Limits) -> dict[Bottleneck, Control]:

@@ -175,6 +175,18 @@ def test_clients_from_ever_new_networks_do_not_fill_the_memory() -> None:
     assert len(rounds.memory.paths) == len(rounds.memory.bottlenecks) == 1024
 
 
+def test_a_path_that_agents_alone_see_goes_on_beside_ever_new_networks() -> None:
+    rounds = Rounds(runtime())
+    rounds.run(path(1))
+    for second in range(2, 8):
+        rounds.second = float(second)
+        keys = [PathKey("gold", "llama", f"10.{second}.{at}.0/24") for at in range(500)]
+        alone = replace(path(second, tokens=None, streams=0), missing=("gateway",))
+        shown = rounds.run(alone, *(path(second, key=key) for key in keys))
+        assert hint(shown).missing == ["gateway"]
+    assert len(rounds.memory.paths) == 1024
+
+
 def test_what_agents_alone_see_keeps_no_path_for_ever() -> None:
     rounds = Rounds(runtime())
     rounds.run(path(1))
