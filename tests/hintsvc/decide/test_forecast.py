@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 from tokenflow_hintsvc.decide.forecast import Forecast, nudge
 
 quantiles = st.floats(0.0, 1e8)
+anything = st.floats(allow_nan=True, allow_infinity=True)
 
 
 def of(p50_s: float, p90_s: float, *, anomaly: float = 0.0) -> float:
@@ -17,6 +18,12 @@ def test_a_model_moves_a_rate_by_a_fifth_at_most(
 ) -> None:
     forecast = Forecast(p10_us=p10, p50_us=p50, p90_us=p90, anomaly=anomaly, version="v1")
     assert 0.8 <= nudge(forecast, baseline_us=baseline, target_s=0.5) <= 1.2
+
+
+@given(p50=anything, p90=anything, anomaly=anything)
+def test_whatever_a_model_says_a_rate_stays_a_number(p50: float, p90: float, anomaly: float) -> None:
+    forecast = Forecast(p10_us=0.0, p50_us=p50, p90_us=p90, anomaly=anomaly, version="v1")
+    assert 0.8 <= nudge(forecast, baseline_us=10_000.0, target_s=0.5) <= 1.2
 
 
 @given(p50=st.floats(0.0, 100.0), more=st.floats(0.0, 100.0), spread=st.floats(0.0, 10.0))
