@@ -14,7 +14,8 @@ _PAGE: Final = 256
 
 APPEND: Final = """
 local function append(history, size, batch, at, most, ttl)
-  if redis.call('EXISTS', size) == 0 then redis.call('UNLINK', history) end
+  -- A Redis that is short of memory may have dropped one of them.
+  if redis.call('EXISTS', history, size) < 2 then redis.call('UNLINK', history, size) end
   local bytes = redis.call('INCRBY', size, redis.call('ZADD', history, at, batch) * #batch)
   while bytes > most do
     bytes = redis.call('DECRBY', size, #redis.call('ZPOPMIN', history)[1])

@@ -96,6 +96,17 @@ async def test_the_history_is_capped_in_bytes_and_the_oldest_go(
     assert await remembered(connection) == [(3, b"n1-b-3"), (4, b"n1-b-4"), (5, b"n1-b-5")]
 
 
+@pytest.mark.parametrize("dropped", ["history", "history-bytes"])
+async def test_a_history_of_which_redis_dropped_a_part_begins_anew(
+    telemetry: Telemetry, connection: Connection, monkeypatch: pytest.MonkeyPatch, dropped: str
+) -> None:
+    monkeypatch.setattr(history, "MAX_BYTES", 21)
+    await telemetry.ingest([delivery(sequence, at_ms=sequence) for sequence in range(1, 4)])
+    await connection.redis.delete(connection.key(dropped))
+    assert await telemetry.ingest([delivery(4, at_ms=4)]) == [Ingested.LATEST]
+    assert await remembered(connection) == [(4, b"n1-b-4")]
+
+
 async def test_a_long_history_is_read_whole_and_once(telemetry: Telemetry, connection: Connection) -> None:
     sent = [delivery(sequence, at_ms=1000 + sequence // 300) for sequence in range(1, 1001)]
     await telemetry.ingest(sent[::-1])
