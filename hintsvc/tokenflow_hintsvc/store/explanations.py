@@ -1,5 +1,6 @@
 """How the leader's last rates came about, for whoever asks."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 from typing import Final, cast
@@ -26,9 +27,8 @@ class Explanations:
             StoreError: Redis does not answer.
             TermOverError: the term is over.
         """
-        names = json.dumps([reply.tenant for reply in replies])
-        lines = [names, *(reply.model_dump_json() for reply in replies)]
-        await self._leadership.write(term, self._key, "\n".join(lines).encode(), ttl_ms=_TTL_MS)
+        value = await asyncio.to_thread(_written, replies)
+        await self._leadership.write(term, self._key, value, ttl_ms=_TTL_MS)
 
     async def of(self, tenant: str) -> bytes | None:
         """Return an ``ExplainReply`` as JSON; ``None`` where no leader has explained that tenant of late.
@@ -49,3 +49,8 @@ class Explanations:
     @property
     def _key(self) -> str:
         return self._connection.key("explanations")
+
+
+def _written(replies: Sequence[ExplainReply]) -> bytes:
+    names = json.dumps([reply.tenant for reply in replies])
+    return "\n".join([names, *(reply.model_dump_json() for reply in replies)]).encode()
