@@ -104,14 +104,17 @@ def tenant_hint(
     allowed: Admittance,
     bounds: Limits,
 ) -> Hint:
-    """Return the hint for paths of the tenant that are not followed: as its worst one, or as a clear one."""
+    """Return the hint for paths of the tenant that are not followed: as its worst ones, or as a clear one."""
     if paths:
         worst = min(paths, key=lambda hint: hint.tokens_per_second)
+        sickest = min(paths, key=lambda hint: hint.health)
         streams = sum(hint.signals.active_streams for hint in paths)
         return worst.model_copy(
             update={
                 "path": ALL_PATHS,
-                "health": min(hint.health for hint in paths),
+                "health": sickest.health,
+                "uncertainty": sickest.uncertainty,
+                "terms": sickest.terms,
                 "signals": worst.signals.model_copy(update={"active_streams": streams}),
             }
         )

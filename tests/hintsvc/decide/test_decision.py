@@ -116,6 +116,17 @@ def test_a_rate_comes_back_by_and_by() -> None:
     assert hint(rounds.seconds(17, 32, path(1, tokens=60.0))).tokens_per_second == 80.0
 
 
+def test_the_terms_of_a_tenant_explain_its_health() -> None:
+    rounds = Rounds(runtime())
+    well, ill = PathKey("gold", "llama", "10.0.1.0/24"), PathKey("gold", "llama", "10.0.2.0/24")
+    for second in range(1, 4):
+        rounds.second = float(second)
+        found = rounds.run(path(second, key=well), path(second, key=ill, errors=1.0))
+    told = hint(found, at=ALL_PATHS)
+    assert told.health == hint(found, at=ill.path).health < hint(found, at=well.path).health
+    assert [term.signal for term in told.terms] == ["HTTPErrors"]
+
+
 def test_tenants_share_a_bottleneck_by_weight() -> None:
     rounds = Rounds(runtime(tenants=TWO_TENANTS))
     rounds.seconds(1, 3, path(1, streams=2), path(1, key=FREE, streams=2))
