@@ -194,6 +194,9 @@ class Connection(asyncio.Protocol):
             return
         self._flush()
         self._stream = Stream(request, caller, service=self._site.service, transport=self._transport)
+        if not self._flowing:
+            # Its first snapshot was more than the reader takes at once.
+            self._stream.pause()
         # What was sent behind it waits for an end that does not come.
         self._intake.ended = True
         self._waiting.clear()

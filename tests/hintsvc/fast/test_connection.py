@@ -159,6 +159,41 @@ async def test_who_asks_and_does_not_read_waits_and_is_cut_off(served: Serving) 
     await asyncio.sleep(0)
 
 
+class Narrow(asyncio.Transport):
+    """Takes what is written first, and then waits for its reader."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__()
+        self.connection = connection
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written.append(bytes(data))
+        self.connection.pause_writing()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        assert (high, low) == (0, None)
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+async def test_a_reader_too_slow_for_the_first_snapshot_is_sent_the_newest_next(served: Serving) -> None:
+    connection = Connection(served.listener._site)
+    transport = Narrow(connection)
+    connection.connection_made(transport)
+    connection.data_received(request("/v1/hints/stream"))
+    served.publish(snapshot(2))
+    served.publish(snapshot(3))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert [b"id: 1-1" in written for written in transport.written] == [True]
+    connection.resume_writing()
+    assert [b"id: 1-3" in written for written in transport.written] == [False, True]
+    connection.connection_lost(None)
+
+
 async def test_each_answer_is_the_last_while_the_replica_drains(served: Serving) -> None:
     client = await served.connect(FAST)
     await client.send(OPEN)
