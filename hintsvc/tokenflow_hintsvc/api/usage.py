@@ -68,8 +68,10 @@ def _time(request: web.Request, name: str, *, default_ms: int) -> int:
     written = request.query.get(name)
     if written is None:
         return default_ms
+    if len(written) > _MAX_LENGTH:
+        raise _bad_time(name, f"it has more than {_MAX_LENGTH} characters")
     try:
-        at = datetime.fromisoformat(written[:_MAX_LENGTH])
+        at = datetime.fromisoformat(written)
     except ValueError as error:
         raise _bad_time(name, "it is no time") from error
     if at.tzinfo is None:

@@ -71,6 +71,7 @@ async def test_times_are_checked(redis_server: RedisServer, runtime_file: Path) 
             (f"from={quote('2026-01-01T00:00:00+99:00')}", "from"),
             ("from=9999-12-31T23:59:59Z", "from"),
             (f"from={'1' * 5000}", "from"),
+            (f"from={quote('2026-01-01T00:00:00.00000000000000+00:00 or so')}", "from"),
         ):
             status, problem = await replica.get(f"/v1/usage/gold?{query}")
             assert (status, problem["code"], problem["field"]) == (400, "BadTime", field), query
