@@ -100,7 +100,7 @@ class Rounds:
         )
         self._memory = decision.memory
         computed = await asyncio.to_thread(
-            snapshot, decision, config, term=self._term, version=self._version, at_unix_ms=now_ms
+            snapshot, decision, config, term=self._term, version=self._version, at_unix_ms=self._now_unix_ms()
         )
         await self._snapshots.publish(computed)
         if self._version % KEEP_EVERY == 1:

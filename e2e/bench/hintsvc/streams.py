@@ -48,7 +48,7 @@ async def streams(site: Site, *, subscribers: int, seconds: float) -> AsyncItera
     broken = sum(report["broken"] for report in reports)
     how = (
         f"{subscribers:,} subscribers of one follower over {seconds:g} s, by the stamp that the leader puts on a"
-        f" snapshot as it builds it; {NODES} nodes report to the leader each second; {delivered:,} of {due:,}"
+        f" snapshot once it has decided; {NODES} nodes report to the leader each second; {delivered:,} of {due:,}"
         f" deliveries, the others were overtaken by a newer snapshot; {broken} streams broke"
     )
     yield Figure(

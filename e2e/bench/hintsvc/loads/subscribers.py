@@ -1,6 +1,6 @@
 """Subscribers: ``PORT SUBSCRIBERS SECONDS`` follow the stream of snapshots, and the time to each one is taken.
 
-It counts from the stamp that the leader puts on a snapshot when it begins to build it, by the same machine's clock.
+It counts from the stamp that the leader puts on a snapshot once it has decided, by the same machine's clock.
 Once all have their first snapshot a line says so, and the measurement begins with the next line of the input.
 """
 
