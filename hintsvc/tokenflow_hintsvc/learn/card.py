@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, StringConstraints
 
 from tokenflow_api._base import WireModel
+from tokenflow_hintsvc.learn.trees import MAX_NODES
 
 SCHEMA: Final = 1
 MAX_TREES: Final = 1000
@@ -60,7 +61,7 @@ class TrainedOn(WireModel):
 class TreesCard(WireModel):
     """Where the trees of a file begin, and what their sum begins with."""
 
-    roots: Annotated[list[int], Field(min_length=1, max_length=MAX_TREES)]
+    roots: Annotated[list[Annotated[int, Field(ge=0, lt=MAX_NODES)]], Field(min_length=1, max_length=MAX_TREES)]
     start: Finite
 
 

@@ -1,6 +1,10 @@
 """Which model serves: the one that the policy names, or the promoted one."""
 
+import asyncio
 import logging
+import time
+from collections.abc import Callable
+from typing import Final
 
 from tokenflow_api.pacing_policy import Model as ModelSpec
 from tokenflow_hintsvc.learn.errors import ModelFormatError
@@ -8,6 +12,9 @@ from tokenflow_hintsvc.learn.model import Model
 from tokenflow_hintsvc.store.models import Models
 
 _log = logging.getLogger(__name__)
+
+RETRY_S: Final = 30.0
+"""Time until a model that was refused is read again: it may have been pushed anew."""
 
 
 class Choice:
@@ -17,13 +24,16 @@ class Choice:
 
     Args:
         models: the registry.
+        clock: monotonic, in seconds.
 
     Attributes:
         trouble: why no model serves, or not the one that was asked for; empty where all is well.
     """
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: Models, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._models = models
+        self._clock = clock
+        self._refused = ("", 0.0)
         self._loaded: Model | None = None
         self._promoted = False
         self.trouble = ""
@@ -44,15 +54,19 @@ class Choice:
         if self._loaded is not None and self._loaded.card.version == wanted:
             self.trouble = ""
             return self._loaded
+        refused, at = self._refused
+        if wanted == refused and self._clock() < at + RETRY_S:
+            return None
         bundle = await self._models.get(wanted)
         if not bundle:
             self._miss(f"there is no model {wanted}: push it with 'tokenflow-hintsvc models push DIR'")
             return None
         try:
-            self._loaded = Model.read(bundle)
+            self._loaded = await asyncio.to_thread(Model.read, bundle)
         except ModelFormatError as error:
             _log.warning("a model is refused", extra={"version": wanted, "reason": str(error)})
             self._miss(f"model {wanted} is refused: {error}")
+            self._refused = (wanted, self._clock())
             return None
         self.trouble = ""
         return self._loaded

@@ -23,6 +23,8 @@ REFERENCE: Final = "reference.f4"
 RESIDUALS: Final = "residuals.f4"
 REFERENCE_ROWS: Final = 256
 """Evenly spaced quantiles that stand for what each input was in training."""
+MOST_RATIO_LOG: Final = 20.0
+"""Logarithm of the greatest ratio to a path's level that is taken for a forecast: beyond it lie no round-trip times."""
 MAX_CARD: Final = 1 << 20
 MAX_FILE: Final = 4 << 20
 
@@ -123,7 +125,7 @@ class Model:
         flat = seen.values.reshape(-1, len(NAMES))
         logs = [trees.sums(flat).reshape(-1, STEPS) for trees in self.quantile_trees.values()]
         # Trees of different quantiles are grown apart, and may cross.
-        ordered = np.sort(np.stack(logs), axis=0)
+        ordered = np.clip(np.sort(np.stack(logs), axis=0), -MOST_RATIO_LOG, MOST_RATIO_LOG)
         return {
             name: seen.level_us[:, None] * np.exp(ratio)
             for name, ratio in zip(self.quantile_trees, ordered, strict=True)

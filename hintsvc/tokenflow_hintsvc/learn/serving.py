@@ -51,6 +51,7 @@ class Forecasting:
         self._due: set[PathKey] = set()
         self._asked = False
         self._forecasts: dict[PathKey, Forecast] = {}
+        self._report: ModelReport | None = None
         self._begin(None)
 
     def foresee(self, samples: Sequence[PathSample]) -> Foresight:
@@ -72,10 +73,10 @@ class Forecasting:
         alive = {sample.key for sample in samples}
         self._tracker.forget(alive)
         self._forecasts = {key: each for key, each in self._forecasts.items() if key in alive}
-        return Foresight(forecasts=self._acting(spec), report=self._report(spec))
+        return Foresight(forecasts=self._acting(spec), report=self._report)
 
     async def run(self) -> None:
-        """Forecast each second whatever has a new window, until cancelled."""
+        """Forecast each second whatever has a new window, and judge what came, until cancelled."""
         while True:
             started = self._clock()
             spec = self._spec()
@@ -84,6 +85,7 @@ class Forecasting:
                 self._asked = False
                 await self._choose(spec)
                 await self._forecast()
+                self._report = self._judged(spec)
             took = self._clock() - started
             metrics.MODEL_SKIPPED.inc(int(took / PERIOD_S))
             await asyncio.sleep(max(0.0, PERIOD_S - took))
@@ -129,7 +131,7 @@ class Forecasting:
             if arm(key.tenant, spec, version=version) is Arm.MODEL and forecast.anomaly < 1
         }
 
-    def _report(self, spec: ModelSpec) -> ModelReport:
+    def _judged(self, spec: ModelSpec) -> ModelReport:
         errors = self._tracker.errors_us
         message = self._choice.trouble
         if self._watch.drifted:

@@ -26,6 +26,8 @@ NODE: Final = np.dtype(
 """A leaf is its own child on both sides, so that all rows may go on until the deepest has arrived."""
 
 MAX_NODES: Final = 100_000
+MAX_VALUE: Final = 1e6
+"""Of a leaf: sums of more would be no numbers, and no model has any."""
 _MAX_DEPTH: Final = 64
 _CHUNK: Final = 2048
 """Rows at a time: their places in all trees fit a cache."""
@@ -67,7 +69,7 @@ class Trees:
             and (nodes["feature"] >= 0).all()
             and (nodes["feature"] < features).all()
             and not np.isnan(nodes["threshold"]).any()
-            and np.isfinite(nodes["value"]).all()
+            and (np.abs(nodes["value"]) <= MAX_VALUE).all()
             and len(places) > 0
             and ((places >= 0) & (places < len(nodes))).all()
         )

@@ -15,6 +15,8 @@ STRIKES: Final = 3
 """Looks in a row that find trouble, before the model stands back."""
 CALM: Final = 10
 """Looks in a row that find none, before it comes again."""
+INDIFFERENT_US: Final = 1000.0
+"""Error beyond the baseline's that moves no rate: targets begin at a hundred times as much."""
 _ROWS: Final = 3000
 _CALMER: Final = 0.8
 """Share of the limits that it must be below to come again."""
@@ -59,7 +61,7 @@ class Watch:
     def _trouble(self, model: Model, errors_us: tuple[float, float] | None, residuals: Floats, *, share: float) -> str:
         if errors_us is not None and len(residuals) >= LEAST_ROWS:
             mine, baseline = errors_us
-            if mine > baseline:
+            if mine > baseline + share * INDIFFERENT_US:
                 return f"its error of {mine:.0f} us is worse than the baseline's of {baseline:.0f} us"
             if distance(model.residuals, residuals).exceeds(share):
                 return "its errors are no longer those that it was judged by"

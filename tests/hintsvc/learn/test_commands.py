@@ -1,5 +1,6 @@
 """The commands, from telemetry to a registry."""
 
+import asyncio
 import csv
 import json
 from pathlib import Path
@@ -14,6 +15,8 @@ from tests.hintsvc.support import RedisServer
 from tokenflow_hintsvc.__main__ import main
 from tokenflow_hintsvc.learn import folder, sources
 from tokenflow_hintsvc.learn.model import Bundle
+from tokenflow_hintsvc.store.audit import AuditLog
+from tokenflow_hintsvc.store.connection import Connection
 
 
 def test_train_then_evaluate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,6 +101,12 @@ def test_models_are_pushed_promoted_and_rolled_back(
         told = capsys.readouterr()
         return status, told.out + told.err
 
+    async def recorded() -> list[tuple[str, str]]:
+        connection = Connection(redis_server.url, policy_uid="policy-1")
+        entries = await AuditLog(connection).newest(10)
+        await connection.close()
+        return [(entry.action, entry.reason) for entry in entries]
+
     assert models("promote", version)[0] == 1
     assert models("push", str(tmp_path))[0] == 0
     assert models("promote", version) == (0, f"model {version} is promoted\n")
@@ -107,3 +116,4 @@ def test_models_are_pushed_promoted_and_rolled_back(
     status, told = models("remove", version)
     assert (status, "is promoted" in told) == (1, True)
     assert models("rollback")[0] == 1
+    assert asyncio.run(recorded()) == [("ModelPromoted", f"model {version}"), ("ModelPushed", f"model {version}")]

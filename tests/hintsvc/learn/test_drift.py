@@ -79,9 +79,17 @@ def test_the_model_stands_back_when_the_baseline_is_better(model: Model) -> None
     watch = Watch()
     usual = np.random.default_rng(0).choice(model.residuals, 400).astype(np.float64)
     for _ in range(STRIKES):
-        watch.look(model, as_trained(model, rows=10), (101.0, 100.0), usual)
+        watch.look(model, as_trained(model, rows=10), (6100.0, 5000.0), usual)
     assert watch.drifted
-    assert watch.reason == "its error of 101 us is worse than the baseline's of 100 us"
+    assert watch.reason == "its error of 6100 us is worse than the baseline's of 5000 us"
+
+
+def test_an_error_that_moves_no_rate_condemns_nothing(model: Model) -> None:
+    watch = Watch()
+    usual = np.random.default_rng(0).choice(model.residuals, 400).astype(np.float64)
+    for _ in range(STRIKES):
+        watch.look(model, as_trained(model, rows=10), (204.0, 0.0), usual)
+    assert not watch.drifted
 
 
 def test_a_few_outcomes_condemn_nothing(model: Model) -> None:

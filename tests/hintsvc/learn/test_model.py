@@ -67,3 +67,11 @@ def test_a_model_of_other_inputs_is_refused(bundle: Bundle) -> None:
     card["inputs"] = card["inputs"][1:]
     with pytest.raises(ModelFormatError, match="was made for another release: train it anew"):
         Model.read({**bundle, CARD: json.dumps(card).encode()})
+
+
+@pytest.mark.parametrize("root", [-1, 2**31, 2**70])
+def test_a_tree_that_begins_nowhere_is_refused(bundle: Bundle, root: int) -> None:
+    card = json.loads(bundle[CARD])
+    card["trees"]["p50"]["roots"][0] = root
+    with pytest.raises(ModelFormatError, match="trees.p50.roots.0"):
+        Model.read({**bundle, CARD: json.dumps(card).encode()})

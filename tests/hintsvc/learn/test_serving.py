@@ -23,6 +23,13 @@ pytestmark = pytest.mark.redis
 TENANTS = [f"tenant-{number}" for number in range(8)]
 
 
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 def configured(**model: object) -> Configuration:
     configuration = Configuration()
     tenants = [{"name": name} for name in TENANTS]
@@ -62,7 +69,7 @@ async def foreseen(
     configuration: Configuration,
     bundle: Bundle | None,
     *,
-    done: Callable[[Foresight], bool] = lambda told: bool(report(told).version or report(told).message),
+    done: Callable[[Foresight], bool] = lambda told: told.report is not None,
 ) -> Foresight:
     """Return what is told after forty windows, once the thread has thought."""
     if bundle is not None:
@@ -140,11 +147,20 @@ async def test_a_damaged_model_in_redis_is_refused(redis_server: RedisServer, bu
         connection = Connection(redis_server.url, policy_uid="policy-1")
         await connection.redis.hset(connection.key("model", version), "p50.nodes", b"damaged")  # type: ignore[misc]
         await connection.close()
-        choice = Choice(models)
+        clock = Clock()
+        choice = Choice(models, clock=clock)
         config = configured(mode="Active", version=version).current
         assert config is not None
         assert await choice.model(config.spec.model) is None
         assert choice.trouble.startswith(f"the law runs alone: model {version} is refused: p50.nodes is not the file")
+        await models.push(bundle)
+        clock.now += 29
+        assert await choice.model(config.spec.model) is None
+        assert choice.trouble.startswith(f"the law runs alone: model {version} is refused: p50.nodes is not the file")
+        clock.now += 2
+        served = await choice.model(config.spec.model)
+        assert served is not None
+        assert choice.trouble == ""
 
 
 async def test_a_rollback_promotes_what_was_before(redis_server: RedisServer, bundle: Bundle) -> None:
