@@ -73,5 +73,5 @@ def test_a_model_of_other_inputs_is_refused(bundle: Bundle) -> None:
 def test_a_tree_that_begins_nowhere_is_refused(bundle: Bundle, root: int) -> None:
     card = json.loads(bundle[CARD])
     card["trees"]["p50"]["roots"][0] = root
-    with pytest.raises(ModelFormatError, match="trees.p50.roots.0"):
+    with pytest.raises(ModelFormatError, match=r"trees\.p50\.roots\.0"):
         Model.read({**bundle, CARD: json.dumps(card).encode()})
