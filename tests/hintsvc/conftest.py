@@ -1,12 +1,13 @@
 """Fixtures of this folder."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.hintsvc.support import RedisServer, free_port
+from tokenflow_hintsvc.store.connection import Connection
 
 
 @pytest.fixture
@@ -17,3 +18,10 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+async def connection(redis_server: RedisServer) -> AsyncIterator[Connection]:
+    connection = Connection(redis_server.url, policy_uid="p")
+    yield connection
+    await connection.close()

@@ -1,11 +1,11 @@
 """The leader's rounds, with a real Redis and a clock of their own."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 
 from tests.hintsvc.decide.support import KEY, gateway_batch
-from tests.hintsvc.support import RedisServer, runtime
+from tests.hintsvc.support import runtime
 from tokenflow_api.codec import encode
 from tokenflow_api.hints import ModelReport, PathState, Snapshot
 from tokenflow_api.pacing_policy import ModelMode
@@ -69,13 +69,6 @@ class Replica:
     def _foresee(self, samples: Sequence[PathSample]) -> Foresight:
         self.seen.append(samples)
         return Foresight(forecasts={}, report=ModelReport(mode=ModelMode.SHADOW, version="v1"))
-
-
-@pytest.fixture
-async def connection(redis_server: RedisServer) -> AsyncIterator[Connection]:
-    connection = Connection(redis_server.url, policy_uid="p")
-    yield connection
-    await connection.close()
 
 
 async def test_the_next_leader_does_not_start_a_congested_path_as_clear(connection: Connection) -> None:

@@ -1,11 +1,8 @@
 """What a leader leaves to the next one, in a real Redis."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from tests.hintsvc.decide.support import KEY
-from tests.hintsvc.support import RedisServer
 from tokenflow_api.hints import ExplainReply
 from tokenflow_hintsvc.decide.memory import Memory, PathMemory
 from tokenflow_hintsvc.errors import StoreError, TermOverError
@@ -17,13 +14,6 @@ from tokenflow_hintsvc.store.leadership import Leadership
 pytestmark = pytest.mark.redis
 
 MEMORY = Memory(paths={KEY: PathMemory(seen_ms=1, rate=12.5)})
-
-
-@pytest.fixture
-async def connection(redis_server: RedisServer) -> AsyncIterator[Connection]:
-    connection = Connection(redis_server.url, policy_uid="p")
-    yield connection
-    await connection.close()
 
 
 async def test_the_next_leader_finds_what_the_last_one_knew(connection: Connection) -> None:

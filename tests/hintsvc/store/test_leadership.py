@@ -1,22 +1,12 @@
 """The leader's lock: one holder, rising terms, and no write of an old one."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
-from tests.hintsvc.support import RedisServer
 from tokenflow_hintsvc.errors import TermOverError
 from tokenflow_hintsvc.store.connection import Connection
 from tokenflow_hintsvc.store.leadership import Leadership
 
 pytestmark = pytest.mark.redis
-
-
-@pytest.fixture
-async def connection(redis_server: RedisServer) -> AsyncIterator[Connection]:
-    connection = Connection(redis_server.url, policy_uid="p")
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture

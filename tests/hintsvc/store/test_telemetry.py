@@ -1,7 +1,6 @@
 """The shared state, in a real Redis."""
 
 import uuid
-from collections.abc import AsyncIterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,13 +16,6 @@ from tokenflow_hintsvc.store.history import History
 from tokenflow_hintsvc.store.telemetry import SEEN_PER_REPORTER, Delivery, Ingested, Telemetry
 
 pytestmark = pytest.mark.redis
-
-
-@pytest.fixture
-async def connection(redis_server: RedisServer) -> AsyncIterator[Connection]:
-    connection = Connection(redis_server.url, policy_uid="p")
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture
