@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from tokenflow_agent.errors import ConfigError
+from tokenflow_api.faults import first_fault
 from tokenflow_api.telemetry import AgentConfig
 
 _log = logging.getLogger(__name__)
@@ -60,6 +61,4 @@ class Configuration:
         try:
             return AgentConfig.model_validate_json(words)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "document"
-            raise ConfigError(f"{self._file}: {where}: {first['msg']}") from error
+            raise ConfigError(f"{self._file}: {first_fault(error)}") from error

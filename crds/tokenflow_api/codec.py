@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from tokenflow_api._base import WireModel
 from tokenflow_api.errors import CodecError
+from tokenflow_api.faults import first_fault
 from tokenflow_api.windows import MAX_ROWS
 
 CONTENT_TYPE: Final = "application/vnd.tokenflow.telemetry+msgpack"
@@ -73,6 +74,4 @@ def _validate(document: object, model: type[WireModelT]) -> WireModelT:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "document"
-        raise CodecError(f"{where}: {first['msg']}") from error
+        raise CodecError(first_fault(error)) from error

@@ -8,6 +8,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from tokenflow_api.faults import first_fault
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_hintsvc import metrics
 from tokenflow_hintsvc.errors import ConfigError
@@ -38,9 +39,7 @@ def parse(document: bytes) -> RuntimeConfig:
     try:
         return RuntimeConfig.model_validate_json(document)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise ConfigError(f"the runtime config is refused: {where}: {first['msg']}") from error
+        raise ConfigError(f"the runtime config is refused: {first_fault(error, whole='the document')}") from error
 
 
 class Configuration:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from tokenflow_api.faults import first_fault
 from tokenflow_hintsvc.learn.card import ModelCard
 from tokenflow_hintsvc.learn.errors import ModelFormatError
 from tokenflow_hintsvc.learn.inputs import GENERAL, NAMES, STEPS, Inputs, inputs
@@ -158,9 +159,7 @@ def read_card(bundle: Bundle) -> ModelCard:
     try:
         return ModelCard.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ModelFormatError(f"{CARD}: {where}: {first['msg']}: train the model anew") from error
+        raise ModelFormatError(f"{CARD}: {first_fault(error)}: train the model anew") from error
 
 
 def _table(data: bytes, *, rows: int, name: str) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from tokenflow_agent.commands.grammar import TABLES
 from tokenflow_agent.errors import RecordingError
+from tokenflow_api.faults import first_fault
 from tokenflow_api.telemetry import Reporter, TelemetryBatch
 from tokenflow_api.windows import Text
 
@@ -78,9 +79,7 @@ def batch_of(window: Sequence[Value], tables: Mapping[str, Sequence[Sequence[Val
     try:
         return TelemetryBatch.model_validate({"reporter": Reporter.AGENT, **document})
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise RecordingError(f"window {document['sequence']}: {where}: {first['msg']}") from error
+        raise RecordingError(f"window {document['sequence']}: {first_fault(error)}") from error
 
 
 def _names(of: Sequence[Column]) -> tuple[str, ...]:
