@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from tokenflow_api._base import WireModel
-from tokenflow_hintsvc.errors import HintServiceError
+from tokenflow_hintsvc.errors import HintServiceError, StoreError
 
 CONTENT_TYPE: Final = "application/problem+json"
 
@@ -124,6 +124,11 @@ def internal_error() -> ProblemError:
         detail="the hint service failed at this request",
         remedy="look for the trace id in its logs, and report what stands there",
     )
+
+
+def store_unavailable(error: StoreError, *, remedy: str) -> ProblemError:
+    """Return the problem of a request that needs Redis while it is out of reach."""
+    return ProblemError(503, code="StoreUnavailable", detail=str(error), remedy=remedy, retry_after_s=1)
 
 
 def not_authenticated(reason: str) -> ProblemError:

@@ -9,7 +9,7 @@ from tokenflow_api.runtime import Role
 from tokenflow_hintsvc.api.endpoint import Endpoint, Parameter
 from tokenflow_hintsvc.api.service import SERVICE
 from tokenflow_hintsvc.errors import StoreError
-from tokenflow_hintsvc.problems import ProblemError
+from tokenflow_hintsvc.problems import ProblemError, store_unavailable
 
 MAX_ENTRIES: Final = 1000
 _ENTRIES: Final = 100
@@ -24,9 +24,7 @@ async def get_audit(request: web.Request) -> web.Response:
     try:
         entries = await service.audit_log.newest(limit)
     except StoreError as error:
-        raise ProblemError(
-            503, code="StoreUnavailable", detail=str(error), remedy="look at the policy's Redis"
-        ) from error
+        raise store_unavailable(error, remedy="ask again later, and look at the policy's Redis") from error
     return web.json_response(text=AuditReply(entries=entries).model_dump_json())
 
 

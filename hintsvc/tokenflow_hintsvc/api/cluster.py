@@ -9,7 +9,7 @@ from tokenflow_api.runtime import Role, RuntimeConfig
 from tokenflow_hintsvc.api.endpoint import Endpoint
 from tokenflow_hintsvc.api.service import SERVICE
 from tokenflow_hintsvc.errors import StoreError
-from tokenflow_hintsvc.problems import ProblemError
+from tokenflow_hintsvc.problems import store_unavailable
 
 
 async def get_config(request: web.Request) -> web.Response:
@@ -28,9 +28,7 @@ async def get_cluster(request: web.Request) -> web.Response:
         replicas = await service.replicas.all()
         nodes = await service.telemetry.nodes()
     except StoreError as error:
-        raise ProblemError(
-            503, code="StoreUnavailable", detail=str(error), remedy="look at the policy's Redis"
-        ) from error
+        raise store_unavailable(error, remedy="ask again later, and look at the policy's Redis") from error
     view = ClusterView(
         leader=leader,
         term=service.view.snapshot.term if service.view.snapshot else 0,

@@ -8,7 +8,7 @@ from tokenflow_api.hints import ExplainReply
 from tokenflow_hintsvc.api.endpoint import Endpoint
 from tokenflow_hintsvc.api.service import SERVICE
 from tokenflow_hintsvc.errors import StoreError
-from tokenflow_hintsvc.problems import ProblemError
+from tokenflow_hintsvc.problems import ProblemError, store_unavailable
 
 
 async def get_explanation(request: web.Request) -> web.Response:
@@ -18,13 +18,7 @@ async def get_explanation(request: web.Request) -> web.Response:
     try:
         explained = await service.explanations.of(tenant)
     except StoreError as error:
-        raise ProblemError(
-            503,
-            code="StoreUnavailable",
-            detail=str(error),
-            remedy="hints are served all the same; look at the policy's Redis",
-            retry_after_s=1,
-        ) from error
+        raise store_unavailable(error, remedy="hints are served all the same; look at the policy's Redis") from error
     if explained is None:
         raise ProblemError(
             503,

@@ -17,7 +17,7 @@ from tokenflow_hintsvc.api.service import SERVICE
 from tokenflow_hintsvc.errors import IntakeFullError, StoreError
 from tokenflow_hintsvc.ingest.clock import timing
 from tokenflow_hintsvc.ingest.speakers import objection
-from tokenflow_hintsvc.problems import ProblemError
+from tokenflow_hintsvc.problems import ProblemError, store_unavailable
 from tokenflow_hintsvc.store.batches import StoredBatch
 from tokenflow_hintsvc.store.telemetry import Delivery, Ingested
 
@@ -52,13 +52,7 @@ async def post_telemetry(request: web.Request) -> web.Response:
         ) from error
     except StoreError as error:
         metrics.BATCHES.labels("failed").inc()
-        raise ProblemError(
-            503,
-            code="StoreUnavailable",
-            detail=str(error),
-            remedy="keep the batch and send it again later",
-            retry_after_s=1,
-        ) from error
+        raise store_unavailable(error, remedy="keep the batch and send it again later") from error
     metrics.BATCHES.labels(_OUTCOMES[ingested]).inc()
     reply = BatchReply(
         sequence=batch.sequence,

@@ -11,7 +11,7 @@ from tokenflow_api.runtime import Role
 from tokenflow_hintsvc.api.endpoint import Endpoint, Parameter
 from tokenflow_hintsvc.api.service import SERVICE
 from tokenflow_hintsvc.errors import StoreError
-from tokenflow_hintsvc.problems import ProblemError
+from tokenflow_hintsvc.problems import ProblemError, store_unavailable
 from tokenflow_hintsvc.quota.usage import HOUR_MS
 from tokenflow_hintsvc.store.usage import KEPT_DAYS, Field
 
@@ -34,13 +34,7 @@ async def get_usage(request: web.Request) -> web.Response:
     try:
         used = await service.usage.read(tenant, from_hour=from_hour, to_hour=to_hour)
     except StoreError as error:
-        raise ProblemError(
-            503,
-            code="StoreUnavailable",
-            detail=str(error),
-            remedy="ask again later, and look at the policy's Redis",
-            retry_after_s=1,
-        ) from error
+        raise store_unavailable(error, remedy="ask again later, and look at the policy's Redis") from error
     currencies = sorted({field.currency for field in used if field.currency})
     reply = UsageReply(
         tenant=tenant,

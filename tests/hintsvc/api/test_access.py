@@ -216,6 +216,20 @@ async def test_what_was_denied_is_on_record(
         assert "sk-" not in json.dumps(entries)
 
 
+async def test_what_needs_redis_says_when_to_ask_again(
+    redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        served(redis_server, tmp_path, monkeypatch) as (replica, credentials),
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {credentials['operator']}"}) as session,
+    ):
+        redis_server.stop()
+        for path in ("/v1/cluster", "/v1/audit", "/v1/usage/gold"):
+            async with session.get(replica.url + path) as answer:
+                problem = await answer.json(content_type=None)
+            assert (answer.status, problem["code"], answer.headers["Retry-After"]) == (503, "StoreUnavailable", "1")
+
+
 async def test_nobody_inherits_a_connection(
     redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
