@@ -1,5 +1,6 @@
 """Every endpoint for every kind of caller, over a real replica."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -170,6 +171,7 @@ async def test_streams_and_health_hold_only_what_the_caller_may_read(
         served(redis_server, tmp_path, monkeypatch) as (replica, credentials),
         aiohttp.ClientSession() as session,
     ):
+        await _told_of_a_node(session, replica, credentials)
         for caller, tenants in (("nobody", set()), ("gold key", {"gold"}), ("gateway", {"gold", "silver"})):
             headers = {"Authorization": f"Bearer {credentials[caller]}"} if credentials[caller] else {}
             for url in (replica.url, replica.fast_url):
@@ -177,8 +179,23 @@ async def test_streams_and_health_hold_only_what_the_caller_may_read(
                     seen = await _first_snapshot(answer.content)
                 assert {hint["tenant"] for hint in seen["hints"]} == tenants
             async with session.get(f"{replica.url}/v1/health", headers=headers) as answer:
-                paths = (await answer.json())["paths"]
-            assert {hint["tenant"] for hint in paths} <= tenants
+                told = await answer.json()
+            assert {hint["tenant"] for hint in told["paths"]} <= tenants
+            assert [node["node"] for node in told["nodes"]] == (["node-1"] if caller == "gateway" else [])
+
+
+async def _told_of_a_node(session: aiohttp.ClientSession, replica: ReplicaProcess, credentials: dict[str, str]) -> None:
+    """Report a node, and wait until its health is known."""
+    agent = {"Authorization": f"Bearer {credentials['agent']}", "Content-Type": CONTENT_TYPE}
+    async with session.post(f"{replica.url}/v1/telemetry", data=batch(1), headers=agent) as answer:
+        assert answer.status == 200
+    gateway = {"Authorization": f"Bearer {credentials['gateway']}"}
+    async with asyncio.timeout(10):
+        while True:
+            async with session.get(f"{replica.url}/v1/health", headers=gateway) as answer:
+                if (await answer.json())["nodes"]:
+                    return
+            await asyncio.sleep(0.05)
 
 
 async def _first_snapshot(content: aiohttp.StreamReader) -> dict[str, list[dict[str, str]]]:
