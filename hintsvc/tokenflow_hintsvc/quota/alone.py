@@ -1,10 +1,10 @@
 """A replica's own share of a tenant's quota, for as long as the shared one is out of reach."""
 
 from tokenflow_api.quota import Refusal
+from tokenflow_hintsvc.quota.exchange import Answer
 from tokenflow_hintsvc.quota.limits import Limits
 from tokenflow_hintsvc.quota.meter import Meter
 from tokenflow_hintsvc.quota.verdict import STREAM_WAIT_MS, Ask, Verdict
-from tokenflow_hintsvc.store.quotas import Answer
 
 
 class Alone:

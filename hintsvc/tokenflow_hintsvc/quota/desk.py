@@ -14,11 +14,11 @@ from typing import Final
 from tokenflow_hintsvc.errors import QuotaBusyError, StoreError
 from tokenflow_hintsvc.quota.account import Account
 from tokenflow_hintsvc.quota.alone import Alone
+from tokenflow_hintsvc.quota.exchange import Answer, Lot, Question, Settlement, Waiter, slot
 from tokenflow_hintsvc.quota.holdings import LIFE_US, Holdings
 from tokenflow_hintsvc.quota.limits import Limits
 from tokenflow_hintsvc.quota.meter import BUCKET_US
 from tokenflow_hintsvc.quota.verdict import REFUSALS, STREAM_WAIT_MS, Ask, Verdict
-from tokenflow_hintsvc.store.quotas import Answer, Lot, Question, Settlement, Waiter, slot
 
 BATCH: Final = 128
 """Waiters and commits in one question."""

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from tokenflow_hintsvc.quota.demand import Demand
+from tokenflow_hintsvc.quota.exchange import Lot
 from tokenflow_hintsvc.quota.limits import Limits
 from tokenflow_hintsvc.quota.lots import Lots
 from tokenflow_hintsvc.quota.meter import BUCKET_US
 from tokenflow_hintsvc.quota.verdict import Ask
-from tokenflow_hintsvc.store.quotas import Lot
 
 COVER_S: Final = 0.2
 """A lease covers the demand of this time, where the stated bound allows as much."""

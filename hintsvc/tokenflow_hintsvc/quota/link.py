@@ -14,8 +14,9 @@ from tokenflow_hintsvc import metrics
 from tokenflow_hintsvc.errors import StoreError
 from tokenflow_hintsvc.quota.breaker import Breaker
 from tokenflow_hintsvc.quota.desk import Desk
+from tokenflow_hintsvc.quota.exchange import Question
 from tokenflow_hintsvc.quota.reservations import KEY_BYTES, Signer
-from tokenflow_hintsvc.store.quotas import Greeting, Question, Quotas
+from tokenflow_hintsvc.store.quotas import Greeting, Quotas
 
 _log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 --
 -- KEYS: epoch, replicas, requests, tokens, the tenant's slots, all slots, answers, and bitmaps of the commits and of
 -- the reservations that hold a slot.
--- ARGV: the question, in msgpack. The answer is msgpack too. See store/quotas.py for both.
+-- ARGV: the question, in msgpack. The answer is msgpack too. See quota/exchange.py for both.
 
 local asked = cmsgpack.unpack(ARGV[1])
 if redis.call('GET', KEYS[1]) ~= asked.epoch then return cmsgpack.pack({over = true}) end

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from tokenflow_hintsvc import metrics
+from tokenflow_hintsvc.quota.exchange import Question
 from tokenflow_hintsvc.quota.link import Link
-from tokenflow_hintsvc.store.quotas import Greeting, Question
+from tokenflow_hintsvc.store.quotas import Greeting
 
 
 class Garbled:
