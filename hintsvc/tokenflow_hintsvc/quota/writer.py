@@ -33,6 +33,8 @@ class UsageWriter:
             await self._flush()
             self._book.close()
             await self._flush()
+            if lost := [*self._unsent, *self._book.take()]:
+                _log.error("usage ends with this replica: Redis is away", extra={"tenant_hours": len(lost)})
 
     async def _flush(self) -> None:
         if not self._unsent:
