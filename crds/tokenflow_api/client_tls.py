@@ -18,7 +18,7 @@ def client_context(authorities: str = "", *, directory: Path | None = None) -> s
     Raises:
         OSError: what is there cannot be read (``ssl.SSLError`` is one, too).
     """
-    context = ssl.create_default_context(cadata=authorities or None)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     renew(context, authorities, directory=directory)
     return context
 
@@ -30,6 +30,9 @@ def renew(context: ssl.SSLContext, authorities: str, *, directory: Path | None) 
         OSError: what is there cannot be read.
     """
     if authorities:
-        context.load_verify_locations(cadata=authorities)
+        # Bundles tell in comments whose certificates they hold, and Python takes ASCII alone.
+        context.load_verify_locations(cadata=authorities.encode("ascii", "replace").decode())
+    else:
+        context.load_default_certs()
     if directory is not None and (directory / CERTIFICATE).is_file():
         context.load_cert_chain(directory / CERTIFICATE, directory / PRIVATE_KEY)

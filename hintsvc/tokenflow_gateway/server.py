@@ -66,7 +66,7 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     configuration = Configuration(settings.runtime_file)
     configuration.read()
-    tls = client_context(_authorities(configuration), directory=settings.hint_tls_directory)
+    tls = _trust(configuration, settings.hint_tls_directory)
     follower = HintFollower(
         settings.hint_url,
         token=lambda: read_token(settings.token_file),
@@ -111,6 +111,18 @@ async def serve(settings: Settings) -> None:
         finally:
             for runner in runners:
                 await runner.cleanup()
+
+
+def _trust(configuration: Configuration, directory: Path | None) -> ssl.SSLContext:
+    """Return what the hint service is known by.
+
+    Certificates that cannot be read must not keep a gateway from serving: it believes none until they can be.
+    """
+    try:
+        return client_context(_authorities(configuration), directory=directory)
+    except OSError as error:
+        _log.error("certificates refused, no hint service is believed", extra={"reason": str(error)})
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 async def _renew_tls(tls: ssl.SSLContext, configuration: Configuration, directory: Path | None) -> None:

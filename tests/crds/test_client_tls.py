@@ -39,6 +39,11 @@ async def test_the_given_authority_is_trusted(tmp_path: Path) -> None:
     assert await shown(tmp_path, context=client_context(OURS.pair.certificate.decode())) == {}
 
 
+async def test_a_bundle_may_hold_comments(tmp_path: Path) -> None:
+    bundle = f"# Autoridad de certificación\n{OURS.pair.certificate.decode()}"
+    assert await shown(tmp_path, context=client_context(bundle)) == {}
+
+
 async def test_the_certificate_of_the_secret_is_shown(tmp_path: Path) -> None:
     OURS.issue("agent").write(tmp_path / "secret", "client")
     context = client_context(OURS.pair.certificate.decode(), directory=tmp_path / "secret")

@@ -21,10 +21,16 @@ COMMAND = (sys.executable, "-m", "tokenflow_gateway")
 
 
 @asynccontextmanager
-async def gateway(directory: Path, *, upstream: str) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
+async def gateway(
+    directory: Path, *, upstream: str, authorities: str = ""
+) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
     """Run a gateway whose hint service is out of reach."""
     spec = PacingPolicySpec.model_validate(
-        {"tenants": [{"name": "gold"}], "gateway": {"upstreams": [{"name": "llama", "url": upstream}]}}
+        {
+            "tenants": [{"name": "gold"}],
+            "gateway": {"upstreams": [{"name": "llama", "url": upstream}]},
+            "security": {"caBundle": authorities},
+        }
     )
     file = directory / "runtime.json"
     config = RuntimeConfig(namespace="default", name="demo", uid="u", generation=4, spec=spec)
@@ -72,6 +78,14 @@ async def test_it_serves_without_a_hint_service_and_lets_its_streams_end(tmp_pat
         assert body.endswith(b"data: [DONE]\n\n")
         async with asyncio.timeout(10):
             assert await process.wait() == 0
+
+
+async def test_it_serves_with_a_bundle_that_holds_no_certificate(tmp_path: Path) -> None:
+    async with (
+        gateway(tmp_path, upstream="http://127.0.0.1:1", authorities="none") as (url, _),
+        aiohttp.ClientSession() as session,
+    ):
+        assert (await ready(session, url))["ready"]
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(["--help"], 0), (["--version"], 0), (["--port", "x"], 2)])
