@@ -7,6 +7,7 @@ others are busy would wait for seconds.
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -22,6 +23,9 @@ MAX_CONNECTIONS: Final = 16_384
 """Open at once, on one port."""
 PAUSE_S: Final = 0.5
 """Rest when there is no room, or no file is left: clients wait in the backlog."""
+LINGER_S: Final = 3.0
+"""Time that connections which rest have to ask once more, and to be told that they close."""
+_LOOK_S: Final = 0.05
 
 
 class Acceptor:
@@ -57,6 +61,16 @@ class Acceptor:
         self._listening.setblocking(False)
         self.port: int = self._listening.getsockname()[1]
         self._loop.add_reader(self._listening, self._accept)
+
+    async def drain(self) -> None:
+        """Accept no more, and wait for the present connections to end by themselves, for a moment.
+
+        One that rests is not closed at once: its client may be sending the next request just now.
+        """
+        await self.close()
+        until = time.monotonic() + LINGER_S
+        while self._open_now() and time.monotonic() < until:  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(_LOOK_S)
 
     async def close(self) -> None:
         """Accept no more; closing again does nothing."""

@@ -1,8 +1,6 @@
 """The ports of a replica: how they open, and how they close without an error to any client."""
 
-import asyncio
 import logging
-import time
 from typing import Final, Self
 
 from aiohttp import web
@@ -25,11 +23,8 @@ def _count(_: logging.LogRecord) -> bool:
 
 _broken.addFilter(_count)
 
-LINGER_S: Final = 3.0
-"""Time that connections which rest have to ask once more, and to be told that they close."""
 SHUTDOWN_S: Final = 10.0
 """Time that requests which are being answered have to end."""
-_LOOK_S: Final = 0.05
 
 
 class Listener:
@@ -51,15 +46,8 @@ class Listener:
         return cls(runner, acceptor)
 
     async def drain(self) -> None:
-        """Take no more connections, and wait for the present ones to end by themselves, for a moment.
-
-        A connection that rests is not closed at once: its client may be sending the next request just now.
-        """
-        await self._acceptor.close()
-        until = time.monotonic() + LINGER_S
-        server = self._runner.server
-        while server is not None and server.connections and time.monotonic() < until:  # noqa: ASYNC110 - no event tells
-            await asyncio.sleep(_LOOK_S)
+        """Take no more connections, and wait for the present ones to end by themselves, for a moment."""
+        await self._acceptor.drain()
 
     async def close(self) -> None:
         """End what is left."""

@@ -88,6 +88,17 @@ class ProblemError(HintServiceError):
         )
 
 
+def no_config() -> ProblemError:
+    """Return the problem of a replica that has nothing to go by yet."""
+    return ProblemError(
+        503,
+        code="NoConfig",
+        detail="no runtime config has arrived yet",
+        remedy="wait; if it lasts, look at /readyz and at the policy's ConfigMap",
+        retry_after_s=1,
+    )
+
+
 def not_found() -> ProblemError:
     """Return the problem of a path that there is not."""
     return ProblemError(404, code="NotFound", detail="there is nothing here", remedy="look at /openapi.json")

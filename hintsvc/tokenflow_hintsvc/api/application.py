@@ -114,6 +114,8 @@ async def _answer_problems(request: web.Request, handler: Handler) -> web.Stream
         problem = error
     except web.HTTPException as error:
         problem = _problem_of(error)
+    except web.RequestPayloadError:
+        problem = bad_request("the body is not encoded as its headers say")
     except ConnectionError:
         # The caller has left: there is nobody to answer.
         raise

@@ -114,7 +114,7 @@ ENDPOINTS: Final = (
         summary="Ask for room for one request; a refusal is a 429 with Retry-After, and says which limit it was.",
         body=AdmitRequest,
         reply=AdmitReply,
-        problems=(400, 403, 404, 413, 429, 503),
+        problems=(400, 403, 404, 408, 413, 429, 503),
         anonymous=True,
     ),
     Endpoint(
@@ -124,7 +124,7 @@ ENDPOINTS: Final = (
         summary="Say what an admitted request really took, by whichever replica.",
         body=CommitRequest,
         reply=CommitReply,
-        problems=(400, 403, 404, 413, 503),
+        problems=(400, 403, 404, 408, 413, 503),
         anonymous=True,
     ),
 )

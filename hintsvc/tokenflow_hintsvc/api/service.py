@@ -14,7 +14,7 @@ from tokenflow_hintsvc.guard.caller import Caller
 from tokenflow_hintsvc.guard.tls import Certificates
 from tokenflow_hintsvc.ingest.intake import Intake
 from tokenflow_hintsvc.leader import Leader
-from tokenflow_hintsvc.problems import ProblemError, not_authenticated
+from tokenflow_hintsvc.problems import ProblemError, no_config, not_authenticated
 from tokenflow_hintsvc.quota.keeper import Keeper
 from tokenflow_hintsvc.store.audit import AuditLog
 from tokenflow_hintsvc.store.clock import ServiceClock
@@ -58,13 +58,7 @@ class Service:
             ProblemError: there is none yet.
         """
         if self.configuration.current is None:
-            raise ProblemError(
-                503,
-                code="NoConfig",
-                detail="no runtime config has arrived yet",
-                remedy="wait; if it lasts, look at /readyz and at the policy's ConfigMap",
-                retry_after_s=1,
-            )
+            raise no_config()
         return self.configuration.current
 
     def caller(self, request: web.Request) -> Caller:

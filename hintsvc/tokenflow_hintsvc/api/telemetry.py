@@ -1,6 +1,5 @@
 """Where agents and gateways deliver what they saw."""
 
-import asyncio
 from typing import Final
 
 from aiohttp import web
@@ -12,6 +11,7 @@ from tokenflow_api.quantities import seconds
 from tokenflow_api.runtime import Role, RuntimeConfig
 from tokenflow_api.telemetry import AgentConfig, BatchReply, Reporter, TelemetryBatch
 from tokenflow_hintsvc import metrics
+from tokenflow_hintsvc.api.body import arrived
 from tokenflow_hintsvc.api.endpoint import Endpoint
 from tokenflow_hintsvc.api.service import SERVICE
 from tokenflow_hintsvc.errors import IntakeFullError, StoreError
@@ -21,8 +21,6 @@ from tokenflow_hintsvc.problems import ProblemError, store_unavailable
 from tokenflow_hintsvc.store.batches import StoredBatch
 from tokenflow_hintsvc.store.telemetry import Delivery, Ingested
 
-_BODY_S: Final = 10.0
-"""Time that a body may take to arrive: slow senders must not hold room."""
 _OUTCOMES: Final = {Ingested.DUPLICATE: "duplicate", Ingested.LATE: "late", Ingested.LATEST: "stored"}
 
 
@@ -65,20 +63,12 @@ async def post_telemetry(request: web.Request) -> web.Response:
 
 async def _body(request: web.Request) -> bytes:
     try:
-        # Most bodies arrive with their heads: only the others need a clock.
-        async with asyncio.timeout(None if request.content.is_eof() else _BODY_S):
-            return await request.read()
+        return await arrived(request, most=MAX_ENCODED_BYTES)
     except web.HTTPRequestEntityTooLarge as error:
         raise _too_large() from error
-    except TimeoutError as error:
+    except ProblemError:
         metrics.BATCHES.labels("rejected").inc()
-        raise ProblemError(
-            408,
-            code="BodyTooSlow",
-            detail=f"the body did not arrive within {_BODY_S:.0f} s",
-            remedy="keep the batch and send it again later",
-            field="body",
-        ) from error
+        raise
 
 
 def _decoded(body: bytes) -> TelemetryBatch:

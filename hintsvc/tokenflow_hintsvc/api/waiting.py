@@ -6,7 +6,7 @@ from aiohttp import web
 
 from tokenflow_hintsvc.api import probes
 from tokenflow_hintsvc.configuration import Configuration
-from tokenflow_hintsvc.problems import CONTENT_TYPE, ProblemError
+from tokenflow_hintsvc.problems import CONTENT_TYPE, no_config
 
 
 def waiting_application(configuration: Configuration) -> web.Application:
@@ -28,13 +28,7 @@ def waiting_application(configuration: Configuration) -> web.Application:
 
 
 async def _refuse(_: web.Request) -> web.Response:
-    problem = ProblemError(
-        503,
-        code="NoConfig",
-        detail="no runtime config has arrived yet",
-        remedy="wait; if it lasts, look at /readyz and at the policy's ConfigMap",
-        retry_after_s=1,
-    )
+    problem = no_config()
     return web.Response(
         status=problem.status, body=problem.body(), content_type=CONTENT_TYPE, headers=problem.headers()
     )

@@ -13,9 +13,6 @@ from tokenflow_hintsvc.guard.tls import Certificates
 CHECK_S: Final = 1.0
 CHECKED_AT_ONCE: Final = 500
 """Connections looked at in one turn of the event loop."""
-LINGER_S: Final = 3.0
-"""Time that connections which rest have to ask once more, and to be told that they close."""
-_LOOK_S: Final = 0.05
 
 
 class FastListener:
@@ -54,14 +51,8 @@ class FastListener:
                 await asyncio.sleep(0)
 
     async def drain(self) -> None:
-        """Take no more connections, let each answer be the last of its own, and wait for a moment.
-
-        A connection that rests is not closed at once: its client may be sending the next request just now.
-        """
-        await self._acceptor.close()
-        until = time.monotonic() + LINGER_S
-        while self._site.connections and time.monotonic() < until:  # noqa: ASYNC110 - no event tells
-            await asyncio.sleep(_LOOK_S)
+        """Take no more connections, let each answer be the last of its own, and wait for a moment."""
+        await self._acceptor.drain()
 
     async def close(self) -> None:
         """End what is left."""

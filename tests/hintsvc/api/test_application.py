@@ -1,6 +1,7 @@
 """What the application makes of requests that no handler answers well."""
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from tests.hintsvc.guard.issuer import Issuer
+from tests.hintsvc.serving import API, request, serving
 from tests.hintsvc.support import runtime
 from tokenflow_api.api_keys import KeyRing
 from tokenflow_api.audit import AuditEntry, Outcome
@@ -111,3 +113,38 @@ async def test_the_record_has_no_words_of_the_caller(
     (entry,) = [entry for entry in kept.entries if entry.outcome is Outcome.DENIED]
     assert (entry.action, entry.address, entry.count) == ("~other ~other", "127.0.0.1", 3)
     assert "secret" not in entry.model_dump_json()
+
+
+@pytest.mark.parametrize("path", ["/v1/admit", "/v1/commit"])
+async def test_a_body_that_does_not_say_how_large_it_is_is_read_no_further_than_it_may_be(
+    tmp_path: Path, path: str
+) -> None:
+    async with serving(tmp_path) as served:
+        client = await served.connect(API)
+        await client.send(request(path, "Transfer-Encoding: chunked", method="POST"))
+        # The end of it is still to come.
+        await client.send(b"4e20\r\n" + b"x" * 20_000 + b"\r\n")
+        answer = await client.answer()
+        assert (answer.status, json.loads(answer.body)["code"]) == (413, "BodyTooLarge")
+        await client.close()
+
+
+async def test_a_body_of_another_encoding_than_it_says_is_no_fault_of_ours(
+    client: TestClient[web.Request, web.Application],
+) -> None:
+    answer = await client.post("/v1/admit", data=b"garbage", headers={"Content-Encoding": "gzip"})
+    problem = await answer.json(content_type="application/problem+json")
+    assert (answer.status, problem["code"]) == (400, "BadRequest")
+
+
+@pytest.mark.parametrize("path", ["/v1/admit", "/v1/commit"])
+async def test_a_body_that_does_not_come_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr("tokenflow_hintsvc.api.body.BODY_S", 0.01)
+    async with serving(tmp_path) as served:
+        client = await served.connect(API)
+        await client.send(request(path, "Content-Length: 10", method="POST") + b"{")
+        answer = await client.answer()
+        assert (answer.status, json.loads(answer.body)["code"]) == (408, "BodyTooSlow")
+        await client.close()
