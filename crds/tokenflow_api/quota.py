@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from tokenflow_api._base import WireModel
 from tokenflow_api.meta import Name
@@ -33,6 +33,10 @@ class AdmitRequest(WireModel):
     ``max_tokens`` is the most that it may complete, and what is reserved of it at most; 0 reserves the tenant's
     ``maxTokensPerRequest``. ``input_tokens`` are known beforehand. ``stream`` takes one of its concurrent streams.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"tenant": "gold", "max_tokens": 400, "input_tokens": 100}]}
+    )
 
     schema_: Literal[1] = Field(default=SCHEMA, alias="schema")
     tenant: Name
@@ -69,6 +73,14 @@ class AdmitReply(WireModel):
 
 class CommitRequest(WireModel):
     """Says what an admitted request really took, when it is done, broken off or failed."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"reservation": "xQaEoHd5", "input_tokens": 100, "output_tokens": 230, "duration_ms": 8200},
+            ]
+        }
+    )
 
     schema_: Literal[1] = Field(default=SCHEMA, alias="schema")
     reservation: Annotated[str, StringConstraints(min_length=1, max_length=512)]
