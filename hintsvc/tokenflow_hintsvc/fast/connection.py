@@ -16,6 +16,7 @@ from tokenflow_hintsvc.fast.targets import OTHER_ROUTE, parse_target
 from tokenflow_hintsvc.guard.caller import Caller
 from tokenflow_hintsvc.observability import trace
 from tokenflow_hintsvc.observability.spans import SPANS
+from tokenflow_hintsvc.observability.trace import Trace
 from tokenflow_hintsvc.problems import ProblemError, internal_error
 from tokenflow_hintsvc.view.feed import KEEP_ALIVE_S
 
@@ -202,16 +203,16 @@ class Connection(asyncio.Protocol):
         self._waiting.clear()
         self._count(request, HTTPStatus.OK)
 
-    def _respond(self, request: Request, response: Response) -> None:
+    def _respond(self, request: Request, response: Response, *, of: Trace | None = None) -> None:
         last = request.last
         if not self._waiting and self._site.service.draining.is_set():
             last = self._intake.ended = True
         bodiless = request.method == b"HEAD"
         self._out.append(response.encode(bodiless=bodiless, last=last) if bodiless or last else response.whole)
-        self._count(request, response.status)
+        self._count(request, response.status, of=of)
 
     def _fail(self, request: Request, error: Exception) -> None:
-        trace_id = trace.begin(request.header(b"traceparent")).trace_id
+        of = trace.begin(request.header(b"traceparent"))
         if not isinstance(error, ProblemError):
             _log.error("a request failed", extra={"method": request.method.decode()}, exc_info=error)
             error = internal_error()
@@ -222,13 +223,13 @@ class Connection(asyncio.Protocol):
             subject=self._caller.subject if self._caller else "",
             address=self._guard.address(peer=self._peer, forwarded_for=request.header(b"x-forwarded-for")),
         )
-        self._respond(request, problem(error, trace_id=trace_id))
+        self._respond(request, problem(error, trace_id=of.trace_id), of=of)
 
-    def _count(self, request: Request, status: int) -> None:
+    def _count(self, request: Request, status: int, *, of: Trace | None = None) -> None:
         route, took_s = parse_target(request.target).route, time.perf_counter() - self._arrived
         metrics.ANSWERS.add(route, status, seconds=took_s)
         if SPANS.wanted:
-            of = trace.begin(request.header(b"traceparent"))
+            of = of or trace.begin(request.header(b"traceparent"))
             SPANS.answered(of, method=request.method.decode(), route=route, status=status, took_s=took_s)
 
     def _flush(self) -> None:

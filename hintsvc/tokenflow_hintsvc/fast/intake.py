@@ -73,7 +73,7 @@ class Intake:
             )
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take in a header; of one that is there twice the first counts, but for lists."""
+        """Take in a header; one that is there twice is a list, which no credential is."""
         self._count += 1
         self._bytes += len(name) + len(value)
         if self._count > MAX_HEADERS or self._bytes > MAX_HEAD_BYTES:

@@ -4,12 +4,14 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from tests.hintsvc.serving import FAST, Serving, request, serving, snapshot
 from tokenflow_hintsvc.fast.connection import HEAD_S, IDLE_S, STUCK_S, Connection
+from tokenflow_hintsvc.observability.spans import SPANS
 from tokenflow_hintsvc.view.feed import KEEP_ALIVE_S
 
 OPEN = request("/v1/hints/open")
@@ -208,6 +210,16 @@ async def test_each_answer_is_the_last_while_the_replica_drains(served: Serving)
     await draining
     with pytest.raises(ConnectionRefusedError):
         await served.connect(FAST)
+
+
+async def test_a_problem_and_its_span_are_of_one_trace(served: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    # All that begin here are recorded, and no two are the same.
+    numbers = count(10, 10)
+    monkeypatch.setattr("tokenflow_hintsvc.observability.trace.getrandbits", lambda _: next(numbers))
+    monkeypatch.setattr(SPANS, "wanted", True)
+    SPANS.take()
+    answer = await served.ask(FAST, "/v1/hints/nobody")
+    assert [span.trace.trace_id for span in SPANS.take()] == [json.loads(answer.body)["trace_id"]]
 
 
 async def test_an_old_client_is_sent_the_stream_without_chunks(served: Serving) -> None:
