@@ -2,14 +2,19 @@
 
 import argparse
 import asyncio
+import socket
 import sys
+import time
 from datetime import UTC, datetime
 
+from tokenflow_api.audit import AuditEntry, Outcome
 from tokenflow_hintsvc.commands.telemetry import policy
 from tokenflow_hintsvc.learn import folder
 from tokenflow_hintsvc.learn.card import ModelCard
 from tokenflow_hintsvc.learn.errors import RegistryError
 from tokenflow_hintsvc.learn.judging import table
+from tokenflow_hintsvc.store.audit import AuditLog
+from tokenflow_hintsvc.store.connection import Connection
 from tokenflow_hintsvc.store.models import Models
 
 
@@ -35,15 +40,33 @@ async def _act(arguments: argparse.Namespace) -> None:
                 _show(await models.cards(), version=arguments.model)
             case "push":
                 card = await models.push(await asyncio.to_thread(folder.read, arguments.model))
+                await _record(connection, "ModelPushed", card.version)
                 _say(f"model {card.version} is pushed; serve it with 'models promote {card.version}'")
             case "promote":
                 await models.promote(arguments.model)
+                await _record(connection, "ModelPromoted", arguments.model)
                 _say(f"model {arguments.model} is promoted")
             case "rollback":
-                _say(f"model {await models.roll_back()} is promoted again")
+                version = await models.roll_back()
+                await _record(connection, "ModelRolledBack", version)
+                _say(f"model {version} is promoted again")
             case "remove":
                 await models.remove(arguments.model)
+                await _record(connection, "ModelRemoved", arguments.model)
                 _say(f"model {arguments.model} is removed")
+
+
+async def _record(connection: Connection, action: str, version: str) -> None:
+    """Leave word beside what the replicas record."""
+    entry = AuditEntry(
+        at_unix_ms=time.time_ns() // 1_000_000,
+        replica=socket.gethostname(),
+        outcome=Outcome.DONE,
+        action=action,
+        subject="command line",
+        reason=f"model {version}",
+    )
+    await AuditLog(connection).append([entry])
 
 
 def _list(cards: list[ModelCard], *, promoted: str) -> None:
