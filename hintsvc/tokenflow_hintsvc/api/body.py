@@ -54,7 +54,7 @@ async def read_body(request: web.Request, model: type[WireModelT]) -> WireModelT
         raise too_large()
     body = await arrived(request, most=MAX_BYTES)
     try:
-        return model.model_validate_json(body)
+        return model.model_validate_json(body, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise ProblemError(
