@@ -27,6 +27,13 @@ READY_S: Final = 240.0
 OUTAGE_S: Final = 20.0
 SEEN_PER_BOOT: Final = 1024
 """Sequences that the hint service remembers of each start of an agent."""
+_SEEN: Final = """
+local newest, seen = redis.call('BITFIELD', KEYS[1], 'GET', 'u63', 0)[1], {}
+for sequence = math.max(1, newest - 1023), newest do
+  if redis.call('GETBIT', KEYS[1], 64 + sequence % 1024) == 1 then seen[#seen + 1] = sequence end
+end
+return seen
+"""
 PORT: Final = 8000
 SERVER: Final = {
     "apiVersion": "v1",
@@ -134,7 +141,7 @@ class Agents:
         found: dict[str, dict[str, list[int]]] = defaultdict(dict)
         for key in keys:
             *_, node, boot = key.split(":")
-            found[node][boot] = [int(one) for one in self.exec(redis, "redis-cli", "zrange", key, "0", "-1").split()]
+            found[node][boot] = [int(one) for one in self.exec(redis, "redis-cli", "eval", _SEEN, "1", key).split()]
         return found
 
 
