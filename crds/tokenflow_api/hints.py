@@ -7,7 +7,7 @@ from pydantic import Field
 
 from tokenflow_api._base import WireModel
 from tokenflow_api.pacing_policy import Mode, ModelMode
-from tokenflow_api.telemetry import Signal
+from tokenflow_api.telemetry import AgentCost, Signal
 
 SCHEMA: Final = 1
 ALL_PATHS: Final = "*"
@@ -209,12 +209,23 @@ class Replica(WireModel):
 
 
 class NodeReport(WireModel):
-    """What the agent of one node last said of its signals."""
+    """What the agent of one node last said of its signals, and of its own cost within a window of ``window_ms``."""
 
     agent: str
     node: str
     at_unix_ms: int
     signals: list[Signal] = []
+    window_ms: int = 1000
+    cost: AgentCost = AgentCost()
+
+
+class TenantUsage(WireModel):
+    """What a tenant took of its quota within the last minute, and used within the present hour."""
+
+    tenant: str
+    requests_last_minute: int = 0
+    tokens_last_minute: int = 0
+    tokens_this_hour: int = 0
 
 
 class ClusterView(WireModel):
@@ -226,3 +237,4 @@ class ClusterView(WireModel):
     replicas: list[Replica] = []
     nodes: list[NodeReport] = []
     snapshot: Snapshot | None = None
+    usage: list[TenantUsage] = []

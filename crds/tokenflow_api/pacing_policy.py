@@ -289,6 +289,13 @@ class Autoscaling(ApiModel):
     """How far the hint service may grow by itself."""
 
     max_replicas: Annotated[int, Field(ge=1, le=100)] = Field(description="Most replicas.")
+    target_cpu_percent: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=70, alias="targetCPUPercent", description="Use of the requested CPU beyond which replicas are added."
+    )
+    target_requests_per_second: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=2000,
+        description="Requests of one replica beyond which others are added, where the cluster serves custom metrics.",
+    )
 
 
 class HintService(ApiModel):
@@ -458,6 +465,8 @@ class TenantStatus(ApiModel):
     state: Annotated[str, StringConstraints(max_length=32)] = Field(
         default="", description="Clear, Congested or Degraded."
     )
+    requests_last_minute: int = Field(default=0, ge=0, description="Requests that were admitted.")
+    tokens_last_minute: int = Field(default=0, ge=0, description="Tokens that were taken of tokensPerMinute.")
 
 
 class AlertStatus(ApiModel):

@@ -17,8 +17,18 @@ PLURAL: Final = "telemetryagents"
 MIN_INTERVAL_S: Final = 1.0
 MAX_INTERVAL_S: Final = 60.0
 MAX_CANARY_S: Final = 86400.0
+MIN_DEADLINE_S: Final = 30.0
+MAX_DEADLINE_S: Final = 86400.0
 MIN_SPOOL_BYTES: Final = 1 << 20
 MAX_SPOOL_BYTES: Final = 16 << 30
+
+
+PAUSE_ANNOTATION: Final = "tokenflow.io/rollout-paused"
+"""With the value ``true`` no further node gets the new revision."""
+UNDO_ANNOTATION: Final = "tokenflow.io/rollout-undo"
+"""A revision that is not wanted, as if it had failed: the last good one takes its place."""
+RETRY_ANNOTATION: Final = "tokenflow.io/rollout-retry"
+"""Any new value gives a failed revision another chance."""
 
 
 class AgentSecurity(StrEnum):
@@ -138,8 +148,17 @@ class Canary(ApiModel):
         default=1, description="How many nodes try first; 0 goes straight to the waves."
     )
     duration: Duration = Field(default="60s", description="How long they must stay well.")
+    node_selector: LabelValues = Field(
+        default={}, description="Labels of the nodes that may try first; empty is any that runs an agent."
+    )
     max_restarts: Annotated[int, Field(ge=0, le=100)] = Field(
         default=1, description="Restarts of an agent on a canary node beyond which the revision has failed."
+    )
+    max_lost_percent: Annotated[int, Field(ge=0, le=100)] = Field(
+        default=5, description="Share of events lost on a canary node beyond which the revision has failed."
+    )
+    max_cpu_percent: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=50, alias="maxCPUPercent", description="Use of one core by an agent on a canary node, likewise."
     )
 
     rules = (
@@ -153,7 +172,10 @@ class Canary(ApiModel):
 
 
 class Rollout(ApiModel):
-    """How a new revision reaches the nodes."""
+    """How a new revision reaches the nodes.
+
+    Annotations steer a rollout by hand: see ``PAUSE_ANNOTATION`` and its siblings.
+    """
 
     max_unavailable_percent: Annotated[int, Field(ge=1, le=100)] = Field(
         default=10, description="Share of the nodes that may be without a ready agent at once; at least one node."
@@ -161,6 +183,19 @@ class Rollout(ApiModel):
     canary: Canary = Field(default=Canary(), description="The few nodes that try a new revision first.")
     auto_rollback: bool = Field(
         default=True, description="Go back to the last good revision by itself when the new one fails."
+    )
+    progress_deadline: Duration = Field(
+        default="10m", description="How long a node's new agent may take to be ready before the revision has failed."
+    )
+
+    rules = (
+        Rule(
+            cel="duration(self.progressDeadline) >= duration('30s')"
+            " && duration(self.progressDeadline) <= duration('24h')",
+            check=lambda self: MIN_DEADLINE_S <= seconds(self.progress_deadline) <= MAX_DEADLINE_S,
+            message="progressDeadline must be between 30s and 24h: write a value such as 10m",
+            field_path=".progressDeadline",
+        ),
     )
 
 
@@ -216,6 +251,37 @@ class DegradedNode(ApiModel):
     )
 
 
+class RolloutStage(StrEnum):
+    """How far a revision has come."""
+
+    CANARY = "Canary"
+    WAVES = "Waves"
+    PAUSED = "Paused"
+    FAILED = "Failed"
+    """The revision failed and stays where it is: there is no last good one, or autoRollback is off."""
+    ROLLED_BACK = "RolledBack"
+    """The last good revision runs, or is being brought back, in place of the failed one."""
+    COMPLETE = "Complete"
+
+
+class RolloutStatus(ApiModel):
+    """How far the present revision has come, and why it stopped."""
+
+    stage: RolloutStage = Field(default=RolloutStage.COMPLETE, description="How far the revision has come.")
+    canary_nodes: Annotated[
+        list[Annotated[str, StringConstraints(max_length=253)]], Field(max_length=100), LIST_SET
+    ] = Field(default=[], description="Nodes that try the revision first.")
+    failed_revision: Annotated[str, StringConstraints(max_length=128)] = Field(
+        default="", description="Revision that failed and is not tried again, until the spec or an annotation changes."
+    )
+    message: Annotated[str, StringConstraints(max_length=1024)] = Field(
+        default="", description="Why it failed, or what it waits for."
+    )
+    retried: Annotated[str, StringConstraints(max_length=256)] = Field(
+        default="", description="Value of the retry annotation that was heeded last."
+    )
+
+
 class TelemetryAgentStatus(ApiModel):
     """What runs, and how well."""
 
@@ -233,6 +299,7 @@ class TelemetryAgentStatus(ApiModel):
     last_good_revision: Annotated[str, StringConstraints(max_length=128)] = Field(
         default="", description="Revision that a rollback returns to."
     )
+    rollout: RolloutStatus | None = Field(default=None, description="How far the present revision has come.")
     backends: Annotated[list[BackendCount], Field(max_length=64), list_map("name")] = Field(
         default=[], description="Which signals are read in which way, on how many nodes."
     )

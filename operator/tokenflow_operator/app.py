@@ -70,7 +70,7 @@ async def run(options: Options, installation: Installation) -> None:
         hint_service = HintService(session=session, token_file=options.token_file)
         reconciler = Reconciler(
             kube=kube,
-            observer=Observer(kube=kube, hint_service=hint_service),
+            observer=Observer(kube=kube, hint_service=hint_service, namespace=options.namespace),
             recorder=Recorder(kube=kube, instance=os.environ.get("POD_NAME") or socket.gethostname()),
             installation=installation,
         )

@@ -9,11 +9,11 @@ from pydantic import ValidationError
 
 from tokenflow_api.pacing_policy import PacingPolicySpec
 from tokenflow_api.telemetry_agent import TelemetryAgentSpec
-from tokenflow_operator.errors import HintServiceError, HintServiceRefusedError, NotFoundError
+from tokenflow_operator.errors import ForbiddenError, HintServiceError, HintServiceRefusedError, NotFoundError
 from tokenflow_operator.hint_service import HintService
 from tokenflow_operator.keys import OWNER_LABEL, Key, key_of
 from tokenflow_operator.kube import FIELD_MANAGER, Kube, Manifest, ObjectRef
-from tokenflow_operator.kube.kinds import CHILDREN, PACING_POLICY, POD, TELEMETRY_AGENT
+from tokenflow_operator.kube.kinds import CHILDREN, CONTROLLER_REVISION, NODE, PACING_POLICY, POD, TELEMETRY_AGENT
 from tokenflow_operator.kube.objects import kind_of, ref_of, status_written_at
 from tokenflow_operator.plan import hintsvc, names
 from tokenflow_operator.plan.pods import ready_pods
@@ -41,9 +41,17 @@ SpecT = TypeVar("SpecT", PacingPolicySpec, TelemetryAgentSpec)
 class Observer:
     """Takes snapshots."""
 
-    def __init__(self, *, kube: Kube, hint_service: HintService) -> None:
+    def __init__(self, *, kube: Kube, hint_service: HintService, namespace: str) -> None:
+        """Observe.
+
+        Args:
+            kube: the cluster.
+            hint_service: the policies' hint services.
+            namespace: the only one to look after; all of them for an empty name.
+        """
         self._kube = kube
         self._hint_service = hint_service
+        self._namespace = namespace
 
     async def observe(self, key: Key) -> Snapshot | None:
         """Return what a resource's plan depends on; nothing if it is gone or going.
@@ -77,8 +85,8 @@ class Observer:
         key = policy.key
         expected = names.policy_children(key.name, policy.spec.hint_service.redis)
         async with asyncio.TaskGroup() as group:
-            policies = group.create_task(self._policies(key.namespace))
-            agents = group.create_task(self._agents(key.namespace))
+            policies = group.create_task(self._policies())
+            agents = group.create_task(self._agents())
             cluster = group.create_task(self._cluster(key, expected))
         somebody_ready = ready_pods(cluster.result().pods, component=hintsvc.COMPONENT)
         state = await self._state(policy) if somebody_ready else _NOBODY_READY
@@ -92,31 +100,53 @@ class Observer:
 
     async def _agent(self, agent: Agent) -> AgentSnapshot:
         key = agent.key
-        policies = await self._policies(key.namespace)
+        policies = await self._policies()
         served = policies_of(agent, policies)[:MAX_POLICIES_PER_AGENT]
         answering = [policy for policy in served if policy.status.get("replicas")]
         async with asyncio.TaskGroup() as group:
             cluster = group.create_task(self._cluster(key, names.agent_children(key.name)))
+            agents = group.create_task(self._agents())
+            nodes = group.create_task(self._nodes())
+            revisions = group.create_task(
+                self._kube.list(CONTROLLER_REVISION, namespace=key.namespace, labels=_labels(key))
+            )
             states = [group.create_task(self._state(policy)) for policy in answering]
         return AgentSnapshot(
             agent=agent,
             policies=policies,
+            agents=agents.result(),
+            nodes=nodes.result(),
+            revisions=tuple(revisions.result()),
             cluster=cluster.result(),
             hint_services=tuple(state.result() for state in states),
         )
 
     async def _cluster(self, key: Key, expected: Iterable[ObjectRef]) -> Cluster:
-        labels = f"{OWNER_LABEL}={key.owner_label}"
+        served = await self._served()
+        kinds = [kind for kind in CHILDREN if not kind.optional or kind.kind in served]
         async with asyncio.TaskGroup() as group:
             *lists, pods = [
-                group.create_task(self._kube.list(kind, namespace=key.namespace, labels=labels))
-                for kind in (*CHILDREN, POD)
+                group.create_task(self._kube.list(kind, namespace=key.namespace, labels=_labels(key)))
+                for kind in (*kinds, POD)
             ]
         children = {ref_of(child): child for listed in lists for child in listed.result()}
         async with asyncio.TaskGroup() as group:
             missing = [group.create_task(self._find(key.namespace, ref)) for ref in expected if ref not in children]
         children |= {ref_of(other): other for task in missing if (other := task.result()) is not None}
-        return Cluster(children=children, pods=tuple(pods.result()))
+        return Cluster(children=children, pods=tuple(pods.result()), served=served)
+
+    async def _served(self) -> frozenset[str]:
+        """Return the optional kinds that the API serves."""
+        optional = [kind for kind in CHILDREN if kind.optional]
+        groups = [await self._kube.resources(version) for version in sorted({kind.api_version for kind in optional})]
+        return frozenset(kind.kind for kind in optional if any(kind.plural in group for group in groups))
+
+    async def _nodes(self) -> tuple[Manifest, ...] | None:
+        try:
+            return tuple(await self._kube.list(NODE, namespace=""))
+        except ForbiddenError as error:
+            _log.info("nodes cannot be read", extra={"cause": str(error)})
+            return None
 
     async def _find(self, namespace: str, ref: ObjectRef) -> Manifest | None:
         try:
@@ -124,12 +154,12 @@ class Observer:
         except NotFoundError:
             return None
 
-    async def _policies(self, namespace: str) -> tuple[Policy, ...]:
-        manifests = await self._kube.list(PACING_POLICY, namespace=namespace)
+    async def _policies(self) -> tuple[Policy, ...]:
+        manifests = await self._kube.list(PACING_POLICY, namespace=self._namespace)
         return _readable(manifests, PacingPolicySpec)
 
-    async def _agents(self, namespace: str) -> tuple[Agent, ...]:
-        manifests = await self._kube.list(TELEMETRY_AGENT, namespace=namespace)
+    async def _agents(self) -> tuple[Agent, ...]:
+        manifests = await self._kube.list(TELEMETRY_AGENT, namespace=self._namespace)
         return _readable(manifests, TelemetryAgentSpec)
 
     async def _state(self, policy: Policy) -> HintServiceState:
@@ -139,6 +169,10 @@ class Observer:
             return HintServiceState(view=await self._hint_service.view(address, authorities=security.ca_bundle))
         except HintServiceError as error:
             return HintServiceState(error=str(error), refused=isinstance(error, HintServiceRefusedError))
+
+
+def _labels(key: Key) -> str:
+    return f"{OWNER_LABEL}={key.owner_label}"
 
 
 def _first(group: ExceptionGroup[Exception]) -> Exception:
@@ -170,6 +204,7 @@ def _resource(manifest: Manifest, model: type[SpecT]) -> Resource[SpecT]:
         created_at=meta["creationTimestamp"],
         status=manifest.get("status", {}),
         status_written_at=status_written_at(manifest, manager=FIELD_MANAGER),
+        annotations=meta.get("annotations", {}),
     )
 
 

@@ -1,7 +1,7 @@
 """What was observed of a resource: the whole input of its plan."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -23,6 +23,7 @@ class Resource(Generic[SpecT]):
         status: what was last written to it, as it stands in the API.
         status_written_at: when the operator last changed the status, by the API server's clock.
         created_at: RFC 3339; the older of two resources comes first.
+        annotations: those of its metadata.
     """
 
     key: Key
@@ -32,6 +33,7 @@ class Resource(Generic[SpecT]):
     created_at: str = ""
     status: Mapping[str, Any]
     status_written_at: datetime | None = None
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 Policy = Resource[PacingPolicySpec]
@@ -67,11 +69,13 @@ class Cluster:
         children: objects that carry its label, and objects of others that have a name it needs.
         pods: the pods of its workloads.
         refusals: what could not be applied in this pass.
+        served: optional kinds that the API serves at present, by name.
     """
 
     children: Mapping[ObjectRef, Manifest]
     pods: tuple[Manifest, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    served: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,8 +83,8 @@ class PolicySnapshot:
     """A PacingPolicy and all that its plan depends on.
 
     Attributes:
-        policies: all policies of the namespace, itself among them.
-        agents: all TelemetryAgents of the namespace.
+        policies: all policies that the operator looks after, in any namespace, itself among them.
+        agents: likewise all TelemetryAgents.
     """
 
     policy: Policy
@@ -95,12 +99,18 @@ class AgentSnapshot:
     """A TelemetryAgent and all that its plan depends on.
 
     Attributes:
-        policies: all policies of the namespace.
+        policies: all policies that the operator looks after, in any namespace.
+        agents: likewise all TelemetryAgents, itself among them.
+        nodes: all nodes of the cluster; ``None`` where the operator may not read them.
+        revisions: the ControllerRevisions of its DaemonSet.
         hint_services: what the hint service of each policy that names the agent says.
     """
 
     agent: Agent
     policies: tuple[Policy, ...]
+    agents: tuple[Agent, ...]
+    nodes: tuple[Manifest, ...] | None
+    revisions: tuple[Manifest, ...]
     cluster: Cluster
     hint_services: tuple[HintServiceState, ...]
 

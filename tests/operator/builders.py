@@ -66,7 +66,13 @@ def policy_snapshot(resource=None, **changes: Any) -> PolicySnapshot:
 
 def agent_snapshot(resource=None, **changes: Any) -> AgentSnapshot:
     snapshot = AgentSnapshot(
-        agent=resource or agent(), policies=(policy(),), cluster=Cluster(children={}), hint_services=()
+        agent=resource or agent(),
+        policies=(policy(),),
+        agents=(resource or agent(),),
+        nodes=(),
+        revisions=(),
+        cluster=Cluster(children={}),
+        hint_services=(),
     )
     return dataclasses.replace(snapshot, **changes)
 

@@ -90,7 +90,14 @@ def _delivery(batch: TelemetryBatch, body: bytes, config: RuntimeConfig, *, rece
     times = timing(batch, received_unix_ms=received_unix_ms, stale_after_ms=stale_after_ms)
     if not times.bounded:
         metrics.UNBOUNDED.inc()
-    report = NodeReport(agent=batch.agent, node=batch.node, at_unix_ms=received_unix_ms, signals=batch.signals)
+    report = NodeReport(
+        agent=batch.agent,
+        node=batch.node,
+        at_unix_ms=received_unix_ms,
+        signals=batch.signals,
+        window_ms=batch.window_ms,
+        cost=batch.cost,
+    )
     return Delivery(
         reporter=f"{batch.reporter}:{batch.agent}:{batch.node}",
         boot_id=batch.boot_id,

@@ -71,6 +71,18 @@ class Kube:
                 return items
             query["continue"] = following
 
+    async def resources(self, api_version: str) -> frozenset[str]:
+        """Return the plurals of what the API serves of a group and version; nothing where it knows no such group.
+
+        Raises:
+            KubeError: among others UnavailableError.
+        """
+        try:
+            document = await self._request("GET", f"/apis/{api_version}")
+        except NotFoundError:
+            return frozenset()
+        return frozenset(resource["name"] for resource in document["resources"])
+
     async def apply(self, kind: Kind, manifest: Manifest, *, subresource: str = "") -> Manifest:
         """Make the object's fields what the manifest says (server-side apply), whoever set them before.
 

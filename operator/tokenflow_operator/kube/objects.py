@@ -4,16 +4,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from tokenflow_operator.kube.kinds import CHILDREN, Kind
+from tokenflow_operator.kube.kinds import CHILDREN, POD, Kind
 
 Manifest: TypeAlias = dict[str, Any]
 
-_KINDS = {kind.kind: kind for kind in CHILDREN}
+_KINDS = {kind.kind: kind for kind in (*CHILDREN, POD)}
 
 
 @dataclass(frozen=True, order=True, slots=True)
 class ObjectRef:
-    """A child's kind and name; its namespace is its owner's."""
+    """Kind and name of a child or of a pod; its namespace is its owner's."""
 
     kind: str
     name: str

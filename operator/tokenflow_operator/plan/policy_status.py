@@ -35,7 +35,7 @@ def policy_problems(snapshot: PolicySnapshot, *, now: datetime) -> Iterator[Prob
 
 
 def _missing_agents(snapshot: PolicySnapshot) -> Iterator[Problem]:
-    existing = {agent.key.name for agent in snapshot.agents}
+    existing = {agent.key.name for agent in named_agents(snapshot.policy, snapshot.agents)}
     missing = [ref.name for ref in snapshot.policy.spec.telemetry.agents if ref.name not in existing]
     if missing:
         message = (

@@ -15,7 +15,12 @@ MAX_POLICIES_PER_AGENT: Final = 8
 
 def policies_of(agent: Agent, policies: Iterable[Policy]) -> list[Policy]:
     """Return the policies that name the agent, the oldest first."""
-    naming = (p for p in policies if any(ref.name == agent.key.name for ref in p.spec.telemetry.agents))
+    naming = (
+        policy
+        for policy in policies
+        if policy.key.namespace == agent.key.namespace
+        and any(reference.name == agent.key.name for reference in policy.spec.telemetry.agents)
+    )
     return sorted(naming, key=lambda policy: (policy.created_at, policy.key))
 
 
@@ -47,7 +52,8 @@ def tls_secrets(specs: Mapping[str, PacingPolicySpec]) -> dict[str, str]:
 def named_agents(policy: Policy, agents: Iterable[Agent]) -> list[Agent]:
     """Return the agents that the policy names and that exist, by name."""
     wanted = {reference.name for reference in policy.spec.telemetry.agents}
-    return sorted((agent for agent in agents if agent.key.name in wanted), key=lambda agent: agent.key.name)
+    near = (agent for agent in agents if agent.key.namespace == policy.key.namespace)
+    return sorted((agent for agent in near if agent.key.name in wanted), key=lambda agent: agent.key.name)
 
 
 def runtime_config(
