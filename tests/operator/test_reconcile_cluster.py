@@ -1,120 +1,15 @@
 """The operator as a process of its own against a real API server, in a namespace of its own."""
 
 import json
-import os
-import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-CONVERGED_S = 30.0
+from tests.operator.running import ROOT, Operator, eventually
+
 AT_REST_S = 15.0
-ABSENT = ("--ignore-not-found", "-o", "name")
 
 pytestmark = pytest.mark.cluster
-
-
-def kubectl(*arguments: str, stdin: str | None = None, check: bool = True) -> str:
-    command = ["kubectl", "--request-timeout=20s", *arguments]
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=60)
-    assert not check or done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def eventually(what: Callable[[], Any], *, within_s: float = CONVERGED_S) -> Any:
-    """Return what is asked for as soon as it is true."""
-    deadline = time.monotonic() + within_s
-    while not (found := what()):
-        assert time.monotonic() < deadline, f"not within {within_s} s"
-        time.sleep(0.1)
-    return found
-
-
-@dataclass(frozen=True)
-class Operator:
-    process: subprocess.Popen[bytes]
-    log: Path
-    namespace: str
-    port: int
-    metrics_port: int
-
-    def kubectl(self, *arguments: str, **options: Any) -> str:
-        return kubectl("--namespace", self.namespace, *arguments, **options)
-
-    def get(self, what: str) -> dict[str, Any]:
-        return json.loads(self.kubectl("get", what, "-o", "json", "--ignore-not-found", check=False) or "{}")
-
-    def condition(self, what: str, type_: str) -> dict[str, Any]:
-        conditions = self.get(what).get("status", {}).get("conditions", [])
-        return next((c for c in conditions if c["type"] == type_), {})
-
-    def writes(self) -> float:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
-            lines = answer.read().decode().splitlines()
-        return sum(float(line.split()[-1]) for line in lines if line.startswith("tokenflow_operator_writes_total"))
-
-
-@pytest.fixture(scope="session")
-def crds(request: pytest.FixtureRequest) -> Iterator[None]:
-    request.getfixturevalue("cluster")
-    if kubectl("get", "deployments", "-A", "-l", "app.kubernetes.io/name=tokenflow-operator", "-o", "name"):
-        pytest.skip("another operator looks after this cluster: uninstall it first")
-    missing = [str(crd) for crd in (ROOT / "crds").glob("*.yaml") if not kubectl("get", "-f", str(crd), *ABSENT)]
-    for crd in missing:
-        kubectl("apply", "--server-side", "-f", crd)
-    kubectl(
-        "wait", "--for=condition=Established", "crd/pacingpolicies.tokenflow.io", "crd/telemetryagents.tokenflow.io"
-    )
-    yield
-    for crd in missing:
-        kubectl("delete", "-f", crd)
-
-
-@pytest.fixture
-def namespace(request: pytest.FixtureRequest) -> Iterator[str]:
-    request.getfixturevalue("crds")
-    name = f"operator-test-{os.getpid()}-{time.monotonic_ns() % 10**6}"
-    kubectl("create", "namespace", name)
-    yield name
-    kubectl("delete", "namespace", name, "--wait=false")
-
-
-@pytest.fixture
-def operator(namespace: str, unused_tcp_port_factory: Callable[[], int], tmp_path: Path) -> Iterator[Operator]:
-    port, metrics_port = unused_tcp_port_factory(), unused_tcp_port_factory()
-    command = [
-        *(
-            sys.executable,
-            "-m",
-            "tokenflow_operator",
-            "--namespace",
-            namespace,
-            "--kubeconfig",
-            os.environ["KUBECONFIG"],
-        ),
-        *("--port", str(port), "--metrics-port", str(metrics_port), "--image-pull-policy", "Never"),
-        *("--agent-image", "absent:1", "--hintsvc-image", "absent:1", "--redis-image", "absent:1"),
-    ]
-    log = tmp_path / "operator.log"
-    with log.open("wb") as stderr, subprocess.Popen(command, stderr=stderr) as process:
-        yield Operator(process=process, log=log, namespace=namespace, port=port, metrics_port=metrics_port)
-        process.terminate()
-        process.wait(timeout=40)
-
-
-@pytest.fixture
-def applied(operator: Operator) -> Operator:
-    operator.kubectl("apply", "-f", str(ROOT / "examples"))
-    eventually(lambda: operator.get("deployment/demo-gateway") and operator.get("daemonset/nodes-agent"))
-    eventually(lambda: operator.condition("pp/demo", "Ready") and operator.condition("ta/nodes", "Ready"))
-    return operator
 
 
 def test_the_examples_become_workloads_and_a_status(applied: Operator) -> None:

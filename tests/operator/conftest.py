@@ -1,0 +1,68 @@
+"""A real API server with our CRDs, and the operator as a process that looks after one namespace of it."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.operator.running import ABSENT, ROOT, Operator, eventually, kubectl
+
+
+@pytest.fixture(scope="session")
+def crds(request: pytest.FixtureRequest) -> Iterator[None]:
+    request.getfixturevalue("cluster")
+    if kubectl("get", "deployments", "-A", "-l", "app.kubernetes.io/name=tokenflow-operator", "-o", "name"):
+        pytest.skip("another operator looks after this cluster: uninstall it first")
+    missing = [str(crd) for crd in (ROOT / "crds").glob("*.yaml") if not kubectl("get", "-f", str(crd), *ABSENT)]
+    for crd in missing:
+        kubectl("apply", "--server-side", "-f", crd)
+    kubectl(
+        "wait", "--for=condition=Established", "crd/pacingpolicies.tokenflow.io", "crd/telemetryagents.tokenflow.io"
+    )
+    yield
+    for crd in missing:
+        kubectl("delete", "-f", crd)
+
+
+@pytest.fixture
+def namespace(request: pytest.FixtureRequest) -> Iterator[str]:
+    request.getfixturevalue("crds")
+    name = f"operator-test-{os.getpid()}-{time.monotonic_ns() % 10**6}"
+    kubectl("create", "namespace", name)
+    yield name
+    kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def operator(namespace: str, unused_tcp_port_factory: Callable[[], int], tmp_path: Path) -> Iterator[Operator]:
+    port, metrics_port = unused_tcp_port_factory(), unused_tcp_port_factory()
+    command = [
+        *(
+            sys.executable,
+            "-m",
+            "tokenflow_operator",
+            "--namespace",
+            namespace,
+            "--kubeconfig",
+            os.environ["KUBECONFIG"],
+        ),
+        *("--port", str(port), "--metrics-port", str(metrics_port), "--image-pull-policy", "Never"),
+        *("--agent-image", "absent:1", "--hintsvc-image", "absent:1", "--redis-image", "absent:1"),
+    ]
+    log = tmp_path / "operator.log"
+    with log.open("wb") as stderr, subprocess.Popen(command, stderr=stderr) as process:
+        yield Operator(process=process, log=log, namespace=namespace, port=port, metrics_port=metrics_port)
+        process.terminate()
+        process.wait(timeout=40)
+
+
+@pytest.fixture
+def applied(operator: Operator) -> Operator:
+    operator.kubectl("apply", "-f", str(ROOT / "examples"))
+    eventually(lambda: operator.get("deployment/demo-gateway") and operator.get("daemonset/nodes-agent"))
+    eventually(lambda: operator.condition("pp/demo", "Ready") and operator.condition("ta/nodes", "Ready"))
+    return operator

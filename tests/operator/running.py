@@ -1,0 +1,54 @@
+"""The operator as a process of its own against a real API server, in a namespace of its own."""
+
+import json
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+CONVERGED_S = 30.0
+ABSENT = ("--ignore-not-found", "-o", "name")
+
+
+def kubectl(*arguments: str, stdin: str | None = None, check: bool = True) -> str:
+    command = ["kubectl", "--request-timeout=20s", *arguments]
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=60)
+    assert not check or done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def eventually(what: Callable[[], Any], *, within_s: float = CONVERGED_S) -> Any:
+    """Return what is asked for as soon as it is true."""
+    deadline = time.monotonic() + within_s
+    while not (found := what()):
+        assert time.monotonic() < deadline, f"not within {within_s} s"
+        time.sleep(0.1)
+    return found
+
+
+@dataclass(frozen=True)
+class Operator:
+    process: subprocess.Popen[bytes]
+    log: Path
+    namespace: str
+    port: int
+    metrics_port: int
+
+    def kubectl(self, *arguments: str, **options: Any) -> str:
+        return kubectl("--namespace", self.namespace, *arguments, **options)
+
+    def get(self, what: str) -> dict[str, Any]:
+        return json.loads(self.kubectl("get", what, "-o", "json", "--ignore-not-found", check=False) or "{}")
+
+    def condition(self, what: str, type_: str) -> dict[str, Any]:
+        conditions = self.get(what).get("status", {}).get("conditions", [])
+        return next((c for c in conditions if c["type"] == type_), {})
+
+    def writes(self) -> float:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith("tokenflow_operator_writes_total"))
