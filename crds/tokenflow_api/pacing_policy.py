@@ -504,12 +504,14 @@ class PacingPolicyStatus(ApiModel):
     replicas: Annotated[list[ReplicaStatus], Field(max_length=100), list_map("name")] = Field(
         default=[], description="Hint service replicas and the generation that each serves."
     )
+    serving_replicas: int = Field(default=0, ge=0, description="Replicas that serve the present generation.")
     tenants: Annotated[list[TenantStatus], Field(max_length=256), list_map("name")] = Field(
         default=[], description="What each tenant gets at present."
     )
     alerts: Annotated[list[AlertStatus], Field(max_length=64), list_map("name")] = Field(
         default=[], description="Alerts that are firing."
     )
+    firing_alerts: int = Field(default=0, ge=0, description="How many alerts are firing.")
     model: ModelStatus | None = Field(default=None, description="The learned model in use.")
 
 

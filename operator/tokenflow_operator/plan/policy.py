@@ -48,13 +48,15 @@ def policy_numbers(snapshot: PolicySnapshot) -> dict[str, Any]:
     """Return the fields of the status that tell what the policy's hint service measures and does."""
     view = snapshot.hint_service.view
     replicas = replica_statuses(snapshot)
+    serving = sum(replica.generation == snapshot.policy.generation for replica in replicas)
     if view is None or view.snapshot is None:
-        return {"replicas": replicas}
+        return {"replicas": replicas, "serving_replicas": serving}
     hints = view.snapshot.shadow or view.snapshot.hints
     return {
         "health_percent": round(view.snapshot.health * 100),
         "tokens_per_second": int(min(hint.tokens_per_second for hint in hints)) if hints else None,
         "replicas": replicas,
-        "tenants": tenant_statuses(hints),
+        "serving_replicas": serving,
+        "tenants": tenant_statuses(hints, view.usage),
         "model": model_status(view.snapshot.model),
     }

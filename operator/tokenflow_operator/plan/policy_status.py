@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from tokenflow_api.hints import ALL_PATHS, ClusterView, Hint, ModelReport
+from tokenflow_api.hints import ALL_PATHS, ClusterView, Hint, ModelReport, TenantUsage
 from tokenflow_api.pacing_policy import ModelStatus, ReplicaStatus, TenantStatus
 from tokenflow_api.quantities import seconds
 from tokenflow_operator.kube.kinds import DEPLOYMENT
@@ -158,15 +158,19 @@ def model_status(report: ModelReport | None) -> ModelStatus | None:
     return ModelStatus(mode=report.mode, version=report.version, message=report.message[:_MOST_WORDS])
 
 
-def tenant_statuses(hints: list[Hint]) -> list[TenantStatus]:
-    """Return for each tenant its worst path, and its streams over all paths."""
+def tenant_statuses(hints: list[Hint], usage: list[TenantUsage]) -> list[TenantStatus]:
+    """Return for each tenant its worst path, its streams over all paths, and what it used."""
     by_tenant: defaultdict[str, list[Hint]] = defaultdict(list)
     for hint in hints:
         by_tenant[hint.tenant].append(hint)
-    return [_tenant_status(tenant, of_tenant) for tenant, of_tenant in sorted(by_tenant.items())]
+    used = {of_tenant.tenant: of_tenant for of_tenant in usage}
+    return [
+        _tenant_status(tenant, of_tenant, used.get(tenant, TenantUsage(tenant=tenant)))
+        for tenant, of_tenant in sorted(by_tenant.items())
+    ]
 
 
-def _tenant_status(tenant: str, hints: list[Hint]) -> TenantStatus:
+def _tenant_status(tenant: str, hints: list[Hint], used: TenantUsage) -> TenantStatus:
     worst = min(hints, key=lambda hint: (hint.tokens_per_second, hint.health))
     paths = [hint for hint in hints if hint.path != ALL_PATHS]
     return TenantStatus(
@@ -176,4 +180,6 @@ def _tenant_status(tenant: str, hints: list[Hint]) -> TenantStatus:
         health_percent=round(worst.health * 100),
         active_streams=sum(hint.signals.active_streams for hint in paths or hints),
         state=worst.state,
+        requests_last_minute=used.requests_last_minute,
+        tokens_last_minute=used.tokens_last_minute,
     )
