@@ -2,7 +2,7 @@
 
 import json
 
-from e2e.cluster import processes
+from e2e.cluster import audit, processes
 from e2e.cluster.certificates import Authority, kubeconfig, service_account_key, write_secret
 from e2e.cluster.network import inside
 from e2e.cluster.settings import (
@@ -79,6 +79,7 @@ def start(layout: Layout) -> None:
         f"--service-account-issuer=https://kubernetes.default.svc.{CLUSTER_DOMAIN}",
         f"--service-account-key-file={pki / 'service-account.crt'}",
         f"--service-account-signing-key-file={pki / 'service-account.key'}",
+        *audit.flags(layout),
     )
     processes.wait_for(
         "the API server",

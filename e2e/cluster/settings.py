@@ -101,6 +101,11 @@ class Layout:
         return self.state / "logs"
 
     @property
+    def audit_log(self) -> Path:
+        """What the API server was asked, one JSON object a line; full files lie beside it."""
+        return self.logs / "audit.log"
+
+    @property
     def kubeconfig(self) -> Path:
         """The administrator's, usable from the machine itself."""
         return self.state / "kubeconfig"
