@@ -23,10 +23,11 @@ from e2e.bench.hintsvc.loads.storm import storm
 from e2e.bench.hintsvc.loads.subscribers import Subscribers
 from e2e.bench.hintsvc.loads.telemetry import deliver, requests
 from e2e.bench.hintsvc.peers import idiomatic_aiohttp, nginx
-from e2e.bench.hintsvc.programs import Program, Relay, running
 from e2e.bench.hintsvc.reader import Answer
 from e2e.bench.hintsvc.reader import get as read
+from e2e.bench.hintsvc.redis import Relay
 from e2e.bench.hintsvc.watch import Arrival, Outcome, Watch
+from e2e.bench.programs import Program, running
 from e2e.commands import run
 from tokenflow_api.codec import decode
 from tokenflow_api.telemetry import Reporter, TelemetryBatch

@@ -16,9 +16,10 @@ from e2e.bench.figures import Figure
 from e2e.bench.hintsvc.clocks import Clock
 from e2e.bench.hintsvc.cluster import Cluster, Replica, cluster, directory
 from e2e.bench.hintsvc.load import closed_loop, telemetry
-from e2e.bench.hintsvc.programs import RedisServer, running
+from e2e.bench.hintsvc.redis import RedisServer
 from e2e.bench.hintsvc.sentinels import Sentinels
 from e2e.bench.hintsvc.watch import Outcome, Watch, watching
+from e2e.bench.programs import running
 
 MAX_RECOVERY_S: Final = 30.0
 MAX_FAILOVER_S: Final = 5.0

@@ -15,9 +15,10 @@ from typing import Any, Final
 from e2e.bench.errors import BenchError
 from e2e.bench.hintsvc.issuer import ISSUER, Issuer
 from e2e.bench.hintsvc.policy import write_policy
-from e2e.bench.hintsvc.programs import Program, RedisServer, Relay, running
 from e2e.bench.hintsvc.reader import get
+from e2e.bench.hintsvc.redis import RedisServer, Relay
 from e2e.bench.proc import free_port
+from e2e.bench.programs import Program, running
 
 _READY_S: Final = 30.0
 _ASK_S: Final = 1.0

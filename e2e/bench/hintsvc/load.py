@@ -17,7 +17,7 @@ from e2e.bench.errors import BenchError
 from e2e.bench.hintsvc.batches import reporter_of
 from e2e.bench.hintsvc.cluster import Cluster, Replica
 from e2e.bench.hintsvc.policy import TENANTS, api_key
-from e2e.bench.hintsvc.programs import LOOPBACK, pinned
+from e2e.bench.programs import LOOPBACK, pinned
 from tokenflow_api.runtime import Role
 from tokenflow_api.telemetry import Reporter
 

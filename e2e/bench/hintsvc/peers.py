@@ -8,8 +8,8 @@ from typing import Final
 
 from e2e.bench.errors import BenchError
 from e2e.bench.hintsvc.load import PATH
-from e2e.bench.hintsvc.programs import LOOPBACK, Program, await_port
 from e2e.bench.proc import free_port
+from e2e.bench.programs import LOOPBACK, Program, await_port
 
 _WORKER_S: Final = 5.0
 _NGINX: Final = """

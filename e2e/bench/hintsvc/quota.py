@@ -15,8 +15,9 @@ from e2e.bench.figures import Figure
 from e2e.bench.hintsvc.cluster import Cluster, cluster, directory
 from e2e.bench.hintsvc.load import CORES, finish, latencies, load
 from e2e.bench.hintsvc.policy import api_key
-from e2e.bench.hintsvc.programs import RedisServer, running
+from e2e.bench.hintsvc.redis import RedisServer
 from e2e.bench.proc import processor_s
+from e2e.bench.programs import running
 
 REPLICAS: Final = 3
 CLIENTS: Final = 50

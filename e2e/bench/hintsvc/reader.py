@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
-from e2e.bench.hintsvc.programs import LOOPBACK
+from e2e.bench.programs import LOOPBACK
 
 _LENGTH: Final = b"content-length:"
 

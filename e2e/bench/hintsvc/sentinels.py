@@ -5,8 +5,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from e2e.bench.hintsvc.programs import LOOPBACK, Program, RedisServer, await_port, running
+from e2e.bench.hintsvc.redis import RedisServer
 from e2e.bench.proc import free_port
+from e2e.bench.programs import LOOPBACK, Program, await_port, running
 
 _MASTER: Final = "bench"
 _NUMBER: Final = 3

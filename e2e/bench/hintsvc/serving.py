@@ -12,10 +12,10 @@ from e2e.bench.errors import BenchError
 from e2e.bench.figures import Figure, median_ratio
 from e2e.bench.hintsvc.load import CREDENTIAL, PATH, closed_loop, latencies, open_loop, storm
 from e2e.bench.hintsvc.peers import idiomatic_aiohttp, nginx
-from e2e.bench.hintsvc.programs import running
 from e2e.bench.hintsvc.reader import get
 from e2e.bench.hintsvc.site import MEASURED_CORE, NODES, Site
 from e2e.bench.proc import processor_s
+from e2e.bench.programs import running
 
 CONNECTIONS: Final = 64
 MANY_CONNECTIONS: Final = 1000

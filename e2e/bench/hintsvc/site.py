@@ -12,8 +12,9 @@ from e2e.bench.errors import BenchError
 from e2e.bench.hintsvc.cluster import Cluster, Replica, cluster, directory
 from e2e.bench.hintsvc.learned import VERSION, learned
 from e2e.bench.hintsvc.load import SHARED_CORE, telemetry
-from e2e.bench.hintsvc.programs import RedisServer, running
 from e2e.bench.hintsvc.reader import get
+from e2e.bench.hintsvc.redis import RedisServer
+from e2e.bench.programs import running
 from tokenflow_api.runtime import Role
 
 MEASURED_CORE: Final = 0

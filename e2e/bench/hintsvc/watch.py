@@ -19,8 +19,8 @@ from typing import Any, Final
 from e2e.bench.errors import BenchError
 from e2e.bench.hintsvc.cluster import Cluster, Replica
 from e2e.bench.hintsvc.policy import MOST_TOKENS_PER_SECOND, TENANTS, api_key
-from e2e.bench.hintsvc.programs import LOOPBACK
 from e2e.bench.hintsvc.reader import Answer, Reader
+from e2e.bench.programs import LOOPBACK
 
 MAX_GAP_S: Final = 1.5
 """Six rounds of the leader without a snapshot: the hints are not live."""

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from redis.crc import key_slot
 
-from e2e.bench.hintsvc.programs import LOOPBACK, Program, RedisServer, await_port, running
+from e2e.bench.hintsvc.redis import RedisServer
 from e2e.bench.hintsvc.sentinels import Sentinels
 from e2e.bench.proc import free_port
+from e2e.bench.programs import LOOPBACK, Program, await_port, running
 from tests.hintsvc.store.test_telemetry import delivery
 from tokenflow_hintsvc.errors import StoreError
 from tokenflow_hintsvc.store.connection import Connection, mapped

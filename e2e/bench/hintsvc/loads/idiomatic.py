@@ -12,7 +12,7 @@ import uvloop
 from aiohttp import web
 
 from e2e.bench.hintsvc.policy import TENANTS
-from e2e.bench.hintsvc.programs import LOOPBACK
+from e2e.bench.programs import LOOPBACK
 
 
 async def serve(port: int, body: bytes) -> None:

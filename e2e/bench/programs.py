@@ -1,11 +1,10 @@
-"""Programs that the benchmark runs: ended, killed and paused by their own process id."""
+"""Programs that a benchmark runs: ended, killed and paused by their own process id."""
 
 import contextlib
 import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 from e2e.bench.errors import BenchError
-from e2e.bench.proc import free_port
 
 LOOPBACK: Final = "127.0.0.1"
 _LISTENS_S: Final = 15.0
@@ -121,58 +119,3 @@ def await_port(port: int, program: Program) -> None:
                 return
         time.sleep(0.02)
     raise BenchError(f"{' '.join(program.command[:4])} does not listen after {_LISTENS_S:.0f} s: read {program.log}")
-
-
-class RedisServer:
-    """A Redis that keeps nothing over a restart, and comes back at the same address.
-
-    Args:
-        directory: for its files.
-        primary_port: of the Redis that it follows, if it follows one.
-        env: variables for it.
-    """
-
-    def __init__(
-        self, directory: Path, *, primary_port: int | None = None, env: Mapping[str, str] | None = None
-    ) -> None:
-        self.port = free_port()
-        following = ("--replicaof", f"{LOOPBACK} {primary_port}") if primary_port else ()
-        self.program = Program(
-            command=[
-                *("redis-server", "--port", str(self.port), "--bind", LOOPBACK, "--save", "", "--dir", str(directory)),
-                *following,
-            ],
-            log=directory / f"redis-{self.port}.log",
-            env=env or {},
-        )
-
-    @property
-    def url(self) -> str:
-        """Where it is."""
-        return f"redis://{LOOPBACK}:{self.port}/0"
-
-    def start(self, *, core: int | None = None) -> None:
-        """Run it, and wait until it listens."""
-        self.program.start(core=core)
-        await_port(self.port, self.program)
-
-
-class Relay:
-    """The only way of one replica to Redis: while it is paused, the replica is cut off and nothing is refused."""
-
-    def __init__(self, directory: Path, *, target_port: int) -> None:
-        self.port = free_port()
-        self.program = Program(
-            command=[sys.executable, "-m", "e2e.bench.hintsvc.loads.relay", str(self.port), str(target_port)],
-            log=directory / f"relay-{self.port}.log",
-        )
-
-    @property
-    def url(self) -> str:
-        """Where the replica finds its Redis."""
-        return f"redis://{LOOPBACK}:{self.port}/0"
-
-    def start(self, *, core: int | None = None) -> None:
-        """Run it, and wait until it listens."""
-        self.program.start(core=core)
-        await_port(self.port, self.program)
