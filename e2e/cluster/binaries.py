@@ -63,6 +63,7 @@ PROGRAMS: Final = (
     Program(name="ctr", module="containerd", package=f"{_CONTAINERD}/ctr"),
     Program(name="helm", module="helm", package="helm.sh/helm/v3/cmd/helm"),
     Program(name="coredns", module="coredns", package="github.com/coredns/coredns"),
+    Program(name="kwok", module="kwok", package="sigs.k8s.io/kwok/cmd/kwok"),
 )
 
 

@@ -1,0 +1,2 @@
+// Package tools pins the module that kwok is built from.
+package tools
