@@ -220,12 +220,11 @@ class NodeReport(WireModel):
 
 
 class TenantUsage(WireModel):
-    """What a tenant took of its quota within the last minute, and used within the present hour."""
+    """What a tenant took of its quota within the last minute, leases of the replicas among it."""
 
     tenant: str
     requests_last_minute: int = 0
     tokens_last_minute: int = 0
-    tokens_this_hour: int = 0
 
 
 class ClusterView(WireModel):

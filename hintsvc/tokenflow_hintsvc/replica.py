@@ -174,8 +174,9 @@ async def _serve_policy(
     configuration.on_change(feed.announce)
     boot, used = os.urandom(BOOT_BYTES), UsageBook()
     usage = Usage(connection, boot=boot.hex())
+    quotas = Quotas(connection, boot=boot.hex())
     keeper = Keeper(
-        Quotas(connection, boot=boot.hex()),
+        quotas,
         boot=boot,
         config=config,
         held_off_ms=Pressure(view, configuration, config).wait_ms,
@@ -198,6 +199,7 @@ async def _serve_policy(
         audit=audit,
         audit_log=audit_log,
         quotas=keeper,
+        shared_quotas=quotas,
         usage=usage,
         certificates=certificates,
         draining=asyncio.Event(),

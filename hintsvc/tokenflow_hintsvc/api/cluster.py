@@ -6,10 +6,12 @@ from aiohttp import web
 
 from tokenflow_api.hints import ClusterView
 from tokenflow_api.runtime import Role, RuntimeConfig
-from tokenflow_hintsvc.api.endpoint import Endpoint
+from tokenflow_hintsvc.api.endpoint import IF_NONE_MATCH, Endpoint
 from tokenflow_hintsvc.api.service import SERVICE
 from tokenflow_hintsvc.errors import StoreError
 from tokenflow_hintsvc.problems import store_unavailable
+from tokenflow_hintsvc.view.answers import CACHE_CONTROL, is_known
+from tokenflow_hintsvc.view.meaning import entity_tag
 
 
 async def get_config(request: web.Request) -> web.Response:
@@ -23,10 +25,12 @@ async def get_cluster(request: web.Request) -> web.Response:
     """Answer with the state of all replicas."""
     service = request.app[SERVICE]
     service.require(request, Role.OPERATOR)
+    config = service.config()
     try:
         leader = await service.leadership.leader()
         replicas = await service.replicas.all()
         nodes = await service.telemetry.nodes()
+        usage = await service.shared_quotas.last_minute([tenant.name for tenant in config.spec.tenants])
     except StoreError as error:
         raise store_unavailable(error, remedy="ask again later, and look at the policy's Redis") from error
     view = ClusterView(
@@ -35,8 +39,13 @@ async def get_cluster(request: web.Request) -> web.Response:
         replicas=[replica.model_copy(update={"leader": replica.name == leader}) for replica in replicas],
         nodes=nodes,
         snapshot=service.view.snapshot,
+        usage=usage,
     )
-    return web.json_response(text=view.model_dump_json())
+    tag = entity_tag(view, config)
+    headers = {"Cache-Control": CACHE_CONTROL, "ETag": tag}
+    if is_known(tag, if_none_match=request.headers.get("If-None-Match", "")):
+        return web.Response(status=304, headers=headers)
+    return web.json_response(text=view.model_dump_json(), headers=headers)
 
 
 ENDPOINTS: Final = (
@@ -52,8 +61,10 @@ ENDPOINTS: Final = (
         method="GET",
         path="/v1/cluster",
         handler=get_cluster,
-        summary="Read which replicas live, which one leads, and what they serve.",
+        summary="Read which replicas live, which one leads, what they serve, and what tenants take.",
         reply=ClusterView,
+        headers=(IF_NONE_MATCH,),
+        revalidated=True,
         problems=(401, 403, 503),
     ),
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 
 from aiohttp import web
 
@@ -25,6 +26,11 @@ class Parameter:
     description: str
     schema: dict[str, object]
     required: bool = False
+
+
+IF_NONE_MATCH: Final = Parameter(
+    name="If-None-Match", description="entity tag of the answer that the caller has", schema={"type": "string"}
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,7 +5,7 @@ from typing import Final
 from aiohttp import web
 
 from tokenflow_api.hints import ALL_PATHS, HintReply
-from tokenflow_hintsvc.api.endpoint import Endpoint, Parameter
+from tokenflow_hintsvc.api.endpoint import IF_NONE_MATCH, Endpoint, Parameter
 from tokenflow_hintsvc.api.service import SERVICE
 from tokenflow_hintsvc.view.answers import CACHE_CONTROL, check_path
 
@@ -41,13 +41,7 @@ ENDPOINTS: Final = (
                 },
             ),
         ),
-        headers=(
-            Parameter(
-                name="If-None-Match",
-                description="entity tag of the answer that the caller has",
-                schema={"type": "string"},
-            ),
-        ),
+        headers=(IF_NONE_MATCH,),
         revalidated=True,
         anonymous=True,
         problems=(400, 401, 403, 404, 503),

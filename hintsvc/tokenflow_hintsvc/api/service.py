@@ -20,6 +20,7 @@ from tokenflow_hintsvc.store.audit import AuditLog
 from tokenflow_hintsvc.store.clock import ServiceClock
 from tokenflow_hintsvc.store.explanations import Explanations
 from tokenflow_hintsvc.store.leadership import Leadership
+from tokenflow_hintsvc.store.quotas import Quotas
 from tokenflow_hintsvc.store.replicas import Replicas
 from tokenflow_hintsvc.store.telemetry import Telemetry
 from tokenflow_hintsvc.store.usage import Usage
@@ -47,6 +48,7 @@ class Service:
     audit: Audit
     audit_log: AuditLog
     quotas: Keeper
+    shared_quotas: Quotas
     usage: Usage
     certificates: Certificates | None
     draining: asyncio.Event

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from pydantic import ValidationError
 from redis.asyncio import Redis
@@ -47,17 +47,6 @@ class Connection:
     def script(self, lua: str) -> "Script":
         """Return a script that is ready to run."""
         return Script(self.redis, lua)
-
-    async def values(self, *parts: str) -> list[bytes]:
-        """Return the values of all keys whose names begin with ``parts``.
-
-        Raises:
-            StoreError: Redis does not answer.
-        """
-        async with mapped():
-            keys = [key async for key in self.redis.scan_iter(match=self.key(*parts, "*"), count=1000)]
-            values = await self.redis.mget(sorted(keys)) if keys else []
-        return [value for value in cast("list[bytes | None]", values) if value is not None]
 
 
 class Script:

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgpack
 from redis.exceptions import RedisError
 
+from tokenflow_api.hints import TenantUsage
 from tokenflow_hintsvc.errors import StoreError
 from tokenflow_hintsvc.quota.exchange import Answer, Left, Question, Ruling, slot
 from tokenflow_hintsvc.store.connection import Connection, mapped
@@ -35,6 +36,22 @@ redis.call('ZADD', KEYS[2], string.format('%.0f', now_ms), ARGV[1])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
 return {redis.call('GET', KEYS[1]), redis.call('GET', KEYS[3]), redis.call('ZCARD', KEYS[2]), now_us}
 """
+
+_LAST_MINUTE: Final = """
+local now = redis.call('TIME')
+local oldest = math.floor((now[1] * 1000000 + now[2]) / 250000) - 240
+local sums = {}
+for index, key in ipairs(KEYS) do
+  local fields, sum = redis.call('HGETALL', key), 0
+  for at = 1, #fields, 2 do
+    local bucket = tonumber(fields[at])
+    if bucket and bucket >= oldest then sum = sum + tonumber(fields[at + 1]) end
+  end
+  sums[index] = sum
+end
+return sums
+"""
+"""What the meters of ``exchange.lua`` hold of the last minute."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +83,7 @@ class Quotas:
         self._connection = connection
         self._boot = boot
         self._greet = connection.script(_GREET)
+        self._last_minute = connection.script(_LAST_MINUTE)
         self._exchange = connection.script((files(__package__) / "exchange.lua").read_text())
 
     async def greet(self, *, key: bytes) -> Greeting:
@@ -88,6 +106,20 @@ class Quotas:
         """
         async with mapped(deadline_s=DEADLINE_S):
             await self._connection.redis.zrem(self._key("replicas"), self._boot)
+
+    async def last_minute(self, tenants: Sequence[str]) -> list[TenantUsage]:
+        """Return what each tenant took within the last minute.
+
+        Raises:
+            StoreError: Redis does not answer in time.
+        """
+        keys = [self._key(what, tenant) for tenant in tenants for what in ("requests", "tokens")]
+        async with mapped():
+            sums = cast("list[int]", await self._last_minute(keys=keys, args=[]))
+        return [
+            TenantUsage(tenant=tenant, requests_last_minute=requests, tokens_last_minute=tokens)
+            for tenant, requests, tokens in zip(tenants, sums[::2], sums[1::2], strict=True)
+        ]
 
     async def exchange(self, questions: Sequence[Question], *, epoch: str) -> list[Answer | StoreError | None]:
         """Settle the dealings with several tenants' quotas.

@@ -13,6 +13,7 @@ from tokenflow_hintsvc.store import history
 from tokenflow_hintsvc.store.batches import StoredBatch
 from tokenflow_hintsvc.store.connection import Connection, mapped
 from tokenflow_hintsvc.store.history import History
+from tokenflow_hintsvc.store.register import PUT, Register
 
 NODE_TTL_MS: Final = 180_000
 """Longer than the longest window of an agent: a node that is gone leaves the status after it."""
@@ -23,6 +24,7 @@ MAX_REPORTERS: Final = 4096
 
 _INGEST: Final = (
     history.APPEND
+    + PUT
     + """
 local sequence, seen = tonumber(ARGV[1]), tonumber(ARGV[8])
 local newest = redis.call('BITFIELD', KEYS[1], 'GET', 'u63', 0)[1]
@@ -37,7 +39,7 @@ elseif redis.call('GETBIT', KEYS[1], slot) == 1 then return 0 end
 redis.call('SETBIT', KEYS[1], slot, 1)
 redis.call('PEXPIRE', KEYS[1], ARGV[9])
 
-append(KEYS[5], KEYS[6], ARGV[2], ARGV[3], tonumber(ARGV[10]), ARGV[11])
+append(KEYS[6], KEYS[7], ARGV[2], ARGV[3], tonumber(ARGV[10]), ARGV[11])
 
 if ARGV[4] == '' or tonumber(ARGV[3]) < tonumber(redis.call('HGET', KEYS[2], 'at') or '-inf') then return 2 end
 redis.call('HSET', KEYS[2], 'at', ARGV[3], 'batch', ARGV[2])
@@ -48,7 +50,7 @@ redis.call('ZADD', KEYS[3], now_us + ARGV[4] * 1000, ARGV[5])
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now_us)
 redis.call('ZREMRANGEBYRANK', KEYS[3], 0, -tonumber(ARGV[12]) - 1)
 redis.call('PEXPIRE', KEYS[3], ARGV[9])
-if ARGV[6] ~= '' then redis.call('SET', KEYS[4], ARGV[6], 'PX', ARGV[7]) end
+if ARGV[6] ~= '' then put(KEYS[4], KEYS[5], ARGV[13], ARGV[6], tonumber(ARGV[7])) end
 return 3
 """
 )
@@ -114,6 +116,7 @@ class Telemetry:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._history = History(connection)
+        self._nodes = Register(connection, "nodes", ttl_ms=NODE_TTL_MS)
         self._ingest = connection.script(_INGEST)
         self._live = connection.script(_LIVE)
         self._latest: dict[str, Latest] = {}
@@ -158,9 +161,9 @@ class Telemetry:
 
     async def nodes(self) -> list[NodeReport]:
         """Return the last report of every node that still reports."""
-        values = await self._connection.values("node")
+        documents = await self._nodes.all()
         async with mapped():
-            return [NodeReport.model_validate_json(value) for value in values]
+            return [NodeReport.model_validate_json(document) for document in documents]
 
     def _call(self, delivery: Delivery) -> tuple[list[str], list[Any]]:
         key = self._connection.key
@@ -169,7 +172,7 @@ class Telemetry:
             key("seen", delivery.reporter, delivery.boot_id),
             self._batch_key(delivery.reporter),
             key("reporters"),
-            key("node", f"{report.agent}@{report.node}" if report else ""),
+            *self._nodes.keys,
             *self._history.keys,
         ]
         args = [
@@ -185,6 +188,7 @@ class Telemetry:
             history.MAX_BYTES,
             history.TTL_MS,
             MAX_REPORTERS,
+            f"{report.agent}@{report.node}" if report else "",
         ]
         return keys, args
 

@@ -35,6 +35,12 @@ def check_path(path: str) -> str:
     return path
 
 
+def is_known(etag: str, *, if_none_match: str) -> bool:
+    """Whether a caller who sent that header holds what the entity tag stands for (RFC 9110, section 13.1.2)."""
+    tags = (tag.strip().removeprefix("W/") for tag in if_none_match.split(","))
+    return any(tag in (etag, "*") for tag in tags)
+
+
 @dataclass(frozen=True, slots=True)
 class HintAnswer:
     """An encoded ``HintReply``.
@@ -48,9 +54,8 @@ class HintAnswer:
     etag: str
 
     def is_known(self, if_none_match: str) -> bool:
-        """Whether the caller holds it already, by the ``If-None-Match`` that they sent (RFC 9110, section 13.1.2)."""
-        tags = (tag.strip().removeprefix("W/") for tag in if_none_match.split(","))
-        return any(tag in (self.etag, "*") for tag in tags)
+        """Whether the caller holds it already, by the ``If-None-Match`` that they sent."""
+        return is_known(self.etag, if_none_match=if_none_match)
 
 
 class HintAnswers:

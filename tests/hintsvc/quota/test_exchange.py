@@ -15,6 +15,7 @@ from tokenflow_hintsvc.quota.exchange import Answer, Question, Settlement, Waite
 from tokenflow_hintsvc.quota.limits import Limits, Rate
 from tokenflow_hintsvc.quota.meter import BUCKET_US, MINUTE_US
 from tokenflow_hintsvc.store.connection import Connection
+from tokenflow_hintsvc.store.quotas import Quotas
 
 pytestmark = pytest.mark.redis
 
@@ -163,3 +164,17 @@ async def test_every_key_runs_out(server: RedisServer) -> None:
     assert len(keys) == 9
     assert [key for key in keys if await redis.pttl(key) <= 0] == []
     await shared.connection.close()
+
+
+async def test_what_tenants_took_within_the_last_minute_is_told(server: RedisServer) -> None:
+    connection = Connection(server.url, policy_uid="policy-2")
+    quotas = Quotas(connection, boot="ab")
+    epoch = (await quotas.greet(key=b"k" * 32)).epoch
+    waiters = [Waiter(tokens=300, slot=""), Waiter(tokens=200, slot="")]
+    await quotas.exchange([Question(tenant="gold", sequence=1, limits=LIMITS, waiters=waiters)], epoch=epoch)
+    usage = await quotas.last_minute(["gold", "free"])
+    assert [(used.tenant, used.requests_last_minute, used.tokens_last_minute) for used in usage] == [
+        ("gold", 2, 500),
+        ("free", 0, 0),
+    ]
+    await connection.close()

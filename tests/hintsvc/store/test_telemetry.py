@@ -138,6 +138,6 @@ async def test_a_redis_that_is_away_is_an_error_of_ours(telemetry: Telemetry, re
 async def test_every_key_of_telemetry_runs_out(telemetry: Telemetry, connection: Connection) -> None:
     await telemetry.ingest([delivery(1)])
     keys = [key async for key in connection.redis.scan_iter()]
-    assert len(keys) == 6
+    assert len(keys) == 7
     assert all(key.startswith(b"tf:{p}:") for key in keys)
     assert all([await connection.redis.pttl(key) > 0 for key in keys])
