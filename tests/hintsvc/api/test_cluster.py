@@ -43,7 +43,7 @@ async def test_who_polls_the_state_is_told_of_what_changed_alone(redis_server: R
             async with session.post(f"{root}/admit", json=asked, headers=gateway) as admitted:
                 assert admitted.status == 200
             async with asyncio.timeout(10):
-                while (changed := await poll(tag))[0] != 200:
+                while (changed := await poll(tag))[0] != 200:  # noqa: ASYNC110 - another process' state
                     await asyncio.sleep(0.02)
             usage = {used.tenant: used for used in ClusterView.model_validate_json(changed[2]).usage}
             assert usage["gold"].requests_last_minute >= 1
