@@ -1,0 +1,54 @@
+"""What kubectl prints, as errors of ours."""
+
+from pathlib import Path
+
+import pytest
+
+from tokenflow_operator.cli.__main__ import main
+from tokenflow_operator.cli.kubectl import Kubectl, failure
+from tokenflow_operator.errors import ConfigError, ForbiddenError, KubeError, NotFoundError, UnavailableError
+
+
+@pytest.mark.parametrize(
+    ("stderr", "kind"),
+    [
+        ("Error from server (Forbidden): pods is forbidden", ForbiddenError),
+        ("error: You must be logged in to the server (Unauthorized)", ForbiddenError),
+        ('Error from server (NotFound): pods "a" not found', NotFoundError),
+        (
+            "The connection to the server 127.0.0.1:1 was refused - did you specify the right host or port?",
+            UnavailableError,
+        ),
+        ("error: something else", KubeError),
+        ("", KubeError),
+    ],
+)
+def test_a_failure_keeps_its_words(stderr: str, kind: type[KubeError]) -> None:
+    error = failure(stderr)
+    assert type(error) is kind
+    assert stderr in str(error)
+
+
+def test_without_the_crds_the_remedy_is_named() -> None:
+    words = str(failure("""error: the server doesn't have a resource type "pacingpolicies" """))
+    assert "helm install tokenflow" in words
+
+
+def test_the_callers_choice_of_cluster_goes_on() -> None:
+    chosen = Kubectl(kubeconfig="/etc/k", context="prod", namespace="llm")
+    assert chosen.command("get", "pods") == [
+        *("kubectl", "--kubeconfig=/etc/k", "--context=prod", "--namespace=llm", "get", "pods")
+    ]
+    assert Kubectl().command("get") == ["kubectl", "get"]
+
+
+def test_without_kubectl_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigError, match="no kubectl on the PATH"):
+        Kubectl().run("get", "pods")
+
+
+@pytest.mark.parametrize("line", [[], ["states"], ["status", "-o", "yaml"]])
+def test_a_wrong_command_line_ends_with_2(line: list[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(line)
