@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import logging
 import os
+import socket
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -17,7 +18,10 @@ from tokenflow_operator.settings import Identity, Images, Installation
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line: 0 after a drain, 1 when it cannot go on, 2 for a wrong command line."""
+    """Run the command line: 0 after a drain, 1 when it cannot go on, 2 for a wrong command line.
+
+    A process that led and can no longer prove it ends with 3, from wherever it is.
+    """
     arguments = _parser().parse_args(argv)
     logs.configure(component="operator", level=arguments.log_level)
     logging.getLogger("kopf").setLevel(logging.WARNING)
@@ -30,11 +34,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             hintsvc=arguments.hintsvc_image,
             redis=arguments.redis_image,
             pull_policy=arguments.image_pull_policy,
+            pull_secrets=tuple(filter(None, arguments.image_pull_secrets.split(","))),
         ),
         identity=Identity(namespace=arguments.pod_namespace, service_account=arguments.service_account),
     )
     options = Options(
         namespace=arguments.namespace,
+        instance=os.environ.get("POD_NAME") or socket.gethostname(),
+        lease=arguments.lease_name if arguments.leader_election else "",
         kubeconfig=arguments.kubeconfig or None,
         token_file=arguments.token_file,
         workers=arguments.workers,
@@ -63,7 +70,23 @@ def _parser() -> argparse.ArgumentParser:
         choices=["Always", "IfNotPresent", "Never"],
         default=env("TOKENFLOW_IMAGE_PULL_POLICY", "IfNotPresent"),
     )
+    add(
+        "--image-pull-secrets",
+        default=env("TOKENFLOW_IMAGE_PULL_SECRETS", ""),
+        help="names, separated by commas, of Secrets in the resources' namespaces to pull images with",
+    )
     add("--pod-namespace", default=env("POD_NAMESPACE", "default"), help="namespace that the operator runs in")
+    add(
+        "--lease-name",
+        default=env("TOKENFLOW_LEASE_NAME", "tokenflow-operator"),
+        help="Lease in the operator's namespace by which replicas agree who leads",
+    )
+    add(
+        "--leader-election",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="without it nothing keeps two operators apart: for one that runs outside the cluster",
+    )
     add(
         "--service-account",
         default=env("TOKENFLOW_SERVICE_ACCOUNT", "tokenflow-operator"),

@@ -3,8 +3,7 @@
 import asyncio
 import functools
 import logging
-import os
-import socket
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +11,7 @@ from typing import Any, Final
 import aiohttp
 import kopf
 
+from tokenflow_operator.election import Alone, Election, Leadership
 from tokenflow_operator.heartbeat import Heartbeat
 from tokenflow_operator.hint_service import HintService
 from tokenflow_operator.keys import Key
@@ -26,7 +26,8 @@ from tokenflow_operator.watch import watch
 from tokenflow_operator.workers import resync, work
 from tokenflow_operator.workqueue import WorkQueue
 
-DRAIN_S: Final = 20.0
+DRAIN_S: Final = 1.0
+"""Longest wait for passes under way: what one leaves undone the next leader's first pass finds."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ class Options:
 
     Attributes:
         namespace: the only one to look after; all of them for an empty name.
+        instance: name of this replica.
+        lease: name of the Lease, in the operator's own namespace, that decides who leads; empty to lead without one.
         kubeconfig: file with credentials; without it the pod's service account serves.
         token_file: projected token for the hint services.
         workers: resources worked on at a time.
@@ -45,6 +48,8 @@ class Options:
     """
 
     namespace: str
+    instance: str
+    lease: str
     kubeconfig: str | None
     token_file: Path
     workers: int
@@ -60,25 +65,39 @@ async def run(options: Options, installation: Installation) -> None:
         KubeError: watching has failed for good.
     """
     heartbeat = Heartbeat()
+    login = functools.partial(connect, kubeconfig=options.kubeconfig, instance=options.instance)
     async with (
-        await connect(kubeconfig=options.kubeconfig) as client,
+        await login() as client,
+        # Renewals of the Lease have connections of their own: nothing else may delay them.
+        await login() as lease_client,
         aiohttp.ClientSession() as session,
-        probes(heartbeat, port=options.port),
         exporter(port=options.metrics_port),
     ):
-        kube = Kube(client)
+        leadership = _leadership(options, Kube(lease_client), installation.identity.namespace)
+        kube = Kube(client, gate=leadership.budget_s)
         hint_service = HintService(session=session, token_file=options.token_file)
         reconciler = Reconciler(
             kube=kube,
             observer=Observer(kube=kube, hint_service=hint_service, namespace=options.namespace),
-            recorder=Recorder(kube=kube, instance=os.environ.get("POD_NAME") or socket.gethostname()),
+            recorder=Recorder(kube=kube, instance=options.instance),
             installation=installation,
         )
-        await _run(options, kube, reconciler, heartbeat)
+        async with probes(heartbeat, leadership, port=options.port):
+            await _run(options, kube, reconciler, heartbeat, leadership)
     _log.info("ended")
 
 
-async def _run(options: Options, kube: Kube, reconciler: Reconciler, heartbeat: Heartbeat) -> None:
+def _leadership(options: Options, kube: Kube, namespace: str) -> Leadership:
+    # A container that starts again in the same pod is another candidate than the one that ended.
+    identity = f"{options.instance}_{secrets.token_hex(4)}"
+    if not options.lease:
+        return Alone(identity=identity)
+    return Election(kube=kube, namespace=namespace, name=options.lease, identity=identity)
+
+
+async def _run(
+    options: Options, kube: Kube, reconciler: Reconciler, heartbeat: Heartbeat, leadership: Leadership
+) -> None:
     queue = WorkQueue[Key]()
     asked_to_end, stop_watching = asyncio.Event(), asyncio.Event()
     login = functools.partial(_login, kubeconfig=options.kubeconfig)
@@ -88,19 +107,32 @@ async def _run(options: Options, kube: Kube, reconciler: Reconciler, heartbeat: 
     watching.add_done_callback(lambda _: asked_to_end.set())
     try:
         async with asyncio.TaskGroup() as group:
-            workers = [group.create_task(work(queue, reconciler.reconcile, heartbeat)) for _ in range(options.workers)]
+            electing = group.create_task(leadership.run())
             resyncing = group.create_task(resync(queue, kube, heartbeat, namespace=options.namespace))
+            leading = group.create_task(_lead(options, queue, reconciler, heartbeat, leadership))
             _log.info("started", extra={"namespace": options.namespace or "all"})
             await asked_to_end.wait()
             _log.info("draining")
             resyncing.cancel()
             queue.close()
-            _, late = await asyncio.wait(workers, timeout=DRAIN_S)
-            for worker in late:
-                worker.cancel()
+            await asyncio.wait([leading], timeout=DRAIN_S if leadership.leading.is_set() else 0)
+            leading.cancel()
+            electing.cancel()
+            await asyncio.wait([leading, electing])
+            await leadership.release()
     finally:
         stop_watching.set()
         await watching
+
+
+async def _lead(
+    options: Options, queue: WorkQueue[Key], reconciler: Reconciler, heartbeat: Heartbeat, leadership: Leadership
+) -> None:
+    """Work, from when this replica leads until the queue is closed."""
+    await leadership.leading.wait()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(options.workers):
+            group.create_task(work(queue, reconciler.reconcile, heartbeat))
 
 
 async def _login(*, kubeconfig: str | None, **given: Any) -> kopf.ConnectionInfo | None:

@@ -37,6 +37,10 @@ class InvalidError(KubeError):
     """The Kubernetes API refused the object's content."""
 
 
+class NotLeadingError(KubeError):
+    """Nothing was written, since this replica cannot prove that it leads."""
+
+
 class HintServiceError(OperatorError):
     """The hint service did not tell its state."""
 

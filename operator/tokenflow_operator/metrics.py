@@ -18,3 +18,5 @@ QUEUE_DEPTH: Final = Gauge("tokenflow_operator_queue_depth", "Keys that wait for
 EVENTS_SUPPRESSED: Final = Counter("tokenflow_operator_events_suppressed", "Repeated Events that were not written.")
 EVENTS_FAILED: Final = Counter("tokenflow_operator_events_failed", "Events that the Kubernetes API did not take.")
 RESYNCS: Final = Counter("tokenflow_operator_resyncs", "Listings of all resources by result.", ["result"])
+LEADER: Final = Gauge("tokenflow_operator_leader", "Whether this replica leads and writes.")
+LEASE_FAILURES: Final = Counter("tokenflow_operator_lease_failures", "Attempts to read or write the Lease that failed.")

@@ -6,24 +6,26 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from tokenflow_operator.election import Leadership
 from tokenflow_operator.heartbeat import Heartbeat
 
 
 @asynccontextmanager
-async def probes(heartbeat: Heartbeat, *, port: int) -> AsyncIterator[None]:
-    """Serve ``/healthz`` (passes end) and ``/readyz`` (the resources can be listed)."""
-
-    def answer(well: bool) -> web.Response:
-        return web.json_response({"ok": well}, status=200 if well else 503)
+async def probes(heartbeat: Heartbeat, leadership: Leadership, *, port: int) -> AsyncIterator[None]:
+    """Serve ``/healthz`` (passes end) and ``/readyz`` (the resources can be listed; it says who leads)."""
 
     async def healthz(_: web.Request) -> web.Response:
-        return answer(heartbeat.alive)
+        return _answer(well=heartbeat.alive)
 
     async def readyz(_: web.Request) -> web.Response:
-        return answer(heartbeat.ready)
+        return _answer(well=heartbeat.ready, leading=leadership.leading.is_set(), leader=leadership.leader)
 
     async with _serving([web.get("/healthz", healthz), web.get("/readyz", readyz)], port=port):
         yield
+
+
+def _answer(*, well: bool, **details: bool | str) -> web.Response:
+    return web.json_response({"ok": well, **details}, status=200 if well else 503)
 
 
 @asynccontextmanager

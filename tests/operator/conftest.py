@@ -45,6 +45,7 @@ def operator(namespace: str, unused_tcp_port_factory: Callable[[], int], tmp_pat
             sys.executable,
             "-m",
             "tokenflow_operator",
+            "--no-leader-election",
             "--namespace",
             namespace,
             "--kubeconfig",

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 import aiohttp
@@ -43,8 +44,15 @@ _SERVER_ERROR: Final = 500
 class Kube:
     """The Kubernetes API, as far as the operator needs it."""
 
-    def __init__(self, client: ApiClient) -> None:
+    def __init__(self, client: ApiClient, *, gate: Callable[[], float] = lambda: _REQUEST_TIMEOUT_S) -> None:
+        """Use the API.
+
+        Args:
+            client: is logged in.
+            gate: called right before every write; returns the most seconds that it may take, or raises NotLeadingError.
+        """
         self._client = client
+        self._gate = gate
 
     async def get(self, kind: Kind, *, namespace: str, name: str) -> Manifest:
         """Return one object.
@@ -107,6 +115,18 @@ class Kube:
         metrics.WRITES.labels(verb="create", kind=kind.kind, subresource="").inc()
         return created
 
+    async def replace(self, kind: Kind, manifest: Manifest) -> Manifest:
+        """Write an object whole, if it still is of the version that the manifest was made from.
+
+        Raises:
+            KubeError: among others ConflictError where it was changed since, and NotFoundError.
+        """
+        meta = manifest["metadata"]
+        path = kind.path(namespace=meta.get("namespace", ""), name=meta["name"])
+        replaced = await self._request("PUT", path, query={"fieldManager": FIELD_MANAGER}, body=manifest)
+        metrics.WRITES.labels(verb="replace", kind=kind.kind, subresource="").inc()
+        return replaced
+
     async def delete(self, kind: Kind, *, namespace: str, name: str, uid: str) -> None:
         """Delete the object of that name if it still is the one with that UID; its own children follow.
 
@@ -127,8 +147,9 @@ class Kube:
         content_type: str = _JSON,
     ) -> Manifest:
         headers = {"Accept": _JSON, "Content-Type": content_type}
+        within_s = _REQUEST_TIMEOUT_S if method == "GET" else min(_REQUEST_TIMEOUT_S, self._gate())
         try:
-            async with asyncio.timeout(_REQUEST_TIMEOUT_S):
+            async with asyncio.timeout(within_s):
                 request = await self._client.param_serialize(
                     method,
                     path,

@@ -1,16 +1,19 @@
 """Credentials for the Kubernetes API: the pod's own service account, or a kubeconfig for work from outside."""
 
+from importlib.metadata import version
+
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
 from tokenflow_operator.errors import ConfigError
 
 
-async def connect(*, kubeconfig: str | None) -> ApiClient:
+async def connect(*, kubeconfig: str | None, instance: str) -> ApiClient:
     """Return a client that is logged in.
 
     Args:
         kubeconfig: path of a kubeconfig file; without it the pod's service account is used.
+        instance: name of this replica, by which the API server's audit log tells it from the others.
 
     Raises:
         ConfigError: there are no usable credentials.
@@ -24,4 +27,6 @@ async def connect(*, kubeconfig: str | None) -> ApiClient:
     except (config.ConfigException, OSError) as error:
         remedy = "run the operator in a pod, or give --kubeconfig"
         raise ConfigError(f"no credentials for the Kubernetes API: {error}: {remedy}") from error
-    return ApiClient(configuration)
+    client = ApiClient(configuration)
+    client.user_agent = f"tokenflow-operator/{version('tokenflow-operator')} ({instance})"
+    return client
