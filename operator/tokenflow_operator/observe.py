@@ -13,7 +13,15 @@ from tokenflow_operator.errors import ForbiddenError, HintServiceError, HintServ
 from tokenflow_operator.hint_service import HintService
 from tokenflow_operator.keys import OWNER_LABEL, Key, key_of
 from tokenflow_operator.kube import FIELD_MANAGER, Kube, Manifest, ObjectRef
-from tokenflow_operator.kube.kinds import CHILDREN, CONTROLLER_REVISION, NODE, PACING_POLICY, POD, TELEMETRY_AGENT
+from tokenflow_operator.kube.kinds import (
+    CHILDREN,
+    CONTROLLER_REVISION,
+    NODE,
+    OPTIONAL,
+    PACING_POLICY,
+    POD,
+    TELEMETRY_AGENT,
+)
 from tokenflow_operator.kube.objects import kind_of, ref_of, status_written_at
 from tokenflow_operator.plan import hintsvc, names
 from tokenflow_operator.plan.pods import ready_pods
@@ -83,7 +91,7 @@ class Observer:
 
     async def _policy(self, policy: Policy) -> PolicySnapshot:
         key = policy.key
-        expected = names.policy_children(key.name, policy.spec.hint_service.redis)
+        expected = names.policy_children(key.name, policy.spec.hint_service)
         async with asyncio.TaskGroup() as group:
             policies = group.create_task(self._policies())
             agents = group.create_task(self._agents())
@@ -137,9 +145,8 @@ class Observer:
 
     async def _served(self) -> frozenset[str]:
         """Return the optional kinds that the API serves."""
-        optional = [kind for kind in CHILDREN if kind.optional]
-        groups = [await self._kube.resources(version) for version in sorted({kind.api_version for kind in optional})]
-        return frozenset(kind.kind for kind in optional if any(kind.plural in group for group in groups))
+        groups = [await self._kube.resources(version) for version in sorted({kind.api_version for kind in OPTIONAL})]
+        return frozenset(kind.kind for kind in OPTIONAL if any(kind.plural in group for group in groups))
 
     async def _nodes(self) -> tuple[Manifest, ...] | None:
         try:

@@ -12,12 +12,14 @@ class Images:
         hintsvc: image of the hint service and the gateway.
         redis: any image with ``redis-server`` on its path.
         pull_policy: ``Always``, ``IfNotPresent`` or ``Never``.
+        pull_secrets: names of Secrets of type kubernetes.io/dockerconfigjson, in the namespace of each resource.
     """
 
     agent: str
     hintsvc: str
     redis: str
     pull_policy: str = "IfNotPresent"
+    pull_secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

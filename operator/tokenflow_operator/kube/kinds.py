@@ -53,6 +53,13 @@ _MONITORING: Final = "monitoring.coreos.com/v1"
 PROMETHEUS_RULE: Final = Kind(api_version=_MONITORING, kind="PrometheusRule", plural="prometheusrules", optional=True)
 SERVICE_MONITOR: Final = Kind(api_version=_MONITORING, kind="ServiceMonitor", plural="servicemonitors", optional=True)
 POD_MONITOR: Final = Kind(api_version=_MONITORING, kind="PodMonitor", plural="podmonitors", optional=True)
+HINT_REQUESTS: Final = Kind(
+    api_version="custom.metrics.k8s.io/v1beta1",
+    kind="MetricValueList",
+    plural="pods/hint_server_request_count_per_second",
+    optional=True,
+)
+"""What prometheus-adapter, with the rules that it comes with, makes of hint_server_request_count_total."""
 ROLE: Final = Kind(api_version="rbac.authorization.k8s.io/v1", kind="Role", plural="roles")
 ROLE_BINDING: Final = Kind(api_version="rbac.authorization.k8s.io/v1", kind="RoleBinding", plural="rolebindings")
 PACING_POLICY: Final = Kind(api_version=API_VERSION, kind=pacing_policy.KIND, plural=pacing_policy.PLURAL)
@@ -76,3 +83,5 @@ CHILDREN: Final = (
     POD_MONITOR,
 )
 """What may be rendered, in the order in which it is applied: an identity before the pods that need it."""
+OPTIONAL: Final = (*(kind for kind in CHILDREN if kind.optional), HINT_REQUESTS)
+"""What may be rendered or referred to where the API serves it."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tokenflow_api.quantities import amount
 
-_QUANTITIES: Final = frozenset({"requests", "limits", "sizeLimit"})
+_QUANTITIES: Final = frozenset({"requests", "limits", "sizeLimit", "averageValue"})
 _MERGED_LISTS: Final = frozenset({"containers", "env", "ports", "volumeMounts", "volumes"})
 """Lists that server-side apply merges item by item, so that others may add to them; the rest it replaces."""
 

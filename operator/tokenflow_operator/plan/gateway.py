@@ -4,9 +4,10 @@ from typing import Final
 
 from tokenflow_api.pacing_policy import PacingPolicySpec
 from tokenflow_api.runtime import RUNTIME_KEY
-from tokenflow_operator.kube.kinds import DEPLOYMENT
 from tokenflow_operator.kube.objects import Manifest
 from tokenflow_operator.plan import names, replicated
+from tokenflow_operator.plan.disruption import disruption_budget
+from tokenflow_operator.plan.network_policy import open_to_clients
 from tokenflow_operator.plan.objects import (
     Owner,
     client_tls_mount,
@@ -31,7 +32,9 @@ def gateway_objects(owner: Owner, spec: PacingPolicySpec, images: Images) -> tup
     return (
         owner.service_account(name, COMPONENT),
         owner.service(name, COMPONENT, replicated.PORTS | {"http": names.GATEWAY_PORT}),
-        owner.object(DEPLOYMENT, name, COMPONENT, spec=_deployment(owner, spec, images)),
+        open_to_clients(owner, name, COMPONENT, ports=[names.GATEWAY_PORT]),
+        _deployment(owner, spec, images),
+        disruption_budget(owner, name, COMPONENT),
     )
 
 
@@ -69,9 +72,11 @@ def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images) -> Manifes
         **replicated.serving(names.GATEWAY_PORT),
     }
     return replicated.deployment(
-        labels=owner.labels(COMPONENT),
-        selector=owner.selector(COMPONENT),
+        owner,
+        names.gateway(policy),
+        COMPONENT,
         replicas=spec.gateway.replicas,
+        images=images,
         pod={
             "serviceAccountName": names.gateway(policy),
             "automountServiceAccountToken": False,

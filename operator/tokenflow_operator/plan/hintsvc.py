@@ -4,11 +4,15 @@ from typing import Final
 
 from tokenflow_api.pacing_policy import PacingPolicySpec
 from tokenflow_api.runtime import RUNTIME_KEY
-from tokenflow_operator.kube.kinds import DEPLOYMENT, ROLE, ROLE_BINDING
-from tokenflow_operator.kube.objects import Manifest
+from tokenflow_operator.kube.kinds import DEPLOYMENT, HINT_REQUESTS, ROLE, ROLE_BINDING
+from tokenflow_operator.kube.objects import Manifest, ObjectRef
 from tokenflow_operator.plan import names, replicated
+from tokenflow_operator.plan.autoscaling import autoscalers, hintsvc_replicas
+from tokenflow_operator.plan.disruption import disruption_budget
+from tokenflow_operator.plan.network_policy import open_to_clients
 from tokenflow_operator.plan.objects import Owner, config_volume, mount, resources
 from tokenflow_operator.settings import Images
+from tokenflow_operator.snapshot import Cluster
 
 COMPONENT: Final = "hintsvc"
 _REDIS_URL: Final = "TOKENFLOW_REDIS_URL"
@@ -17,14 +21,18 @@ _FAST_PORT: Final = {"hints": names.FAST_HINT_PORT}
 """Serves hint reads and the stream alone, to many clients."""
 
 
-def hintsvc_objects(owner: Owner, spec: PacingPolicySpec, images: Images) -> tuple[Manifest, ...]:
-    """Render the hint service of a policy."""
+def hintsvc_objects(owner: Owner, spec: PacingPolicySpec, images: Images, cluster: Cluster) -> tuple[Manifest, ...]:
+    """Render the hint service of a policy, given what it has become so far."""
     name = names.hintsvc(owner.key.name)
+    replicas = hintsvc_replicas(spec.hint_service, cluster.children.get(ObjectRef(DEPLOYMENT.kind, name)))
     return (
         owner.service_account(name, COMPONENT),
         *_permission_to_watch_config(owner),
         owner.service(name, COMPONENT, replicated.PORTS | {"http": names.HINT_PORT, **_FAST_PORT}),
-        owner.object(DEPLOYMENT, name, COMPONENT, spec=_deployment(owner, spec, images)),
+        open_to_clients(owner, name, COMPONENT, ports=[names.HINT_PORT, names.FAST_HINT_PORT]),
+        _deployment(owner, spec, images, replicas=replicas),
+        disruption_budget(owner, name, COMPONENT),
+        *autoscalers(owner, name, COMPONENT, spec.hint_service, by_requests=HINT_REQUESTS.kind in cluster.served),
     )
 
 
@@ -49,7 +57,7 @@ def _permission_to_watch_config(owner: Owner) -> tuple[Manifest, Manifest]:
     )
 
 
-def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images) -> Manifest:
+def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images, *, replicas: int) -> Manifest:
     policy, tls = owner.key.name, spec.security.tls_secret_ref
     tenant_volumes, tenant_mounts = replicated.tenant_keys(spec.tenants)
     container = {
@@ -84,9 +92,11 @@ def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images) -> Manifes
         **replicated.serving(names.HINT_PORT, also=_FAST_PORT, tls=tls is not None),
     }
     return replicated.deployment(
-        labels=owner.labels(COMPONENT),
-        selector=owner.selector(COMPONENT),
-        replicas=spec.hint_service.replicas,
+        owner,
+        names.hintsvc(policy),
+        COMPONENT,
+        replicas=replicas,
+        images=images,
         pod={
             "serviceAccountName": names.hintsvc(policy),
             # It watches its ConfigMap and reads the keys that tokens are verified with.

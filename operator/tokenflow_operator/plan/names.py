@@ -2,12 +2,16 @@
 
 from typing import Final
 
-from tokenflow_api.pacing_policy import Redis, Security
+from tokenflow_api.pacing_policy import HintService, Redis, Security
 from tokenflow_operator.keys import Key
 from tokenflow_operator.kube.kinds import (
     CONFIG_MAP,
     DAEMON_SET,
     DEPLOYMENT,
+    HORIZONTAL_POD_AUTOSCALER,
+    NETWORK_POLICY,
+    PERSISTENT_VOLUME_CLAIM,
+    POD_DISRUPTION_BUDGET,
     ROLE,
     ROLE_BINDING,
     SERVICE,
@@ -63,20 +67,27 @@ def hint_service_url(policy: Key, security: Security) -> str:
     return f"{scheme}://{hintsvc(policy.name)}.{policy.namespace}.svc:{HINT_PORT}"
 
 
-def policy_children(policy: str, redis_spec: Redis) -> tuple[ObjectRef, ...]:
+def policy_children(policy: str, hint_service: HintService) -> tuple[ObjectRef, ...]:
     """Return all objects that a policy asks for."""
-    own_redis = (ObjectRef(SERVICE.kind, redis(policy)), ObjectRef(DEPLOYMENT.kind, redis(policy)))
     return (
         ObjectRef(CONFIG_MAP.kind, runtime(policy)),
         ObjectRef(ROLE.kind, hintsvc(policy)),
         ObjectRef(ROLE_BINDING.kind, hintsvc(policy)),
         *(
             ObjectRef(kind.kind, name)
-            for kind in (SERVICE_ACCOUNT, SERVICE, DEPLOYMENT)
+            for kind in (SERVICE_ACCOUNT, SERVICE, NETWORK_POLICY, DEPLOYMENT, POD_DISRUPTION_BUDGET)
             for name in (hintsvc(policy), gateway(policy))
         ),
-        *(own_redis if redis_spec.embedded is not None else ()),
+        *([ObjectRef(HORIZONTAL_POD_AUTOSCALER.kind, hintsvc(policy))] if hint_service.autoscaling else []),
+        *_redis_children(redis(policy), hint_service.redis),
     )
+
+
+def _redis_children(name: str, spec: Redis) -> tuple[ObjectRef, ...]:
+    if spec.embedded is None:
+        return ()
+    storage = (PERSISTENT_VOLUME_CLAIM,) if spec.embedded.storage else ()
+    return tuple(ObjectRef(kind.kind, name) for kind in (SERVICE, NETWORK_POLICY, *storage, DEPLOYMENT))
 
 
 def agent_children(telemetry_agent: str) -> tuple[ObjectRef, ...]:

@@ -13,6 +13,7 @@ from tokenflow_operator.keys import OWNER_LABEL, Key
 from tokenflow_operator.kube.kinds import CONFIG_MAP, SERVICE, SERVICE_ACCOUNT, Kind
 from tokenflow_operator.kube.objects import Manifest
 from tokenflow_operator.plan import names
+from tokenflow_operator.settings import Images
 
 NON_ROOT: Final = 65532
 TOKEN_LIFETIME_S: Final = 3600
@@ -172,6 +173,11 @@ def unprivileged_pod() -> Manifest:
         "fsGroup": NON_ROOT,
         "seccompProfile": {"type": "RuntimeDefault"},
     }
+
+
+def pull_secrets(images: Images) -> Manifest:
+    """Return the part of a pod that names the Secrets its images are pulled with; empty where there are none."""
+    return {"imagePullSecrets": [{"name": name} for name in images.pull_secrets]} if images.pull_secrets else {}
 
 
 def confined(*, add: Sequence[str] = ()) -> Manifest:

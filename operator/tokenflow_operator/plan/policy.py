@@ -10,7 +10,13 @@ from tokenflow_operator.plan.conditions import Judgement
 from tokenflow_operator.plan.gateway import gateway_objects
 from tokenflow_operator.plan.hintsvc import hintsvc_objects
 from tokenflow_operator.plan.objects import Owner
-from tokenflow_operator.plan.policy_status import model_status, policy_problems, replica_statuses, tenant_statuses
+from tokenflow_operator.plan.policy_status import (
+    model_status,
+    policy_problems,
+    replica_statuses,
+    tenant_statuses,
+    wanted_replicas,
+)
 from tokenflow_operator.plan.reasons import Problem, Reason
 from tokenflow_operator.plan.redis import redis_objects
 from tokenflow_operator.plan.runtime import runtime_config
@@ -27,7 +33,7 @@ def render_policy(snapshot: PolicySnapshot, owner: Owner, installation: Installa
     return (
         owner.config_map(names.runtime(policy.key.name), "runtime", key=RUNTIME_KEY, document=document),
         *(redis_objects(owner, images) if own_redis else ()),
-        *hintsvc_objects(owner, policy.spec, images),
+        *hintsvc_objects(owner, policy.spec, images, snapshot.cluster),
         *gateway_objects(owner, policy.spec, images),
     )
 
@@ -35,7 +41,7 @@ def render_policy(snapshot: PolicySnapshot, owner: Owner, installation: Installa
 def policy_judgement(snapshot: PolicySnapshot, obstacles: tuple[Problem, ...], *, now: datetime) -> Judgement:
     """Judge a policy at the time of day ``now``, given what stands in the way of its objects."""
     policy = snapshot.policy
-    replicas = policy.spec.hint_service.replicas
+    replicas = wanted_replicas(snapshot)
     return Judgement(
         generation=policy.generation,
         problems=(*obstacles, *policy_problems(snapshot, now=now)),

@@ -11,6 +11,7 @@ from tokenflow_api.quantities import seconds
 from tokenflow_operator.kube.kinds import DEPLOYMENT
 from tokenflow_operator.kube.objects import Manifest, ObjectRef
 from tokenflow_operator.plan import hintsvc, names
+from tokenflow_operator.plan.autoscaling import hintsvc_replicas
 from tokenflow_operator.plan.pods import pod_problems, ready_pods
 from tokenflow_operator.plan.reasons import Problem, Reason, Severity
 from tokenflow_operator.plan.runtime import named_agents
@@ -48,7 +49,7 @@ def _missing_agents(snapshot: PolicySnapshot) -> Iterator[Problem]:
 def _starting(snapshot: PolicySnapshot) -> Iterator[Problem]:
     policy, spec = snapshot.policy.key.name, snapshot.policy.spec
     workloads = [
-        (Reason.HINT_SERVICE_STARTING, names.hintsvc(policy), spec.hint_service.replicas),
+        (Reason.HINT_SERVICE_STARTING, names.hintsvc(policy), wanted_replicas(snapshot)),
         (Reason.GATEWAY_STARTING, names.gateway(policy), spec.gateway.replicas),
     ]
     if spec.hint_service.redis.embedded is not None:
@@ -58,6 +59,12 @@ def _starting(snapshot: PolicySnapshot) -> Iterator[Problem]:
         if ready < wanted:
             message = f"Deployment {name}: {ready} of {wanted} replicas are ready and up to date"
             yield Problem(reason=reason, severity=Severity.PROGRESSING, message=message)
+
+
+def wanted_replicas(snapshot: PolicySnapshot) -> int:
+    """Return how many replicas the policy's hint service should have at present."""
+    deployment = snapshot.cluster.children.get(ObjectRef(DEPLOYMENT.kind, _deployment(snapshot)))
+    return hintsvc_replicas(snapshot.policy.spec.hint_service, deployment)
 
 
 def ready_replicas(deployment: Manifest | None) -> int:

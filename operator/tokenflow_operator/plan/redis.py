@@ -8,8 +8,9 @@ from typing import Final
 
 from tokenflow_operator.kube.kinds import DEPLOYMENT
 from tokenflow_operator.kube.objects import Manifest
-from tokenflow_operator.plan import names
-from tokenflow_operator.plan.objects import Owner, confined, container_ports, mount, unprivileged_pod
+from tokenflow_operator.plan import hintsvc, names
+from tokenflow_operator.plan.network_policy import kept_for
+from tokenflow_operator.plan.objects import Owner, confined, container_ports, mount, pull_secrets, unprivileged_pod
 from tokenflow_operator.settings import Images
 
 COMPONENT: Final = "redis"
@@ -23,6 +24,7 @@ def redis_objects(owner: Owner, images: Images) -> tuple[Manifest, ...]:
     name = names.redis(owner.key.name)
     return (
         owner.service(name, COMPONENT, _PORTS),
+        kept_for(owner, name, COMPONENT, client=hintsvc.COMPONENT, port=names.REDIS_PORT),
         owner.object(DEPLOYMENT, name, COMPONENT, spec=_deployment(owner, images)),
     )
 
@@ -57,6 +59,7 @@ def _deployment(owner: Owner, images: Images) -> Manifest:
                 "automountServiceAccountToken": False,
                 "enableServiceLinks": False,
                 "securityContext": unprivileged_pod(),
+                **pull_secrets(images),
                 "terminationGracePeriodSeconds": 10,
                 "containers": [container],
                 "volumes": [{"name": "data", "emptyDir": {}}],

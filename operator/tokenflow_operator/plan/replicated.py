@@ -4,9 +4,20 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from tokenflow_api.pacing_policy import Tenant
+from tokenflow_operator.kube.kinds import DEPLOYMENT
 from tokenflow_operator.kube.objects import Manifest
 from tokenflow_operator.plan import names
-from tokenflow_operator.plan.objects import confined, container_ports, field_env, http_probe, mount, unprivileged_pod
+from tokenflow_operator.plan.objects import (
+    Owner,
+    confined,
+    container_ports,
+    field_env,
+    http_probe,
+    mount,
+    pull_secrets,
+    unprivileged_pod,
+)
+from tokenflow_operator.settings import Images
 
 PORTS: Final[dict[str, int]] = {"metrics": names.METRICS_PORT}
 _NO_PORTS: Final[Mapping[str, int]] = {}
@@ -16,11 +27,12 @@ _LEAVE_SERVICE_S: Final = 3
 
 
 def tenant_keys(tenants: Iterable[Tenant]) -> tuple[list[Manifest], list[Manifest]]:
-    """Return volumes and mounts of the tenants' API keys.
+    """Return volumes and mounts of the tenants' API keys, whatever the order of the tenants.
 
     A Secret may come later than the policy: its tenant is refused until then, and the others are served.
+    Each has a volume of its own: the keys in them are known to nobody here, and those of two could be called alike.
     """
-    referring = [(t.name, t.api_keys_secret_ref.name) for t in tenants if t.api_keys_secret_ref is not None]
+    referring = sorted((t.name, t.api_keys_secret_ref.name) for t in tenants if t.api_keys_secret_ref is not None)
     volumes = [
         {"name": f"tenant-{index}", "secret": {"secretName": secret, "optional": True}}
         for index, (_, secret) in enumerate(referring)
@@ -53,26 +65,32 @@ def serving(port: int, *, also: Mapping[str, int] = _NO_PORTS, tls: bool = False
 
 
 def deployment(
-    *, labels: Mapping[str, str], selector: Mapping[str, str], replicas: int, pod: Mapping[str, Any]
+    owner: Owner, name: str, component: str, *, replicas: int, images: Images, pod: Mapping[str, Any]
 ) -> Manifest:
-    """Return the spec of a Deployment that is spread over nodes and updated without a gap."""
+    """Return a Deployment that is spread over nodes and updated without a gap."""
     spread = {
         "maxSkew": 1,
         "topologyKey": "kubernetes.io/hostname",
         "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": dict(selector)},
+        "labelSelector": {"matchLabels": owner.selector(component)},
+        # Pods of the revision that goes would weigh with those that stay.
+        "matchLabelKeys": ["pod-template-hash"],
     }
-    return {
-        "replicas": replicas,
-        "selector": {"matchLabels": dict(selector)},
+    spec = {
+        "selector": {"matchLabels": owner.selector(component)},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
         "template": {
-            "metadata": {"labels": dict(labels)},
+            "metadata": {"labels": owner.labels(component)},
             "spec": {
                 "enableServiceLinks": False,
                 "securityContext": unprivileged_pod(),
                 "topologySpreadConstraints": [spread],
+                **pull_secrets(images),
                 **pod,
             },
         },
     }
+    manifest = owner.object(DEPLOYMENT, name, component, spec=spec)
+    # Outside of the intent's fingerprint: what an autoscaler found necessary is no change of what is asked for.
+    manifest["spec"]["replicas"] = replicas
+    return manifest

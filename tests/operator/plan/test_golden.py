@@ -12,6 +12,8 @@ import yaml
 from tests.operator.builders import agent, agent_snapshot, example, plan_of, policy, policy_snapshot
 from tokenflow_api.pacing_policy import PacingPolicySpec
 from tokenflow_api.telemetry_agent import TelemetryAgentSpec
+from tokenflow_operator.kube.kinds import HINT_REQUESTS
+from tokenflow_operator.snapshot import Cluster
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -22,6 +24,12 @@ EXTERNAL_REDIS = example("pacingpolicy.yaml") | {
         "resources": {"requests": {"cpu": "500m"}, "limits": {"memory": "1Gi"}},
     },
     "tenants": [{"name": "gold", "apiKeysSecretRef": {"name": "gold-keys"}}, {"name": "free"}],
+}
+AUTOSCALED = example("pacingpolicy.yaml") | {
+    "hintService": {
+        "replicas": 2,
+        "autoscaling": {"maxReplicas": 8, "targetCPUPercent": 60, "targetRequestsPerSecond": 1500},
+    }
 }
 PRIVILEGED = {
     "image": "registry.example/agent:2",
@@ -38,6 +46,10 @@ TLS_POLICY = policy(PacingPolicySpec.model_validate(TLS))
 CASES = {
     "policy": policy_snapshot(),
     "policy-external-redis-and-keys": policy_snapshot(policy(PacingPolicySpec.model_validate(EXTERNAL_REDIS))),
+    "policy-autoscaled": policy_snapshot(
+        policy(PacingPolicySpec.model_validate(AUTOSCALED)),
+        cluster=Cluster(children={}, served=frozenset({HINT_REQUESTS.kind})),
+    ),
     "policy-tls": policy_snapshot(TLS_POLICY),
     "agent": agent_snapshot(),
     "agent-tls": agent_snapshot(policies=(TLS_POLICY,)),

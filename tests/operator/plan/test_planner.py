@@ -57,7 +57,7 @@ def _written(snapshot: Any) -> Any:
 def test_exactly_the_named_children_are_rendered(snapshot: Any) -> None:
     rendered = {ref_of(manifest) for manifest in plan_of(snapshot).apply}
     if hasattr(snapshot, "policy"):
-        assert rendered == set(names.policy_children("demo", snapshot.policy.spec.hint_service.redis))
+        assert rendered == set(names.policy_children("demo", snapshot.policy.spec.hint_service))
     else:
         assert rendered == set(names.agent_children("nodes"))
 
@@ -219,7 +219,11 @@ def test_what_is_no_longer_asked_for_is_deleted() -> None:
     external = _with(example("pacingpolicy.yaml"), "hintService.redis", {"secretRef": {"name": "mine"}})
     spec = PacingPolicySpec.model_validate(external)
     planned = plan_of(dataclasses.replace(settled_policy(), policy=policy(spec, generation=2)))
-    assert {str(ref_of(child)) for child in planned.delete} == {"Deployment/demo-redis", "Service/demo-redis"}
+    assert {str(ref_of(child)) for child in planned.delete} == {
+        "Deployment/demo-redis",
+        "NetworkPolicy/demo-redis",
+        "Service/demo-redis",
+    }
 
 
 def test_a_field_edited_by_hand_is_applied_again() -> None:
