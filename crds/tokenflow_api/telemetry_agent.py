@@ -185,7 +185,7 @@ class Rollout(ApiModel):
         default=True, description="Go back to the last good revision by itself when the new one fails."
     )
     progress_deadline: Duration = Field(
-        default="10m", description="How long a node's new agent may take to be ready before the revision has failed."
+        default="10m", description="How long a node's new agent may take to be ready before it has failed there."
     )
 
     rules = (
@@ -271,6 +271,9 @@ class RolloutStatus(ApiModel):
     canary_nodes: Annotated[
         list[Annotated[str, StringConstraints(max_length=253)]], Field(max_length=100), LIST_SET
     ] = Field(default=[], description="Nodes that try the revision first.")
+    since: Annotated[str, StringConstraints(max_length=64)] = Field(
+        default="", description="When the rollout last came further, RFC 3339 in UTC."
+    )
     failed_revision: Annotated[str, StringConstraints(max_length=128)] = Field(
         default="", description="Revision that failed and is not tried again, until the spec or an annotation changes."
     )
