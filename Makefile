@@ -21,6 +21,7 @@ lint: $(STAMP) ## style, types, layers, generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tokenflow_api.crdgen --check
+	$(BIN)/python -m tokenflow_operator.permissions --check
 
 format: $(STAMP) ## put the code into its form
 	$(BIN)/ruff format .
@@ -41,8 +42,9 @@ bench-agent: $(STAMP) ## measure the node agent, and write docs/benchmarks/agent
 bench-hintsvc: $(STAMP) ## measure the hint service, and write docs/benchmarks/hintsvc.md
 	$(BIN)/python -m e2e.bench.hintsvc --markdown docs/benchmarks/hintsvc.md --json docs/benchmarks/hintsvc.json
 
-generate: $(STAMP) ## write the CRDs from the models
+generate: $(STAMP) ## write the CRDs from the models, and the operator's rights from its table
 	$(BIN)/python -m tokenflow_api.crdgen
+	$(BIN)/python -m tokenflow_operator.permissions
 
 lock: $(STAMP) ## resolve all dependencies anew, with hashes
 	@for pair in tests:dev operator:operator agent:agent hintsvc:hintsvc,gateway; do \

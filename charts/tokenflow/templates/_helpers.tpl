@@ -27,3 +27,39 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{ .image.repository }}:{{ default .chart.AppVersion .image.tag }}
 {{- end -}}
 {{- end -}}
+
+{{- /*
+A role and its binding to the operator: dict "root" $ "name" NAME "rules" RULES, and "namespace" NAMESPACE for one that
+holds there alone.
+*/ -}}
+{{- define "tokenflow.role" -}}
+{{- $kind := ternary "Role" "ClusterRole" (hasKey . "namespace") }}
+{{- $labels := include "tokenflow.labels" .root }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ $kind }}
+metadata:
+  name: {{ .name }}
+  {{- with .namespace }}
+  namespace: {{ . }}
+  {{- end }}
+  labels: {{- $labels | nindent 4 }}
+rules: {{- tpl (toYaml .rules) .root | nindent 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ $kind }}Binding
+metadata:
+  name: {{ .name }}
+  {{- with .namespace }}
+  namespace: {{ . }}
+  {{- end }}
+  labels: {{- $labels | nindent 4 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: {{ $kind }}
+  name: {{ .name }}
+subjects:
+  - kind: ServiceAccount
+    name: {{ include "tokenflow.serviceAccount" .root }}
+    namespace: {{ .root.Release.Namespace }}
+{{ end -}}
