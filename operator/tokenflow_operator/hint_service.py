@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import json
 import ssl
 from pathlib import Path
 from typing import Final
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 from tokenflow_api.client_tls import client_context
 from tokenflow_api.hints import ClusterView
 from tokenflow_operator.errors import HintServiceRefusedError, HintServiceUnreachableError
+from tokenflow_operator.problem_documents import words
 
 _TIMEOUT_S: Final = 2.0
 _MAX_BYTES: Final = 16 << 20
@@ -54,9 +54,9 @@ class HintService:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise HintServiceUnreachableError(str(error) or type(error).__name__) from error
         if response.status in _REFUSED:
-            raise HintServiceRefusedError(f"{response.status} {_words(body)}")
+            raise HintServiceRefusedError(f"{response.status} {words(body)}")
         if not response.ok:
-            raise HintServiceUnreachableError(f"{response.status} {_words(body)}")
+            raise HintServiceUnreachableError(f"{response.status} {words(body)}")
         try:
             return ClusterView.model_validate_json(body)
         except ValidationError as error:
@@ -66,14 +66,6 @@ class HintService:
 @functools.lru_cache(maxsize=256)
 def _context(authorities: str) -> ssl.SSLContext:
     return client_context(authorities)
-
-
-def _words(body: bytes) -> str:
-    """Return what a problem document (RFC 9457) says, or the start of whatever else was sent."""
-    try:
-        return str(json.loads(body)["detail"])
-    except (ValueError, KeyError, TypeError):
-        return body[:200].decode(errors="replace")
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:
