@@ -15,7 +15,7 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -134,9 +134,23 @@ class KeyRing:
         self._clock = clock
         self._tenants: Sequence[Tenant] = ()
         self._looked = -math.inf
+        self._kept: dict[str, Mapping[str, str]] = {}
         self._marks: dict[str, object] = {}
         self._by_tenant: dict[str, list[ApiKey]] = {}
         self._by_digest: dict[bytes, ApiKey] = {}
+
+    def keep(self, tenant: str, values: Mapping[str, str] | None) -> None:
+        """Take a tenant's Secret from elsewhere than its mount, from the next ``refresh`` on.
+
+        Args:
+            tenant: whose.
+            values: its lines by their names; ``None`` goes back to the mount.
+        """
+        if values is None:
+            self._kept.pop(tenant, None)
+        else:
+            self._kept[tenant] = values
+        self._looked = -math.inf
 
     def refresh(self, tenants: Sequence[Tenant]) -> bool:
         """Read what changed: of other tenants at once, of the same ones when the last look is a second old.
@@ -152,10 +166,12 @@ class KeyRing:
         changed = self._marks.keys() != set(names)
         marks, by_tenant = {}, {}
         for name in names:
-            marks[name] = mark(self._directory / name)
+            kept = self._kept.get(name)
+            marks[name] = mark(self._directory / name) if kept is None else kept
             if name not in self._marks or marks[name] != self._marks[name]:
                 changed = True
-                by_tenant[name] = list(_read(self._directory / name, tenant=name))
+                lines = _mounted(self._directory / name) if kept is None else sorted(kept.items())
+                by_tenant[name] = list(_keys(lines, tenant=name))
             else:
                 by_tenant[name] = self._by_tenant[name]
         if changed:
@@ -179,18 +195,27 @@ class KeyRing:
         return iter(self._by_digest.values())
 
 
-def _read(directory: Path, *, tenant: str) -> Iterator[ApiKey]:
-    values = files(directory)
-    if len(values) > MAX_KEYS:
+def _mounted(directory: Path) -> list[tuple[str, str]]:
+    return [(file.name, _line(file)) for file in files(directory)[: MAX_KEYS + 1]]
+
+
+def _line(file: Path) -> str:
+    try:
+        with file.open(encoding="utf-8", errors="replace") as opened:
+            return opened.read(MAX_LINE + 1)
+    except OSError as error:
+        _log.error("API key cannot be read", extra={"file": str(file), "reason": str(error)})
+        return ""
+
+
+def _keys(lines: Sequence[tuple[str, str]], *, tenant: str) -> Iterator[ApiKey]:
+    if len(lines) > MAX_KEYS:
         _log.error("too many API keys, the last are refused", extra={"tenant": tenant, "most": MAX_KEYS})
-    for file in values[:MAX_KEYS]:
+    for name, line in lines[:MAX_KEYS]:
         try:
-            with file.open(encoding="ascii") as opened:
-                yield parse_line(opened.read(MAX_LINE + 1).strip(), tenant=tenant, name=file.name)
-        except UnicodeDecodeError:
-            _log.error("API key refused", extra={"file": str(file), "reason": "it is not ASCII"})
-        except (KeyFormatError, OSError) as error:
-            _log.error("API key refused", extra={"file": str(file), "reason": str(error)})
+            yield parse_line(line.strip(), tenant=tenant, name=name)
+        except KeyFormatError as error:
+            _log.error("API key refused", extra={"key": f"{tenant}/{name}", "reason": str(error)})
 
 
 def _unambiguous(keys: Iterable[ApiKey]) -> dict[bytes, ApiKey]:

@@ -30,7 +30,11 @@ class ConfigError(HintServiceError):
 
 
 class SourceError(HintServiceError):
-    """Where runtime configs come from is out of reach, or refused."""
+    """Where runtime configs and keys come from is out of reach, or refused."""
+
+
+class SourceForbiddenError(SourceError):
+    """The API server does not let this replica read there."""
 
 
 class ReservationError(HintServiceError):

@@ -57,6 +57,11 @@ OTLP_EXPORTS = Counter(
     registry=REGISTRY,
 )
 SPANS_DROPPED = Counter("tokenflow_spans_dropped", "Spans beyond those that may wait for export.", registry=REGISTRY)
+SECRETS_WATCHED = Gauge(
+    "tokenflow_secrets_watched",
+    "Secrets of tenants whose changes count at once; the others count within a minute.",
+    registry=REGISTRY,
+)
 WAITING = Gauge("tokenflow_waiting", "What waits in a bounded queue: batches, spans.", ["queue"], registry=REGISTRY)
 SNAPSHOT_AGE = Gauge(
     "tokenflow_snapshot_age_seconds", "Time since the newest snapshot arrived; -1 before the first.", registry=REGISTRY

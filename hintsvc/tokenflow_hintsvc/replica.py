@@ -43,7 +43,9 @@ from tokenflow_hintsvc.quota.reservations import BOOT_BYTES
 from tokenflow_hintsvc.quota.usage import UsageBook
 from tokenflow_hintsvc.quota.writer import UsageWriter
 from tokenflow_hintsvc.rounds import Rounds
+from tokenflow_hintsvc.sources.api_server import ApiServer
 from tokenflow_hintsvc.sources.follow import ConfigSource, follow
+from tokenflow_hintsvc.sources.secrets import SecretsWatch
 from tokenflow_hintsvc.store.audit import AuditLog
 from tokenflow_hintsvc.store.clock import ServiceClock
 from tokenflow_hintsvc.store.connection import Connection
@@ -96,13 +98,16 @@ class Settings:
     log_level: str | None = None
 
 
-async def serve(settings: Settings, *, sources: Sequence[ConfigSource], keys: KeySource) -> None:
+async def serve(
+    settings: Settings, *, sources: Sequence[ConfigSource], keys: KeySource, api_server: ApiServer | None
+) -> None:
     """Run a replica until SIGTERM or SIGINT, then drain.
 
     Args:
         settings: how it is set up.
         sources: of the runtime config.
         keys: of the issuer of service-account tokens.
+        api_server: to watch the tenants' Secrets at; ``None`` reads their mounts alone.
 
     Raises:
         RedisUrlError: the Redis URL is none.
@@ -130,7 +135,13 @@ async def serve(settings: Settings, *, sources: Sequence[ConfigSource], keys: Ke
             await _first(stop, configuration.arrived)
         if configuration.current is not None and not stop.is_set():
             await _serve_policy(
-                settings, configuration, configuration.current, keys=keys, certificates=certificates, stop=stop
+                settings,
+                configuration,
+                configuration.current,
+                keys=keys,
+                api_server=api_server,
+                certificates=certificates,
+                stop=stop,
             )
 
 
@@ -140,6 +151,7 @@ async def _serve_policy(
     config: RuntimeConfig,
     *,
     keys: KeySource,
+    api_server: ApiServer | None,
     certificates: Certificates | None,
     stop: asyncio.Event,
 ) -> None:
@@ -167,9 +179,15 @@ async def _serve_policy(
     membership = Membership(name=settings.name, replicas=replicas, configuration=configuration)
     audit_log = AuditLog(connection)
     audit = Audit(audit_log, replica=settings.name)
-    credentials = Credentials(ring=KeyRing(settings.tenants_directory), cluster=keys)
-    guard = Guard(config, credentials=credentials, audit=audit)
+    ring = KeyRing(settings.tenants_directory)
+    guard = Guard(config, credentials=Credentials(ring=ring, cluster=keys), audit=audit)
     configuration.on_change(guard.configure)
+    secrets = []
+    if api_server:
+        watch = SecretsWatch(server=api_server, namespace=config.namespace, ring=ring, changed=guard.look)
+        watch.configure(config)
+        configuration.on_change(watch.configure)
+        secrets.append(watch.run())
     feed.announce(config)
     configuration.on_change(feed.announce)
     boot, used = os.urandom(BOOT_BYTES), UsageBook()
@@ -207,7 +225,7 @@ async def _serve_policy(
     gauges.publish(view, intake)
     try:
         async with (
-            _running(UsageWriter(used, usage).run()),
+            _running(UsageWriter(used, usage).run(), *secrets),
             _running(keeper.link.run()),
             _running(guard.run(), audit.run(), clock.run(), intake.run(), _follow_snapshots(snapshots, view)),
             _listening(application(service), settings.host, settings.port, certificates) as listener,

@@ -176,3 +176,18 @@ def test_the_number_of_keys_is_bounded(tmp_path: Path, caplog: pytest.LogCapture
         ring.refresh(tenants("gold"))
     assert len(list(ring)) == 64
     assert "too many" in caplog.text
+
+
+def test_lines_from_elsewhere_stand_in_place_of_the_mount(tmp_path: Path) -> None:
+    ring, gold = KeyRing(tmp_path, clock=Clock()), tenants("gold")
+    mount(tmp_path / "gold", "..1", key="sk-mounted")
+    ring.refresh(gold)
+    ring.keep("gold", {"key": "sk-watched"})
+    assert ring.refresh(gold)
+    assert (ring.find("sk-mounted"), ring.find("sk-watched") is not None) == (None, True)
+    ring.keep("gold", {})
+    assert ring.refresh(gold), "a Secret that is gone has no keys"
+    assert not list(ring)
+    ring.keep("gold", None)
+    assert ring.refresh(gold)
+    assert ring.find("sk-mounted")

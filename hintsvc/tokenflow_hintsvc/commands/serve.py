@@ -13,7 +13,8 @@ from tokenflow_hintsvc.guard.key_file import KeyFile
 from tokenflow_hintsvc.guard.keysets import ClusterKeys, KeySource
 from tokenflow_hintsvc.observability import trace
 from tokenflow_hintsvc.replica import Settings, serve
-from tokenflow_hintsvc.sources.config_map import ApiServer, ConfigMapSource
+from tokenflow_hintsvc.sources.api_server import ApiServer
+from tokenflow_hintsvc.sources.config_map import ConfigMapSource
 from tokenflow_hintsvc.sources.file import FileSource
 
 _TURN_S: Final = 0.0005
@@ -35,7 +36,9 @@ def main(arguments: argparse.Namespace) -> int:
     )
     _allow_many_connections()
     sys.setswitchinterval(_TURN_S)
-    uvloop.run(serve(settings, sources=list(_sources(arguments)), keys=_keys(arguments)))
+    server = ApiServer.of_this_pod() if arguments.config_map else None
+    work = serve(settings, sources=list(_sources(arguments, server)), keys=_keys(arguments), api_server=server)
+    uvloop.run(work)
     return 0
 
 
@@ -45,10 +48,9 @@ def _allow_many_connections() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _sources(arguments: argparse.Namespace) -> Iterator[FileSource | ConfigMapSource]:
+def _sources(arguments: argparse.Namespace, server: ApiServer | None) -> Iterator[FileSource | ConfigMapSource]:
     yield FileSource(arguments.runtime_file)
-    if arguments.config_map:
-        server = ApiServer.of_this_pod()
+    if server is not None:
         yield ConfigMapSource(server=server, namespace=arguments.namespace, name=arguments.config_map)
 
 

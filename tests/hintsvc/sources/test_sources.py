@@ -10,31 +10,14 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from tests.hintsvc.sources.support import FakeApiServer
 from tests.hintsvc.support import runtime
 from tokenflow_hintsvc.configuration import Configuration
 from tokenflow_hintsvc.errors import SourceError
-from tokenflow_hintsvc.sources.config_map import ApiServer, ConfigMapSource
+from tokenflow_hintsvc.sources.api_server import ApiServer
+from tokenflow_hintsvc.sources.config_map import ConfigMapSource
 from tokenflow_hintsvc.sources.file import FileSource
 from tokenflow_hintsvc.sources.follow import follow
-
-
-class FakeApiServer:
-    """Answers watches with what it is told to say, one script per request; the last one stays open."""
-
-    def __init__(self, *scripts: list[bytes], status: int = 200) -> None:
-        self.scripts = list(scripts)
-        self.status = status
-        self.requests: list[web.Request] = []
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        self.requests.append(request)
-        response = web.StreamResponse(status=self.status)
-        await response.prepare(request)
-        for piece in self.scripts.pop(0):
-            await response.write(piece)
-        if not self.scripts and self.status == 200:
-            await asyncio.Event().wait()
-        return response
 
 
 def event(kind: str, generation: int, *, padding: int = 0) -> bytes:
@@ -93,7 +76,7 @@ async def test_a_watch_that_ends_or_breaks_off_begins_anew(tmp_path: Path) -> No
 async def test_a_refusal_says_so_in_the_api_servers_words(tmp_path: Path) -> None:
     api = FakeApiServer([b'{"message": "configmaps is forbidden"}'], status=403)
     async with watching(api, tmp_path) as source:
-        with pytest.raises(SourceError, match=r"watching ConfigMap llm/demo-runtime: 403 .*configmaps is forbidden"):
+        with pytest.raises(SourceError, match=r"watching configmaps llm/demo-runtime: 403 .*configmaps is forbidden"):
             _ = [document async for document in source.documents()]
 
 
