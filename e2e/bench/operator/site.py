@@ -1,0 +1,82 @@
+"""Where the operator is measured: a control plane of its own, fake nodes, and one who answers for hint services."""
+
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from e2e.bench.operator.plane import Plane, plane
+from e2e.bench.operator.subject import SYSTEM_NAMESPACE
+from e2e.bench.programs import Program, running
+from e2e.cluster import binaries, kwok
+from e2e.cluster.settings import cache
+from tokenflow_operator.plan import names
+
+HINT_SERVICES: Final = "127.77.0.1"
+"""Address of the loopback device at which all policies' hint services answer."""
+POOL_LABEL: Final = "pool"
+_PER_REQUEST: Final = 100
+_LOCALHOST: Final = "127.0.0.1 localhost\n::1 localhost\n"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Site:
+    """A control plane with fake nodes.
+
+    Attributes:
+        directory: for files and logs.
+        hosts: what an operator takes for /etc/hosts, so that it finds the policies' hint services.
+    """
+
+    directory: Path
+    plane: Plane
+    hosts: Path
+
+    def add_nodes(self, count: int, *, pools: int = 1) -> None:
+        """Add fake nodes, which belong to pools in turn by the label ``POOL_LABEL``."""
+        nodes = [kwok.node(number, labels={POOL_LABEL: str(number % pools)}) for number in range(count)]
+        for first in range(0, count, _PER_REQUEST):
+            self._create(nodes[first : first + _PER_REQUEST])
+        self.plane.kubectl("wait", "--for=condition=Ready", "nodes", "--all", "--timeout=50s")
+
+    def add_namespaces(self, *namespaces: str) -> None:
+        """Add namespaces."""
+        self._create([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in namespaces])
+
+    def know(self, policies: Sequence[tuple[str, str]]) -> None:
+        """Let operators that start from now on find the hint services of policies, by namespace and name."""
+        services = [f"{names.hintsvc(name)}.{namespace}.svc" for namespace, name in policies]
+        self.hosts.write_text("".join([_LOCALHOST, *(f"{HINT_SERVICES} {service}\n" for service in services)]))
+
+    def _create(self, manifests: Sequence[object]) -> None:
+        self.plane.kubectl(
+            "create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)})
+        )
+
+
+@contextmanager
+def site() -> Iterator[Site]:
+    """Bring everything up, and take it away when the block is left; the logs stay where it fails."""
+    directory = Path(tempfile.mkdtemp(prefix="tf-bench-"))
+    programs = binaries.build_all(cache(), report=print)
+    with plane(directory / "plane", binaries=programs) as control:
+        standin = Program(
+            command=[
+                *(sys.executable, "-m", "e2e.bench.operator.standin", "--kubeconfig", str(control.layout.kubeconfig)),
+                *("--address", HINT_SERVICES, "--port", str(names.HINT_PORT)),
+            ],
+            log=directory / "standin.log",
+        )
+        hosts = directory / "hosts"
+        hosts.write_text(_LOCALHOST)
+        place = Site(directory=directory, plane=control, hosts=hosts)
+        place.add_namespaces(SYSTEM_NAMESPACE)
+        with running(standin):
+            standin.start()
+            yield place
+    shutil.rmtree(directory)

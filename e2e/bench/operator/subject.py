@@ -1,0 +1,103 @@
+"""The operator under test: a process of its own, and what it says of itself."""
+
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from e2e.bench.errors import BenchError
+from e2e.bench.proc import free_port
+from e2e.bench.programs import LOOPBACK, Program, running
+
+SYSTEM_NAMESPACE: Final = "tokenflow-system"
+IMAGE: Final = "tokenflow/fake:1"
+_READY_S: Final = 60.0
+_ASK_S: Final = 5.0
+_AGAIN_S: Final = 0.02
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subject:
+    """An operator.
+
+    Attributes:
+        program: its process.
+        port: of its probes.
+        metrics_port: of its metrics.
+    """
+
+    program: Program
+    port: int
+    metrics_port: int
+
+    def samples(self, name: str) -> list[tuple[dict[str, str], float]]:
+        """Return the labels and the value of each series of a metric.
+
+        Raises:
+            BenchError: it does not answer.
+        """
+        try:
+            with urllib.request.urlopen(f"http://{LOOPBACK}:{self.metrics_port}/metrics", timeout=_ASK_S) as answer:
+                page = answer.read().decode()
+        except OSError as error:
+            raise BenchError(f"the operator's metrics cannot be read: {error}: read {self.program.log}") from error
+        families = text_string_to_metric_families(page)
+        return [(s.labels, s.value) for family in families for s in family.samples if s.name == name]
+
+    def total(self, name: str) -> float:
+        """Return the sum of all series of a metric."""
+        return sum(value for _, value in self.samples(name))
+
+    def wait_ready(self) -> None:
+        """Wait until it has listed all resources.
+
+        Raises:
+            BenchError: it does not in time, or has ended.
+        """
+        deadline = time.monotonic() + _READY_S
+        while time.monotonic() < deadline:
+            _ = self.program.pid
+            try:
+                with urllib.request.urlopen(f"http://{LOOPBACK}:{self.port}/readyz", timeout=_ASK_S):
+                    return
+            except (urllib.error.URLError, TimeoutError):
+                time.sleep(_AGAIN_S)
+        raise BenchError(f"the operator is not ready after {_READY_S:.0f} s: read {self.program.log}")
+
+
+def operator(directory: Path, *, kubeconfig: Path, hosts: Path | None = None) -> Subject:
+    """Return an operator that looks after all namespaces, not started yet.
+
+    Args:
+        directory: for its log and token.
+        kubeconfig: its credentials.
+        hosts: what it takes for /etc/hosts, where given, in a mount namespace of its own.
+    """
+    token = directory / "token"
+    token.write_text("token")
+    port, metrics_port = free_port(), free_port()
+    believing = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts)]
+    command = [
+        *(believing if hosts else ()),
+        *(sys.executable, "-m", "tokenflow_operator", "--kubeconfig", str(kubeconfig)),
+        *("--port", str(port), "--metrics-port", str(metrics_port), "--token-file", str(token)),
+        *("--agent-image", IMAGE, "--hintsvc-image", IMAGE, "--redis-image", IMAGE),
+        *("--pod-namespace", SYSTEM_NAMESPACE),
+    ]
+    program = Program(command=command, log=directory / "operator.log")
+    return Subject(program=program, port=port, metrics_port=metrics_port)
+
+
+@contextmanager
+def at_work(subject: Subject) -> Iterator[Subject]:
+    """Run an operator until the block is left."""
+    with running(subject.program):
+        subject.program.start()
+        yield subject
