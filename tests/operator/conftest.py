@@ -1,15 +1,13 @@
 """A real API server with our CRDs, and the operator as a process that looks after one namespace of it."""
 
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.operator.running import ABSENT, ROOT, Operator, eventually, kubectl
+from tests.operator.running import ABSENT, ROOT, Operator, eventually, kubectl, running
 
 
 @pytest.fixture(scope="session")
@@ -18,8 +16,8 @@ def crds(request: pytest.FixtureRequest) -> Iterator[None]:
     if kubectl("get", "deployments", "-A", "-l", "app.kubernetes.io/name=tokenflow-operator", "-o", "name"):
         pytest.skip("another operator looks after this cluster: uninstall it first")
     missing = [str(crd) for crd in (ROOT / "crds").glob("*.yaml") if not kubectl("get", "-f", str(crd), *ABSENT)]
-    for crd in missing:
-        kubectl("apply", "--server-side", "-f", crd)
+    # Those that are there may be of an older model.
+    kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
     kubectl(
         "wait", "--for=condition=Established", "crd/pacingpolicies.tokenflow.io", "crd/telemetryagents.tokenflow.io"
     )
@@ -39,26 +37,10 @@ def namespace(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def operator(namespace: str, unused_tcp_port_factory: Callable[[], int], tmp_path: Path) -> Iterator[Operator]:
-    port, metrics_port = unused_tcp_port_factory(), unused_tcp_port_factory()
-    command = [
-        *(
-            sys.executable,
-            "-m",
-            "tokenflow_operator",
-            "--no-leader-election",
-            "--namespace",
-            namespace,
-            "--kubeconfig",
-            os.environ["KUBECONFIG"],
-        ),
-        *("--port", str(port), "--metrics-port", str(metrics_port), "--image-pull-policy", "Never"),
-        *("--agent-image", "absent:1", "--hintsvc-image", "absent:1", "--redis-image", "absent:1"),
-    ]
-    log = tmp_path / "operator.log"
-    with log.open("wb") as stderr, subprocess.Popen(command, stderr=stderr) as process:
-        yield Operator(process=process, log=log, namespace=namespace, port=port, metrics_port=metrics_port)
-        process.terminate()
-        process.wait(timeout=40)
+    ports, log = (unused_tcp_port_factory(), unused_tcp_port_factory()), tmp_path / "operator.log"
+    kubeconfig = os.environ["KUBECONFIG"]
+    with running(namespace, "--no-leader-election", kubeconfig=kubeconfig, log=log, ports=ports) as started:
+        yield started
 
 
 @pytest.fixture

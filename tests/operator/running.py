@@ -2,9 +2,11 @@
 
 import json
 import subprocess
+import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,3 +54,19 @@ class Operator:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
             lines = answer.read().decode().splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.startswith("tokenflow_operator_writes_total"))
+
+
+@contextmanager
+def running(namespace: str, *arguments: str, kubeconfig: str, log: Path, ports: tuple[int, int]) -> Iterator[Operator]:
+    """Run an operator that looks after the namespace, with images that no node has."""
+    port, metrics_port = ports
+    command = [
+        *(sys.executable, "-m", "tokenflow_operator", "--namespace", namespace, "--kubeconfig", kubeconfig),
+        *("--port", str(port), "--metrics-port", str(metrics_port), "--image-pull-policy", "Never"),
+        *("--agent-image", "absent:1", "--hintsvc-image", "absent:1", "--redis-image", "absent:1"),
+        *arguments,
+    ]
+    with log.open("ab") as stderr, subprocess.Popen(command, stderr=stderr) as process:
+        yield Operator(process=process, log=log, namespace=namespace, port=port, metrics_port=metrics_port)
+        process.terminate()
+        process.wait(timeout=40)
