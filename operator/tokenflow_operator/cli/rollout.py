@@ -1,0 +1,159 @@
+"""``kubectl tokenflow rollout``: how far a TelemetryAgent's revision has come, and steering it by hand."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from tokenflow_api.telemetry_agent import (
+    PAUSE_ANNOTATION,
+    RETRY_ANNOTATION,
+    UNDO_ANNOTATION,
+    RolloutStage,
+    TelemetryAgentStatus,
+)
+from tokenflow_operator.cli.kubectl import Kubectl
+from tokenflow_operator.cli.resources import AGENTS, Seen, seen
+from tokenflow_operator.errors import InvalidError
+
+POLL_S: Final = 2.0
+_ENDED_BADLY: Final = (RolloutStage.FAILED, RolloutStage.ROLLED_BACK)
+
+
+class Verdict(Enum):
+    """What a rollout has come to."""
+
+    COMPLETE = auto()
+    UNDER_WAY = auto()
+    FAILED = auto()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """How far a rollout has come, in words and in a word."""
+
+    verdict: Verdict
+    text: str
+
+
+def look(kubectl: Kubectl, name: str) -> Progress:
+    """Return how far the rollout of a TelemetryAgent has come.
+
+    Raises:
+        ConfigError: there is no kubectl.
+        KubeError: there is no such TelemetryAgent, or it could not be read.
+    """
+    agent, status = _read(kubectl, name)
+    return progress(agent, status)
+
+
+def progress(agent: Seen, status: TelemetryAgentStatus) -> Progress:
+    """Return how far the rollout has come by what the operator says."""
+    rollout = status.rollout
+    stage = rollout.stage if rollout else None
+    current = status.observed_generation >= agent.generation
+    everywhere = status.updated >= status.desired and status.ready >= status.desired
+    if not current:
+        verdict = Verdict.UNDER_WAY
+    elif stage in _ENDED_BADLY:
+        verdict = Verdict.FAILED
+    elif stage in (None, RolloutStage.COMPLETE) and everywhere:
+        verdict = Verdict.COMPLETE
+    else:
+        verdict = Verdict.UNDER_WAY
+    words = f"{stage.value if stage else 'Rollout'}: " if current else "not yet seen by the operator: "
+    nodes = (
+        f"{status.updated} of {status.desired} nodes run revision {status.revision or '?'}, {status.ready} are ready"
+    )
+    why = f"\n  {rollout.message}" if rollout and rollout.message else ""
+    return Progress(verdict=verdict, text=f"TelemetryAgent {agent.place}: {words}{nodes}{why}")
+
+
+def watch(
+    looking: Callable[[], Progress],
+    say: Callable[[str], object],
+    *,
+    timeout_s: float,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Verdict:
+    """Look until the rollout has ended, saying each change, and return what it has come to by then.
+
+    Raises:
+        KubeError: it could not be looked at.
+    """
+    deadline, told = clock() + timeout_s, ""
+    while True:
+        seen_now = looking()
+        if seen_now.text != told:
+            told = seen_now.text
+            say(told)
+        if seen_now.verdict is not Verdict.UNDER_WAY or clock() >= deadline:
+            return seen_now.verdict
+        sleep(POLL_S)
+
+
+def pause(kubectl: Kubectl, name: str) -> str:
+    """Let no further node get the new revision.
+
+    Raises:
+        ConfigError: there is no kubectl.
+        KubeError: there is no such TelemetryAgent, or it could not be changed.
+    """
+    _annotate(kubectl, name, f"{PAUSE_ANNOTATION}=true")
+    return f"paused: go on with: kubectl tokenflow rollout resume {name}"
+
+
+def resume(kubectl: Kubectl, name: str) -> str:
+    """Let a paused rollout go on.
+
+    Raises:
+        ConfigError: there is no kubectl.
+        KubeError: there is no such TelemetryAgent, or it could not be changed.
+    """
+    _annotate(kubectl, name, f"{PAUSE_ANNOTATION}-")
+    return "resumed"
+
+
+def undo(kubectl: Kubectl, name: str) -> str:
+    """Go back to the last good revision.
+
+    Raises:
+        ConfigError: there is no kubectl.
+        KubeError: there is none to go back to, or the TelemetryAgent could not be read or changed.
+    """
+    _, status = _read(kubectl, name)
+    if status.last_good_revision in ("", status.revision):
+        words = f"revision {status.revision or '?'} is the only one known to be good: there is none to go back to"
+        raise InvalidError(f"{words}: apply the TelemetryAgent as it was before")
+    _annotate(kubectl, name, f"{UNDO_ANNOTATION}={status.revision}")
+    remedy = f"another chance gives: kubectl tokenflow rollout retry {name}"
+    return f"going back from revision {status.revision} to {status.last_good_revision}: {remedy}"
+
+
+def retry(kubectl: Kubectl, name: str, *, moment: str) -> str:
+    """Give the revision that failed, or was undone, another chance.
+
+    Args:
+        kubectl: the caller's.
+        name: of the TelemetryAgent.
+        moment: a value that was never given before.
+
+    Raises:
+        ConfigError: there is no kubectl.
+        KubeError: there is no such TelemetryAgent, or it could not be changed.
+    """
+    _annotate(kubectl, name, f"{UNDO_ANNOTATION}-", f"{RETRY_ANNOTATION}={moment}")
+    return f"trying again: see kubectl tokenflow rollout status {name} --watch"
+
+
+def _read(kubectl: Kubectl, name: str) -> tuple[Seen, TelemetryAgentStatus]:
+    agent = seen(kubectl.json("get", AGENTS, name))
+    if not isinstance(agent.status, TelemetryAgentStatus):
+        raise InvalidError(f"{agent.kind} {agent.place} has no rollout: name a TelemetryAgent")
+    return agent, agent.status
+
+
+def _annotate(kubectl: Kubectl, name: str, *annotations: str) -> None:
+    kubectl.run("annotate", AGENTS, name, *annotations, "--overwrite")
