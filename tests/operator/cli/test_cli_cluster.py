@@ -44,3 +44,36 @@ def test_status_tells_what_is_wrong_and_what_to_do(applied: Operator, plugin: Pl
         ("PacingPolicy", "demo"),
         ("TelemetryAgent", "nodes"),
     ]
+
+
+def test_top_shows_both_kinds(plugin: Plugin) -> None:
+    told = plugin("top", "--once")
+    assert told.returncode == 0
+    assert "/demo " in told.stdout
+    assert "/nodes " in told.stdout
+
+
+def test_a_rollout_is_steered_by_annotations(applied: Operator, plugin: Plugin) -> None:
+    def annotations() -> dict[str, str]:
+        found = applied.get("ta/nodes")["metadata"].get("annotations", {})
+        return {key: value for key, value in found.items() if key.startswith("tokenflow.io/rollout-")}
+
+    assert "nodes run revision" in plugin("rollout", "status", "nodes").stdout
+    assert "go on with: kubectl tokenflow rollout resume nodes" in plugin("rollout", "pause", "nodes").stdout
+    assert annotations() == {"tokenflow.io/rollout-paused": "true"}
+    assert plugin("rollout", "resume", "nodes").returncode == 0
+    assert annotations() == {}
+    refused = plugin("rollout", "undo", "nodes")
+    assert (refused.returncode, annotations()) == (1, {})
+    assert "there is none to go back to" in refused.stderr
+    assert plugin("rollout", "retry", "nodes").returncode == 0
+    assert list(annotations()) == ["tokenflow.io/rollout-retry"]
+    absent = plugin("rollout", "pause", "nobody")
+    assert absent.returncode == 1
+    assert '"nobody" not found' in absent.stderr
+
+
+def test_explain_says_which_tenants_there_are(plugin: Plugin) -> None:
+    told = plugin("explain", "nobody")
+    assert told.returncode == 1
+    assert "no policy of this namespace names the tenant nobody: there are free, gold" in told.stderr
