@@ -1,13 +1,12 @@
 """A real API server with our CRDs, and the operator as a process that looks after one namespace of it."""
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.operator.running import ABSENT, ROOT, Operator, eventually, kubectl, running
+from tests.operator.running import ABSENT, ROOT, Operator, eventually, fresh_namespace, kubectl, running
 
 
 @pytest.fixture(scope="session")
@@ -29,10 +28,8 @@ def crds(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture
 def namespace(request: pytest.FixtureRequest) -> Iterator[str]:
     request.getfixturevalue("crds")
-    name = f"operator-test-{os.getpid()}-{time.monotonic_ns() % 10**6}"
-    kubectl("create", "namespace", name)
-    yield name
-    kubectl("delete", "namespace", name, "--wait=false")
+    with fresh_namespace() as name:
+        yield name
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The operator as a process of its own against a real API server, in a namespace of its own."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -54,6 +55,15 @@ class Operator:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
             lines = answer.read().decode().splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.startswith("tokenflow_operator_writes_total"))
+
+
+@contextmanager
+def fresh_namespace() -> Iterator[str]:
+    """Lend a namespace that nobody else uses."""
+    name = f"operator-test-{os.getpid()}-{time.monotonic_ns() % 10**6}"
+    kubectl("create", "namespace", name)
+    yield name
+    kubectl("delete", "namespace", name, "--wait=false")
 
 
 @contextmanager
