@@ -13,7 +13,7 @@ demo: $(STAMP) ## apply a policy on a real cluster and watch it pace a stream (C
 	$(BIN)/python -m e2e.demo $(if $(CLUSTER),--cluster $(CLUSTER))
 
 test: $(STAMP) lint ## everything that CI runs
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(STAMP) ## style, types, layers, generated files
 	$(BIN)/ruff format --check .
@@ -21,6 +21,7 @@ lint: $(STAMP) ## style, types, layers, generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tokenflow_api.crdgen --check
+	$(BIN)/python -m tokenflow_api.reference --check
 	$(BIN)/python -m tokenflow_operator.permissions --check
 
 format: $(STAMP) ## put the code into its form

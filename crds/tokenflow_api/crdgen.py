@@ -8,7 +8,7 @@ not known here, a float, or anything without a bound fails the generation rather
 import argparse
 import difflib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -297,19 +297,25 @@ def stale(expected: Mapping[Path, str]) -> list[str]:
     return differences
 
 
-def main() -> int:
-    """Run the command line: 0, or 1 when a file is stale or cannot be generated."""
-    parser = argparse.ArgumentParser(prog="python -m tokenflow_api.crdgen", description=__doc__)
+def generate(produce: Callable[[], Mapping[Path, str]], *, prog: str, description: str) -> int:
+    """Run the command line of a generator of files: 0, or 1 when a file is stale or cannot be generated.
+
+    Args:
+        produce: returns the content of every file, or raises SchemaGenerationError.
+        prog: name of the module.
+        description: of what it does.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m {prog}", description=description)
     parser.add_argument("--check", action="store_true", help="write nothing; fail when a file is stale")
     arguments = parser.parse_args()
     try:
-        expected = files()
+        expected = produce()
     except SchemaGenerationError as error:
-        sys.stderr.write(f"crdgen: {error}\n")
+        sys.stderr.write(f"{prog}: {error}\n")
         return 1
     if arguments.check:
         differences = stale(expected)
-        sys.stderr.write("\n".join([*differences, "crdgen: run 'make generate'\n"] if differences else []))
+        sys.stderr.write("\n".join([*differences, f"{prog}: run 'make generate'\n"] if differences else []))
         return 1 if differences else 0
     for path, content in expected.items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -318,4 +324,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generate(files, prog="tokenflow_api.crdgen", description=__doc__ or ""))
