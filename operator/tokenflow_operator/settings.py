@@ -1,6 +1,11 @@
 """What the operator is told when it starts."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+DOCS_URL: Final = "https://github.com/tokenflow/tokenflow-operator/blob/main/docs"
+"""Where the documentation is published."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,8 +36,22 @@ class Identity:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Monitoring:
+    """How the cluster is monitored.
+
+    Attributes:
+        labels: of PrometheusRules and monitors, for a Prometheus that selects them by some.
+        docs_url: where the documentation is published, for links in alerts.
+    """
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    docs_url: str = DOCS_URL
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Installation:
     """All that a plan depends on besides the cluster's state."""
 
     images: Images
     identity: Identity
+    monitoring: Monitoring = field(default_factory=Monitoring)

@@ -101,5 +101,6 @@ def _per_policy(metric: Metric, label: str, values: Mapping[str, Mapping[_Name, 
 
 
 def _signal(signal: Signal) -> Point:
-    labels = Labels(("signal", "backend", "reason"), (signal.name, signal.backend, signal.reason))
+    state = signal.state.value
+    labels = Labels(("signal", "backend", "reason", "state"), (signal.name, signal.backend, signal.reason, state))
     return Point(labels, int(signal.state is SignalState.ACTIVE))

@@ -10,6 +10,7 @@ from tokenflow_operator.plan.agent_status import (
     daemon_set_of,
     degraded_nodes,
 )
+from tokenflow_operator.plan.alerts.objects import agent_monitoring
 from tokenflow_operator.plan.conditions import Judgement
 from tokenflow_operator.plan.daemonset import agent_objects
 from tokenflow_operator.plan.objects import INTENT_ANNOTATION, Owner
@@ -24,7 +25,10 @@ def render_agent(snapshot: AgentSnapshot, owner: Owner, installation: Installati
     config = agent_config(snapshot.agent, snapshot.policies)
     served = policies_of(snapshot.agent, snapshot.policies)[:MAX_POLICIES_PER_AGENT]
     tls = tls_secrets({policy.key.name: policy.spec for policy in served})
-    return agent_objects(owner, snapshot.agent.spec, config, installation.images, tls=tls)
+    return (
+        *agent_objects(owner, snapshot.agent.spec, config, installation.images, tls=tls),
+        *agent_monitoring(owner, installation.monitoring, served=snapshot.cluster.served),
+    )
 
 
 def agent_judgement(snapshot: AgentSnapshot, obstacles: tuple[Problem, ...]) -> Judgement:

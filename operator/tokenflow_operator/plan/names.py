@@ -56,6 +56,21 @@ def redis(policy: str) -> str:
     return f"{policy}-redis"
 
 
+def alerts(policy: str) -> str:
+    """Return the name of the policy's rules for Prometheus."""
+    return f"{policy}-alerts"
+
+
+def metrics(policy: str) -> str:
+    """Return the name of what has the policy's metrics scraped."""
+    return f"{policy}-metrics"
+
+
+def dashboard(policy: str) -> str:
+    """Return the name of the ConfigMap with the policy's dashboard."""
+    return f"{policy}-dashboard"
+
+
 def agent(telemetry_agent: str) -> str:
     """Return the name of what makes up a TelemetryAgent's workload."""
     return f"{telemetry_agent}-agent"

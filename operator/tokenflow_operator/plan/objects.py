@@ -19,6 +19,7 @@ NON_ROOT: Final = 65532
 TOKEN_LIFETIME_S: Final = 3600
 MANAGED_BY: Final = "tokenflow-operator"
 INTENT_ANNOTATION: Final = "tokenflow.io/intent"
+_NO_LABELS: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,8 +42,18 @@ class Owner:
             OWNER_LABEL: self.key.owner_label,
         }
 
-    def object(self, kind: Kind, name: str, component: str, **content: Any) -> Manifest:
-        """Return a complete object that is deleted with its owner."""
+    def object(
+        self, kind: Kind, name: str, component: str, *, labels: Mapping[str, str] = _NO_LABELS, **content: Any
+    ) -> Manifest:
+        """Return a complete object that is deleted with its owner.
+
+        Args:
+            kind: what it is.
+            name: its name.
+            component: which part of TokenFlow it belongs to.
+            labels: others than those that all objects have.
+            content: its fields besides the metadata.
+        """
         reference = {
             "apiVersion": API_VERSION,
             "kind": self.key.kind,
@@ -58,8 +69,8 @@ class Owner:
             "metadata": {
                 "name": name,
                 "namespace": self.key.namespace,
-                "labels": self.labels(component),
-                "annotations": {INTENT_ANNOTATION: digest(content)},
+                "labels": {**labels, **self.labels(component)},
+                "annotations": {INTENT_ANNOTATION: digest({**content, "labels": dict(labels)} if labels else content)},
                 "ownerReferences": [reference],
             },
             **content,

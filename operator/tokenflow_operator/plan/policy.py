@@ -6,6 +6,7 @@ from typing import Any
 from tokenflow_api.runtime import RUNTIME_KEY
 from tokenflow_operator.kube.objects import Manifest
 from tokenflow_operator.plan import names
+from tokenflow_operator.plan.alerts.objects import policy_monitoring
 from tokenflow_operator.plan.conditions import Judgement
 from tokenflow_operator.plan.gateway import gateway_objects
 from tokenflow_operator.plan.hintsvc import hintsvc_objects
@@ -35,6 +36,7 @@ def render_policy(snapshot: PolicySnapshot, owner: Owner, installation: Installa
         *(redis_objects(owner, images) if own_redis else ()),
         *hintsvc_objects(owner, policy.spec, images, snapshot.cluster),
         *gateway_objects(owner, policy.spec, images),
+        *policy_monitoring(owner, policy.spec, installation.monitoring, served=snapshot.cluster.served),
     )
 
 

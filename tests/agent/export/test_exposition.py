@@ -112,7 +112,7 @@ def test_every_series_says_what_the_window_said(families: list[Family]) -> None:
         'ebpf_events_lost_total{reason="MapFull"} 3',
         "ebpf_cpu_usage_percent 0.4",
         "tokenflow_agent_cpu_usage_percent 0.5",
-        'tokenflow_agent_signal_active{signal="GPU",backend="NVML",reason=""} 1',
+        'tokenflow_agent_signal_active{signal="GPU",backend="NVML",reason="",state="Active"} 1',
         'tokenflow_agent_windows_dropped_total{policy="demo",reason="SpoolFull"} 2',
         'tokenflow_agent_circuit_state{policy="demo",state="Open"} 1',
         'tokenflow_agent_send_lag_seconds{policy="demo"} 2.5',
