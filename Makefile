@@ -43,8 +43,9 @@ bench-agent: $(STAMP) ## measure the node agent, and write docs/benchmarks/agent
 bench-hintsvc: $(STAMP) ## measure the hint service, and write docs/benchmarks/hintsvc.md
 	$(BIN)/python -m e2e.bench.hintsvc --markdown docs/benchmarks/hintsvc.md --json docs/benchmarks/hintsvc.json
 
-generate: $(STAMP) ## write the CRDs from the models, and the operator's rights from its table
+generate: $(STAMP) ## write the CRDs and their reference from the models, and the operator's rights from its table
 	$(BIN)/python -m tokenflow_api.crdgen
+	$(BIN)/python -m tokenflow_api.reference
 	$(BIN)/python -m tokenflow_operator.permissions
 
 lock: $(STAMP) ## resolve all dependencies anew, with hashes
