@@ -82,5 +82,5 @@ def _problems(foreign: Sequence[str], previous: Sequence[str], refusals: Sequenc
         yield Problem(reason=Reason.PREVIOUS_BEING_DELETED, severity=Severity.PROGRESSING, message=message)
     if refusals:
         words = "; ".join(f"{refusal.ref}: {refusal.message}" for refusal in refusals)
-        message = f"the Kubernetes API refused {words}"
+        message = f"the Kubernetes API refused {words}: mend what its words name; it is tried again by itself"
         yield Problem(reason=Reason.APPLY_REFUSED, severity=Severity.BLOCKING, message=message)
