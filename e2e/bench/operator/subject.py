@@ -4,7 +4,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +15,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from e2e.bench.errors import BenchError
 from e2e.bench.proc import free_port
 from e2e.bench.programs import LOOPBACK, Program, running
+from tokenflow_operator.settings import Identity, Images, Installation
 
 SYSTEM_NAMESPACE: Final = "tokenflow-system"
-IMAGE: Final = "tokenflow/fake:1"
+_IMAGE: Final = "tokenflow/fake:1"
+INSTALLATION: Final = Installation(
+    images=Images(agent=_IMAGE, hintsvc=_IMAGE, redis=_IMAGE),
+    identity=Identity(namespace=SYSTEM_NAMESPACE, service_account="tokenflow-operator"),
+)
+"""What the operator is told when it starts."""
 _READY_S: Final = 60.0
 _ASK_S: Final = 5.0
 _AGAIN_S: Final = 0.02
@@ -72,24 +78,24 @@ class Subject:
         raise BenchError(f"the operator is not ready after {_READY_S:.0f} s: read {self.program.log}")
 
 
-def operator(directory: Path, *, kubeconfig: Path, hosts: Path | None = None) -> Subject:
+def operator(directory: Path, *, kubeconfig: Path, hosts: Path, flags: Sequence[str] = ()) -> Subject:
     """Return an operator that looks after all namespaces, not started yet.
 
     Args:
         directory: for its log and token.
         kubeconfig: its credentials.
-        hosts: what it takes for /etc/hosts, where given, in a mount namespace of its own.
+        hosts: what it takes for /etc/hosts, in a mount namespace of its own.
+        flags: others of its command line.
     """
     token = directory / "token"
     token.write_text("token")
     port, metrics_port = free_port(), free_port()
-    believing = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts)]
     command = [
-        *(believing if hosts else ()),
+        *("unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts)),
         *(sys.executable, "-m", "tokenflow_operator", "--kubeconfig", str(kubeconfig)),
         *("--port", str(port), "--metrics-port", str(metrics_port), "--token-file", str(token)),
-        *("--agent-image", IMAGE, "--hintsvc-image", IMAGE, "--redis-image", IMAGE),
-        *("--pod-namespace", SYSTEM_NAMESPACE),
+        *("--agent-image", _IMAGE, "--hintsvc-image", _IMAGE, "--redis-image", _IMAGE),
+        *("--pod-namespace", SYSTEM_NAMESPACE, *flags),
     ]
     program = Program(command=command, log=directory / "operator.log")
     return Subject(program=program, port=port, metrics_port=metrics_port)
