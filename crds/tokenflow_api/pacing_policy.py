@@ -258,7 +258,27 @@ class EmbeddedRedis(ApiModel):
     """A Redis that the operator runs for this policy."""
 
     storage: Quantity | None = Field(
-        default=None, description="Size of a persistent volume; without it the state lives in memory only."
+        default=None,
+        description="Size of a persistent volume, at least 1Gi; without it the state lives in memory only.",
+    )
+    storage_class_name: Annotated[str, StringConstraints(min_length=1, max_length=253)] | None = Field(
+        default=None, description="StorageClass of the volume; absent is the cluster's default."
+    )
+
+    rules = (
+        Rule(
+            cel="!has(self.storage) || quantity(self.storage).compareTo(quantity('1Gi')) >= 0",
+            check=lambda self: self.storage is None or amount(self.storage) >= amount("1Gi"),
+            message="storage must be at least 1Gi, for a log of 256Mi that is written anew while it is kept:"
+            " write a value such as 1Gi",
+            field_path=".storage",
+        ),
+        Rule(
+            cel="!has(self.storageClassName) || has(self.storage)",
+            check=lambda self: self.storage_class_name is None or self.storage is not None,
+            message="storageClassName is of no use without storage: write storage, such as 1Gi, or remove it",
+            field_path=".storageClassName",
+        ),
     )
 
 
@@ -478,6 +498,28 @@ class AlertStatus(ApiModel):
     message: Annotated[str, StringConstraints(max_length=1024)] = Field(
         default="", description="What is wrong, and what to do."
     )
+    clear_since: Annotated[str, StringConstraints(max_length=64)] = Field(
+        default="", description="Since when its cause is gone; it ends when that has lasted, RFC 3339 in UTC."
+    )
+
+
+class PendingAlert(ApiModel):
+    """An alert whose cause has not lasted for as long as alerts.for yet."""
+
+    name: Annotated[str, StringConstraints(max_length=128)] = Field(description="Name of the alert.")
+    since: Annotated[str, StringConstraints(max_length=64)] = Field(description="Since when, RFC 3339 in UTC.")
+
+
+class NotifierStatus(ApiModel):
+    """What a notifier was told last."""
+
+    name: Name = Field(description="Name of the notifier.")
+    sent_at: Annotated[str, StringConstraints(max_length=64)] = Field(
+        default="", description="When it last took a message, RFC 3339 in UTC."
+    )
+    alerts: Annotated[list[Annotated[str, StringConstraints(max_length=128)]], Field(max_length=64), LIST_SET] = Field(
+        default=[], description="Alerts that it was told are firing."
+    )
 
 
 class ModelStatus(ApiModel):
@@ -512,6 +554,12 @@ class PacingPolicyStatus(ApiModel):
         default=[], description="Alerts that are firing."
     )
     firing_alerts: int = Field(default=0, ge=0, description="How many alerts are firing.")
+    pending_alerts: Annotated[list[PendingAlert], Field(max_length=64), list_map("name")] = Field(
+        default=[], description="Alerts that will fire if their cause lasts."
+    )
+    notifiers: Annotated[list[NotifierStatus], Field(max_length=16), list_map("name")] = Field(
+        default=[], description="What each notifier was told last."
+    )
     model: ModelStatus | None = Field(default=None, description="The learned model in use.")
 
 

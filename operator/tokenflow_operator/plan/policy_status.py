@@ -15,7 +15,8 @@ from tokenflow_operator.plan.autoscaling import hintsvc_replicas
 from tokenflow_operator.plan.pods import pod_problems, ready_pods
 from tokenflow_operator.plan.reasons import Problem, Reason, Severity
 from tokenflow_operator.plan.runtime import named_agents
-from tokenflow_operator.snapshot import PolicySnapshot
+from tokenflow_operator.plan.storage import storage_problems
+from tokenflow_operator.snapshot import Agent, PolicySnapshot
 
 _ROUTED_S: Final = 15.0
 """Seconds within which the nodes have learned where a Service's new pods are."""
@@ -133,19 +134,30 @@ def _acknowledgements(snapshot: PolicySnapshot, view: ClusterView) -> Iterator[P
 
 
 def _telemetry(snapshot: PolicySnapshot, view: ClusterView, *, now: datetime) -> Iterator[Problem]:
-    silence_s = max(seconds(snapshot.policy.spec.telemetry.stale_after), _LEAST_SILENCE_S)
-    if view.snapshot is None or _available_for_s(snapshot, now=now) < silence_s:
+    silence_s = _silence_s(snapshot)
+    if _available_for_s(snapshot, now=now) < silence_s:
         return
-    oldest = view.snapshot.at_unix_ms - silence_s * 1000
-    heard = {node.agent for node in view.nodes if node.at_unix_ms >= oldest}
-    named = named_agents(snapshot.policy, snapshot.agents)
-    silent = [agent.key.name for agent in named if agent.key.reported_as not in heard]
+    silent = [agent.key.name for agent in silent_agents(snapshot, view)]
     if silent:
         message = (
             f"no telemetry from TelemetryAgent {', '.join(silent)} for {silence_s:g} s:"
             f" see kubectl -n {snapshot.policy.key.namespace} describe telemetryagent {silent[0]}"
         )
         yield Problem(reason=Reason.NO_TELEMETRY, severity=Severity.DEGRADED, message=message)
+
+
+def silent_agents(snapshot: PolicySnapshot, view: ClusterView) -> list[Agent]:
+    """Return the named agents of which no node has been heard for a while."""
+    if view.snapshot is None:
+        return []
+    oldest = view.snapshot.at_unix_ms - _silence_s(snapshot) * 1000
+    heard = {node.agent for node in view.nodes if node.at_unix_ms >= oldest}
+    named = named_agents(snapshot.policy, snapshot.agents)
+    return [agent for agent in named if agent.key.reported_as not in heard]
+
+
+def _silence_s(snapshot: PolicySnapshot) -> float:
+    return max(seconds(snapshot.policy.spec.telemetry.stale_after), _LEAST_SILENCE_S)
 
 
 def replica_statuses(snapshot: PolicySnapshot) -> list[ReplicaStatus]:

@@ -58,4 +58,7 @@ def _present(status: Status, observed: Mapping[str, Any]) -> Manifest:
 
 
 def _meaning(status: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in status.items() if key not in _NUMBERS}
+    meaning = {key: value for key, value in status.items() if key not in _NUMBERS}
+    # What is said of an alert names the present value.
+    alerts = [{**alert, "message": ""} for alert in status.get("alerts", [])]
+    return {**meaning, "alerts": alerts}
