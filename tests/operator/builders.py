@@ -132,6 +132,45 @@ def pod(name: str, component: str, *, waiting: tuple[str, str] | None = None) ->
     }
 
 
+def node(name: str, *, ready: bool = True, cordoned: bool = False, **labels: str) -> Manifest:
+    return {
+        "metadata": {"name": name, "labels": {"kubernetes.io/os": "linux", **labels}},
+        "spec": {"unschedulable": cordoned},
+        "status": {"conditions": [{"type": "Ready", "status": "True" if ready else "Unknown"}]},
+    }
+
+
+def agents_of(daemon_set: Manifest, *nodes: str, ready: bool = True) -> tuple[Manifest, ...]:
+    """Return an agent on each node that runs the DaemonSet's present template, and has for long."""
+    return tuple(
+        {
+            "kind": "Pod",
+            "metadata": {
+                "name": f"{daemon_set['metadata']['name']}-{name}",
+                "namespace": daemon_set["metadata"]["namespace"],
+                "uid": f"uid-{name}",
+                "labels": daemon_set["spec"]["template"]["metadata"]["labels"],
+                "creationTimestamp": "2025-12-31T00:00:00Z",
+            },
+            "spec": {"nodeName": name},
+            "status": {
+                "conditions": [
+                    {"type": "Ready", "status": str(ready), "lastTransitionTime": "2025-12-31T00:00:00Z"},
+                ],
+                "containerStatuses": [
+                    {
+                        "name": "agent",
+                        "image": daemon_set["spec"]["template"]["spec"]["containers"][0]["image"],
+                        "restartCount": 0,
+                        "state": {"running": {"startedAt": "2025-12-31T00:00:00Z"}},
+                    }
+                ],
+            },
+        }
+        for name in nodes
+    )
+
+
 def _running(manifest: Manifest) -> Manifest:
     """Return the object as it is once its controller is done."""
     metadata = {**manifest["metadata"], "generation": 1, "uid": f"uid-{ref_of(manifest)}"}
@@ -148,7 +187,10 @@ def _running(manifest: Manifest) -> Manifest:
 
 def settled_cluster(snapshot: PolicySnapshot | AgentSnapshot) -> Cluster:
     applied = plan_of(dataclasses.replace(snapshot, cluster=Cluster(children={}))).apply
-    pods = tuple(pod(f"demo-hintsvc-{i}", "hintsvc") for i in range(3))
+    if isinstance(snapshot, AgentSnapshot):
+        pods = agents_of(applied[-1], "node1")
+    else:
+        pods = (*(pod(f"demo-hintsvc-{i}", "hintsvc") for i in range(3)), pod("demo-gateway-0", "gateway"))
     return Cluster(children={ref_of(manifest): _running(manifest) for manifest in applied}, pods=pods)
 
 
@@ -159,7 +201,7 @@ def settled_policy(resource=None, **changes: Any) -> PolicySnapshot:
 
 
 def settled_agent(resource=None, **changes: Any) -> AgentSnapshot:
-    snapshot = agent_snapshot(resource)
+    snapshot = agent_snapshot(resource, nodes=(node("node1"),))
     well = {"cluster": settled_cluster(snapshot), "hint_services": (HintServiceState(view=view()),)}
     return dataclasses.replace(snapshot, **(well | changes))
 

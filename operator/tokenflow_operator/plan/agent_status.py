@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Final
 
 from tokenflow_api.hints import NodeReport
+from tokenflow_api.quantities import seconds
 from tokenflow_api.telemetry import Signal, SignalState
 from tokenflow_api.telemetry_agent import BackendCount, DegradedNode
 from tokenflow_operator.kube.kinds import DAEMON_SET
@@ -12,11 +14,15 @@ from tokenflow_operator.kube.objects import Manifest, ObjectRef
 from tokenflow_operator.plan import names
 from tokenflow_operator.plan.pods import pod_problems, trouble_of
 from tokenflow_operator.plan.reasons import Problem, Reason, Severity
+from tokenflow_operator.plan.rollout.sites import Site
 from tokenflow_operator.plan.runtime import MAX_POLICIES_PER_AGENT, policies_of
 from tokenflow_operator.snapshot import AgentSnapshot
 
 MAX_LISTED: Final = 64
 """Entries of each list of the status."""
+NODE_NOT_READY: Final = "NodeNotReady"
+AGENT_NOT_ENDING: Final = "AgentNotEnding"
+AGENT_NOT_READY: Final = "AgentNotReady"
 _MAX_MESSAGE: Final = 1024
 _NAMED: Final = 3
 
@@ -30,10 +36,10 @@ def daemon_set_of(snapshot: AgentSnapshot) -> Manifest | None:
     return daemon_set if seen >= daemon_set["metadata"].get("generation", 1) else None
 
 
-def agent_problems(snapshot: AgentSnapshot) -> Iterator[Problem]:
-    """Yield what is not as the resource asks for."""
+def agent_problems(snapshot: AgentSnapshot, degraded: Sequence[DegradedNode]) -> Iterator[Problem]:
+    """Yield what is not as the resource asks for, besides what its rollout has to say."""
     yield from pod_problems(snapshot.cluster.pods, namespace=snapshot.agent.key.namespace)
-    yield from _rollout(snapshot)
+    yield from _placement(snapshot)
     beyond = policies_of(snapshot.agent, snapshot.policies)[MAX_POLICIES_PER_AGENT:]
     if beyond:
         left_out = ", ".join(policy.key.name for policy in beyond)
@@ -42,29 +48,21 @@ def agent_problems(snapshot: AgentSnapshot) -> Iterator[Problem]:
             " let them name another TelemetryAgent"
         )
         yield Problem(reason=Reason.TOO_MANY_POLICIES, severity=Severity.DEGRADED, message=message)
-    degraded = degraded_nodes(snapshot)
     if degraded:
         named = "; ".join(f"{node.name}: {node.message or node.reason}" for node in degraded[:_NAMED])
-        message = f"{len(degraded)} nodes are read in part: {named}: see status.degradedNodes"
+        message = f"{len(degraded)} nodes are read in part or not at all: {named}: see status.degradedNodes"
         yield Problem(reason=Reason.NODES_DEGRADED, severity=Severity.DEGRADED, message=message)
 
 
-def _rollout(snapshot: AgentSnapshot) -> Iterator[Problem]:
+def _placement(snapshot: AgentSnapshot) -> Iterator[Problem]:
     name = names.agent(snapshot.agent.key.name)
     daemon_set = daemon_set_of(snapshot)
     if daemon_set is None:
         message = f"DaemonSet {name} is being set up"
         yield Problem(reason=Reason.AGENTS_STARTING, severity=Severity.PROGRESSING, message=message)
-        return
-    status = daemon_set["status"]
-    desired = status.get("desiredNumberScheduled", 0)
-    updated, ready = status.get("updatedNumberScheduled", 0), status.get("numberReady", 0)
-    if desired == 0:
+    elif daemon_set["status"].get("desiredNumberScheduled", 0) == 0:
         message = "no node matches spec.nodeSelector and spec.tolerations: widen them, or label the nodes to measure"
         yield Problem(reason=Reason.NO_MATCHING_NODES, severity=Severity.BLOCKING, message=message)
-    elif min(updated, ready) < desired:
-        message = f"DaemonSet {name}: {updated} of {desired} nodes have the present revision, {ready} are ready"
-        yield Problem(reason=Reason.AGENTS_STARTING, severity=Severity.PROGRESSING, message=message)
 
 
 def node_reports(snapshot: AgentSnapshot) -> list[NodeReport]:
@@ -91,9 +89,10 @@ def backends(snapshot: AgentSnapshot) -> list[BackendCount]:
     return [BackendCount(name=name, nodes=nodes) for name, nodes in sorted(counts.items())[:MAX_LISTED]]
 
 
-def degraded_nodes(snapshot: AgentSnapshot) -> list[DegradedNode]:
-    """Return the nodes on which no agent can run, or a signal cannot be read as asked for, with the reasons."""
-    nodes = {node.name: node for node in (*_read_in_part(snapshot), *_without_agent(snapshot))}
+def degraded_nodes(snapshot: AgentSnapshot, sites: Sequence[Site], now: datetime) -> list[DegradedNode]:
+    """Return the nodes on which no agent runs, or a signal cannot be read as asked for, with the reasons."""
+    found = (*_read_in_part(snapshot), *_without_service(snapshot, sites, now), *_without_agent(snapshot))
+    nodes = {node.name: node for node in found}
     return [node for _, node in sorted(nodes.items())]
 
 
@@ -112,6 +111,20 @@ def _without_agent(snapshot: AgentSnapshot) -> Iterator[DegradedNode]:
         if node and trouble:
             message = f"no agent runs: {pod['metadata']['name']}: {trouble.words}"
             yield DegradedNode(name=node, reason=trouble.reason, message=message[:_MAX_MESSAGE])
+
+
+def _without_service(snapshot: AgentSnapshot, sites: Sequence[Site], now: datetime) -> Iterator[DegradedNode]:
+    deadline_s = seconds(snapshot.agent.spec.rollout.progress_deadline)
+    for site in sites:
+        if site.away:
+            message = "the node is not ready: its agent is brought up to date when it is back"
+            yield DegradedNode(name=site.node, reason=NODE_NOT_READY, message=message)
+        elif site.is_stuck(now):
+            message = "the agent was told to end and has not: look at the kubelet, or delete its pod by force"
+            yield DegradedNode(name=site.node, reason=AGENT_NOT_ENDING, message=message)
+        elif site.pod is not None and not site.is_ready and site.since_s(now) > deadline_s:
+            message = f"no agent is ready: see the log of pod {site.pod['metadata']['name']}"
+            yield DegradedNode(name=site.node, reason=AGENT_NOT_READY, message=message)
 
 
 def _causes(degraded: Sequence[Signal]) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tokenflow_api.meta import Toleration, TolerationOperator
 from tokenflow_api.runtime import AGENT_CONFIG_KEY
 from tokenflow_api.telemetry import AgentConfig
 from tokenflow_api.telemetry_agent import AgentSecurity, TelemetryAgentSpec
@@ -24,12 +23,14 @@ from tokenflow_operator.plan.objects import (
     token_mount,
     token_volume,
 )
+from tokenflow_operator.plan.rollout.nodes import ANY_TAINT, LINUX
+from tokenflow_operator.plan.rollout.revisions import KEPT, stamped
+from tokenflow_operator.plan.rollout.sites import SETTLED_S
 from tokenflow_operator.settings import Images
 
 COMPONENT: Final = "agent"
 CAPABILITIES: Final = ("BPF", "PERFMON", "SYS_PTRACE")
 _PORTS: Final = {"metrics": names.AGENT_PORT}
-_ANY_TAINT: Final = (Toleration(operator=TolerationOperator.EXISTS),)
 _CGROUPS: Final = "/host/sys/fs/cgroup"
 _POD_LOGS: Final = "/host/var/log/pods"
 _SPOOL: Final = "/var/lib/tokenflow/spool"
@@ -40,33 +41,43 @@ _GPU_ENV: Final = (
 )
 """Has NVIDIA's container runtime, where a node has it, bring in the driver's library without claiming a GPU."""
 _FLUSH_S: Final = 30
-_SETTLED_S: Final = 15
-"""Seconds that an agent must stay ready before the next node's turn comes."""
 _COMPILE_S: Final = 120
 """Seconds that compiling the probes may take on a busy node."""
 
 
-def agent_objects(
-    owner: Owner, spec: TelemetryAgentSpec, config: AgentConfig, images: Images, *, tls: Mapping[str, str]
-) -> tuple[Manifest, ...]:
+def agent_objects(owner: Owner, config: AgentConfig, template: Manifest) -> tuple[Manifest, ...]:
     """Render a TelemetryAgent.
 
     Args:
         owner: the resource.
-        spec: what it asks for.
         config: what its agents run by.
-        images: to run.
-        tls: name of the TLS Secret of each policy that serves by TLS.
+        template: of the pods that are started from now on.
     """
     name = names.agent(owner.key.name)
+    daemon_set = {
+        "selector": {"matchLabels": owner.selector(COMPONENT)},
+        "minReadySeconds": SETTLED_S,
+        "revisionHistoryLimit": KEPT,
+        # Which agent goes when is decided by the rollout, which knows more than whether a pod is ready.
+        "updateStrategy": {"type": "OnDelete"},
+        "template": template,
+    }
     return (
         owner.service_account(name, COMPONENT),
         owner.config_map(name, COMPONENT, key=AGENT_CONFIG_KEY, document=config.model_dump_json(exclude_none=True)),
-        owner.object(DAEMON_SET, name, COMPONENT, spec=_daemon_set(owner, spec, images, tls)),
+        owner.object(DAEMON_SET, name, COMPONENT, spec=daemon_set),
     )
 
 
-def _daemon_set(owner: Owner, spec: TelemetryAgentSpec, images: Images, tls: Mapping[str, str]) -> Manifest:
+def agent_template(owner: Owner, spec: TelemetryAgentSpec, images: Images, *, tls: Mapping[str, str]) -> Manifest:
+    """Return the pod template that the spec asks for, with its revision.
+
+    Args:
+        owner: the resource.
+        spec: what it asks for.
+        images: to run.
+        tls: name of the TLS Secret of each policy that serves by TLS.
+    """
     pod = {
         "serviceAccountName": names.agent(owner.key.name),
         "automountServiceAccountToken": False,
@@ -74,8 +85,8 @@ def _daemon_set(owner: Owner, spec: TelemetryAgentSpec, images: Images, tls: Map
         # The libraries that processes have loaded, and the pods that hold a GPU, are known by their process ids.
         "hostPID": True,
         "priorityClassName": "system-node-critical",
-        "nodeSelector": {"kubernetes.io/os": "linux", **spec.node_selector},
-        "tolerations": [t.model_dump(mode="json", exclude_none=True) for t in spec.tolerations or _ANY_TAINT],
+        "nodeSelector": {**LINUX, **spec.node_selector},
+        "tolerations": [t.model_dump(mode="json", exclude_none=True) for t in spec.tolerations or ANY_TAINT],
         "terminationGracePeriodSeconds": _FLUSH_S,
         "securityContext": {"runAsUser": 0, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [_container(spec, images, tls)],
@@ -90,13 +101,7 @@ def _daemon_set(owner: Owner, spec: TelemetryAgentSpec, images: Images, tls: Map
             {"name": "tmp", "emptyDir": {"sizeLimit": _TMP_SIZE}},
         ],
     }
-    unavailable = f"{spec.rollout.max_unavailable_percent}%"
-    return {
-        "selector": {"matchLabels": owner.selector(COMPONENT)},
-        "minReadySeconds": _SETTLED_S,
-        "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": unavailable, "maxSurge": 0}},
-        "template": {"metadata": {"labels": owner.labels(COMPONENT)}, "spec": pod},
-    }
+    return stamped({"metadata": {"labels": owner.labels(COMPONENT)}, "spec": pod})
 
 
 def _container(spec: TelemetryAgentSpec, images: Images, tls: Mapping[str, str]) -> Manifest:

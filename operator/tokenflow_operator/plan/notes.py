@@ -4,16 +4,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from tokenflow_api.meta import Condition, ConditionStatus
-from tokenflow_operator.kube.objects import ref_of
+from tokenflow_operator.kube.objects import Manifest, ref_of
 from tokenflow_operator.plan.changes import Changes
 from tokenflow_operator.plan.conditions import DEGRADED, READY
 from tokenflow_operator.plan.model import EventType, Note
 
 APPLIED: Final = "Applied"
 PRUNED: Final = "Pruned"
+REPLACED: Final = "Replaced"
+_NAMED: Final = 10
 
 
-def notes(*, changes: Changes, judged: Sequence[Condition], observed: Mapping[str, Any]) -> tuple[Note, ...]:
+def notes(
+    *, changes: Changes, replaced: Sequence[Manifest], judged: Sequence[Condition], observed: Mapping[str, Any]
+) -> tuple[Note, ...]:
     """Return the Events of this pass.
 
     A condition is told of when its status or reason changes; the written status is the memory of what was told.
@@ -25,6 +29,11 @@ def notes(*, changes: Changes, judged: Sequence[Condition], observed: Mapping[st
     if changes.delete:
         what = ", ".join(str(ref_of(manifest)) for manifest in changes.delete)
         found.append(Note(type=EventType.NORMAL, reason=PRUNED, action="Delete", message=f"deleted {what}"))
+    if replaced:
+        nodes = [pod.get("spec", {}).get("nodeName", "no node") for pod in replaced]
+        more = f" and {len(nodes) - _NAMED} more" if len(nodes) > _NAMED else ""
+        what = f"replaced the agents on {', '.join(nodes[:_NAMED])}{more}"
+        found.append(Note(type=EventType.NORMAL, reason=REPLACED, action="Replace", message=what))
     before = {c["type"]: (c["status"], c["reason"]) for c in observed.get("conditions", [])}
     for condition in judged:
         told = before.get(condition.type) == (condition.status, condition.reason)

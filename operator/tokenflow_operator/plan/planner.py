@@ -8,7 +8,8 @@ from typing import Any, Final
 from tokenflow_api.pacing_policy import PacingPolicyStatus
 from tokenflow_api.telemetry_agent import TelemetryAgentStatus
 from tokenflow_operator.kube.kinds import PACING_POLICY
-from tokenflow_operator.plan.agent import agent_judgement, agent_numbers, render_agent
+from tokenflow_operator.kube.objects import Manifest
+from tokenflow_operator.plan.agent import agent_judgement, design_agent
 from tokenflow_operator.plan.changes import Changes, changes
 from tokenflow_operator.plan.conditions import Judgement, conditions
 from tokenflow_operator.plan.model import Plan
@@ -38,6 +39,8 @@ class _Finding:
         numbers: fields of the status besides its conditions.
         observed: the present status.
         written_at: when the operator last changed it.
+        replace: pods to be ended, for others to take their place.
+        again_s: seconds until time alone may ask for more, where that is known.
     """
 
     model: type[PacingPolicyStatus | TelemetryAgentStatus]
@@ -46,6 +49,8 @@ class _Finding:
     numbers: Mapping[str, Any]
     observed: Mapping[str, Any]
     written_at: datetime | None
+    replace: tuple[Manifest, ...] = ()
+    again_s: float | None = None
 
 
 def plan(snapshot: Snapshot, installation: Installation, *, now: datetime) -> Plan:
@@ -60,7 +65,7 @@ def plan(snapshot: Snapshot, installation: Installation, *, now: datetime) -> Pl
         case PolicySnapshot():
             finding = _policy(snapshot, installation, now=now)
         case AgentSnapshot():
-            finding = _agent(snapshot, installation)
+            finding = _agent(snapshot, installation, now=now)
         case InvalidSnapshot():
             finding = _invalid(snapshot)
     judged = conditions(finding.judgement, observed=finding.observed, now=now)
@@ -68,10 +73,10 @@ def plan(snapshot: Snapshot, installation: Installation, *, now: datetime) -> Pl
     status = finding.model(observed_generation=generation, conditions=judged, **finding.numbers)
     return Plan(
         apply=finding.needed.apply,
-        delete=finding.needed.delete,
+        delete=(*finding.needed.delete, *finding.replace),
         status=status_to_write(status, observed=finding.observed, written_at=finding.written_at, now=now),
-        notes=notes(changes=finding.needed, judged=judged, observed=finding.observed),
-        requeue_after_s=_requeue_after_s(finding.judgement.problems),
+        notes=notes(changes=finding.needed, replaced=finding.replace, judged=judged, observed=finding.observed),
+        requeue_after_s=_requeue_after_s(finding.judgement.problems, again_s=finding.again_s),
     )
 
 
@@ -94,23 +99,21 @@ def _policy(snapshot: PolicySnapshot, installation: Installation, *, now: dateti
     )
 
 
-def _agent(snapshot: AgentSnapshot, installation: Installation) -> _Finding:
+def _agent(snapshot: AgentSnapshot, installation: Installation, *, now: datetime) -> _Finding:
     agent = snapshot.agent
     owner = Owner(key=agent.key, uid=agent.uid)
-    needed = changes(
-        owner,
-        render_agent(snapshot, owner, installation),
-        snapshot.cluster.children.values(),
-        snapshot.cluster.refusals,
-    )
-    judgement = agent_judgement(snapshot, needed.problems)
+    design = design_agent(snapshot, owner, installation, now=now)
+    needed = changes(owner, design.objects, snapshot.cluster.children.values(), snapshot.cluster.refusals)
     return _Finding(
         model=TelemetryAgentStatus,
         needed=needed,
-        judgement=judgement,
-        numbers=agent_numbers(snapshot, judgement),
+        judgement=agent_judgement(snapshot, design, needed.problems),
+        numbers=design.numbers,
         observed=agent.status,
         written_at=agent.status_written_at,
+        # An agent that started before all is applied might start as it was before.
+        replace=() if needed.apply else design.replace,
+        again_s=design.again_s,
     )
 
 
@@ -129,11 +132,13 @@ def _invalid(snapshot: InvalidSnapshot) -> _Finding:
     )
 
 
-def _requeue_after_s(problems: tuple[Problem, ...]) -> float:
+def _requeue_after_s(problems: tuple[Problem, ...], *, again_s: float | None) -> float:
     reasons = {problem.reason for problem in problems}
     under_way = {problem.reason for problem in problems if problem.severity is Severity.PROGRESSING}
     if Reason.APPLY_REFUSED in reasons:
         return REFUSED_S
+    if again_s is not None:
+        return again_s
     if under_way == {Reason.REPLICAS_NOT_ACKNOWLEDGED}:
         return SETTLING_S
     return STARTING_S if under_way else RESTING_S

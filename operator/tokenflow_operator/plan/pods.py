@@ -8,8 +8,9 @@ from tokenflow_operator.kube.objects import Manifest
 from tokenflow_operator.plan.reasons import Problem, Reason, Severity
 
 _IMAGE_REASONS: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+_CRASHED: Final = "CrashLoopBackOff"
 _FAILURE_REASONS: Final = frozenset(
-    {"CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError"}
+    {_CRASHED, "CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError"}
 )
 _NAMED: Final = 3
 
@@ -32,10 +33,15 @@ def _is_ready(pod: Manifest) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What keeps a pod from running."""
+    """What keeps a pod from running.
+
+    Attributes:
+        may_pass: it may end without anybody's doing.
+    """
 
     reason: Reason
     words: str
+    may_pass: bool = False
 
 
 def trouble_of(pod: Manifest) -> Trouble | None:
@@ -64,10 +70,10 @@ def _troubles(pod: Manifest) -> Iterator[Trouble]:
             # The image alone: the pod's own words change with every attempt, and each change would be a write.
             yield Trouble(Reason.IMAGE_PULL_FAILED, container["image"])
         elif waiting in _FAILURE_REASONS:
-            yield Trouble(Reason.PODS_FAILING, waiting)
+            yield Trouble(Reason.PODS_FAILING, waiting, may_pass=waiting == _CRASHED)
     for condition in status.get("conditions", []):
         if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
-            yield Trouble(Reason.PODS_FAILING, f"Unschedulable: {condition.get('message', '')}")
+            yield Trouble(Reason.PODS_FAILING, f"Unschedulable: {condition.get('message', '')}", may_pass=True)
 
 
 def _problem(reason: Reason, having: Sequence[tuple[str, str]], remedy: str) -> Problem:

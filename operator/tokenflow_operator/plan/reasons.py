@@ -24,6 +24,9 @@ class Reason(StrEnum):
     HINT_SERVICE_STARTING = "HintServiceStarting"
     GATEWAY_STARTING = "GatewayStarting"
     AGENTS_STARTING = "AgentsStarting"
+    ROLLING_OUT = "RollingOut"
+    ROLLING_BACK = "RollingBack"
+    ROLLOUT_PAUSED = "RolloutPaused"
     REPLICAS_NOT_ACKNOWLEDGED = "ReplicasNotAcknowledged"
 
     INVALID_SPEC = "InvalidSpec"
@@ -39,6 +42,9 @@ class Reason(StrEnum):
     AGENT_NOT_FOUND = "AgentNotFound"
     NO_TELEMETRY = "NoTelemetry"
     NODES_DEGRADED = "NodesDegraded"
+    NODES_OVERLAP = "NodesOverlap"
+    ROLLOUT_FAILED = "RolloutFailed"
+    ROLLED_BACK = "RolledBack"
     TOO_MANY_POLICIES = "TooManyPolicies"
 
 
