@@ -62,8 +62,42 @@ def fresh_namespace() -> Iterator[str]:
     """Lend a namespace that nobody else uses."""
     name = f"operator-test-{os.getpid()}-{time.monotonic_ns() % 10**6}"
     kubectl("create", "namespace", name)
-    yield name
-    kubectl("delete", "namespace", name, "--wait=false")
+    try:
+        yield name
+    finally:
+        kubectl("delete", "namespace", name, "--wait=false")
+
+
+_MONITORING = {"PrometheusRule": "prometheusrules", "ServiceMonitor": "servicemonitors", "PodMonitor": "podmonitors"}
+
+
+@contextmanager
+def monitoring() -> Iterator[None]:
+    """Install the kinds of the Prometheus operator, with any content, for a while."""
+    crds = json.dumps({"apiVersion": "v1", "kind": "List", "items": [_crd(*names) for names in _MONITORING.items()]})
+    names = [f"crd/{plural}.monitoring.coreos.com" for plural in _MONITORING.values()]
+    kubectl("apply", "-f", "-", stdin=crds)
+    try:
+        kubectl("wait", "--for=condition=Established", *names)
+        yield
+    finally:
+        kubectl("delete", *names)
+
+
+def _crd(kind: str, plural: str) -> dict[str, Any]:
+    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": anything}}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.monitoring.coreos.com"},
+        "spec": {
+            "group": "monitoring.coreos.com",
+            "names": {"kind": kind, "plural": plural, "singular": kind.lower()},
+            "scope": "Namespaced",
+            "versions": [version],
+        },
+    }
 
 
 @contextmanager
@@ -77,6 +111,8 @@ def running(namespace: str, *arguments: str, kubeconfig: str, log: Path, ports: 
         *arguments,
     ]
     with log.open("ab") as stderr, subprocess.Popen(command, stderr=stderr) as process:
-        yield Operator(process=process, log=log, namespace=namespace, port=port, metrics_port=metrics_port)
-        process.terminate()
-        process.wait(timeout=40)
+        try:
+            yield Operator(process=process, log=log, namespace=namespace, port=port, metrics_port=metrics_port)
+        finally:
+            process.terminate()
+            process.wait(timeout=40)
