@@ -4,10 +4,19 @@ The Deployment is always applied with a number, for a field that is no longer ap
 its default of one. While an autoscaler decides, that number is the present one.
 """
 
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
 from tokenflow_api.pacing_policy import Autoscaling, HintService
 from tokenflow_operator.kube.kinds import DEPLOYMENT, HINT_REQUESTS, HORIZONTAL_POD_AUTOSCALER
-from tokenflow_operator.kube.objects import Manifest
+from tokenflow_operator.kube.objects import Manifest, ObjectRef
 from tokenflow_operator.plan.objects import Owner
+from tokenflow_operator.plan.reasons import Problem, Reason, Severity
+from tokenflow_operator.snapshot import Cluster
+
+_MEASURED_S: Final = 120.0
+"""Seconds that new pods may take to be measured."""
 
 
 def hintsvc_replicas(spec: HintService, deployment: Manifest | None) -> int:
@@ -50,6 +59,26 @@ def autoscalers(
         },
     )
     return (autoscaler,)
+
+
+def autoscaling_problems(name: str, cluster: Cluster, *, now: datetime) -> Iterator[Problem]:
+    """Yield why the autoscaler of that name decides nothing, once it had time to.
+
+    Args:
+        name: of the autoscaler.
+        cluster: where it is, if anywhere.
+        now: the time of day.
+    """
+    status = cluster.children.get(ObjectRef(HORIZONTAL_POD_AUTOSCALER.kind, name), {}).get("status", {})
+    for condition in status.get("conditions", []):
+        idle = condition["type"] == "ScalingActive" and condition["status"] == "False"
+        since = datetime.fromisoformat(condition["lastTransitionTime"])
+        if idle and (now - since).total_seconds() >= _MEASURED_S:
+            message = (
+                f"HorizontalPodAutoscaler {name} decides nothing ({condition['reason']}), and the replicas stay as they"
+                " are: see whether the cluster serves the metrics of pods, as metrics-server does"
+            )
+            yield Problem(reason=Reason.AUTOSCALING_INACTIVE, severity=Severity.DEGRADED, message=message)
 
 
 def _cpu(spec: Autoscaling) -> Manifest:

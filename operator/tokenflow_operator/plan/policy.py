@@ -30,10 +30,10 @@ def render_policy(snapshot: PolicySnapshot, owner: Owner, installation: Installa
     policy, images = snapshot.policy, installation.images
     runtime = runtime_config(policy, agents=snapshot.agents, policies=snapshot.policies, operator=installation.identity)
     document = runtime.model_dump_json(exclude_none=True)
-    own_redis = policy.spec.hint_service.redis.embedded is not None
+    own_redis = policy.spec.hint_service.redis.embedded
     return (
         owner.config_map(names.runtime(policy.key.name), "runtime", key=RUNTIME_KEY, document=document),
-        *(redis_objects(owner, images) if own_redis else ()),
+        *(redis_objects(owner, own_redis, images, snapshot.cluster) if own_redis else ()),
         *hintsvc_objects(owner, policy.spec, images, snapshot.cluster),
         *gateway_objects(owner, policy.spec, images),
         *policy_monitoring(owner, policy.spec, installation.monitoring, served=snapshot.cluster.served),

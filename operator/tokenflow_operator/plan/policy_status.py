@@ -8,10 +8,11 @@ from typing import Final
 from tokenflow_api.hints import ALL_PATHS, ClusterView, Hint, ModelReport, TenantUsage
 from tokenflow_api.pacing_policy import ModelStatus, ReplicaStatus, TenantStatus
 from tokenflow_api.quantities import seconds
-from tokenflow_operator.kube.kinds import DEPLOYMENT
+from tokenflow_operator.kube.kinds import DEPLOYMENT, PERSISTENT_VOLUME_CLAIM
 from tokenflow_operator.kube.objects import Manifest, ObjectRef
 from tokenflow_operator.plan import hintsvc, names
-from tokenflow_operator.plan.autoscaling import hintsvc_replicas
+from tokenflow_operator.plan.autoscaling import autoscaling_problems, hintsvc_replicas
+from tokenflow_operator.plan.claims import claim_problems
 from tokenflow_operator.plan.pods import pod_problems, ready_pods
 from tokenflow_operator.plan.reasons import Problem, Reason, Severity
 from tokenflow_operator.plan.runtime import named_agents
@@ -28,6 +29,9 @@ _LEAST_SILENCE_S: Final = 10.0
 def policy_problems(snapshot: PolicySnapshot, *, now: datetime) -> Iterator[Problem]:
     """Yield what is not as the policy asks for, causes before their effects. ``now`` is the time of day."""
     yield from _missing_agents(snapshot)
+    yield from claim_problems(snapshot.policy, snapshot.policies)
+    yield from _unchangeable(snapshot)
+    yield from autoscaling_problems(names.hintsvc(snapshot.policy.key.name), snapshot.cluster, now=now)
     yield from pod_problems(snapshot.cluster.pods, namespace=snapshot.policy.key.namespace)
     starting = list(_starting(snapshot))
     yield from starting
@@ -45,6 +49,14 @@ def _missing_agents(snapshot: PolicySnapshot) -> Iterator[Problem]:
             f" namespace {snapshot.policy.key.namespace}: create it, or remove the name"
         )
         yield Problem(reason=Reason.AGENT_NOT_FOUND, severity=Severity.DEGRADED, message=message)
+
+
+def _unchangeable(snapshot: PolicySnapshot) -> Iterator[Problem]:
+    redis = snapshot.policy.spec.hint_service.redis.embedded
+    if redis is not None:
+        name = names.redis(snapshot.policy.key.name)
+        present = snapshot.cluster.children.get(ObjectRef(PERSISTENT_VOLUME_CLAIM.kind, name))
+        yield from storage_problems(name, redis, present)
 
 
 def _starting(snapshot: PolicySnapshot) -> Iterator[Problem]:

@@ -46,6 +46,10 @@ class Reason(StrEnum):
     ROLLOUT_FAILED = "RolloutFailed"
     ROLLED_BACK = "RolledBack"
     TOO_MANY_POLICIES = "TooManyPolicies"
+    TENANT_CLAIMED_TWICE = "TenantClaimedTwice"
+    UPSTREAM_CLAIMED_TWICE = "UpstreamClaimedTwice"
+    STORAGE_FIXED = "StorageFixed"
+    AUTOSCALING_INACTIVE = "AutoscalingInactive"
 
 
 class Severity(StrEnum):

@@ -25,6 +25,9 @@ EXTERNAL_REDIS = example("pacingpolicy.yaml") | {
     },
     "tenants": [{"name": "gold", "apiKeysSecretRef": {"name": "gold-keys"}}, {"name": "free"}],
 }
+STORED = example("pacingpolicy.yaml") | {
+    "hintService": {"redis": {"embedded": {"storage": "2Gi", "storageClassName": "fast"}}}
+}
 AUTOSCALED = example("pacingpolicy.yaml") | {
     "hintService": {
         "replicas": 2,
@@ -46,6 +49,7 @@ TLS_POLICY = policy(PacingPolicySpec.model_validate(TLS))
 CASES = {
     "policy": policy_snapshot(),
     "policy-external-redis-and-keys": policy_snapshot(policy(PacingPolicySpec.model_validate(EXTERNAL_REDIS))),
+    "policy-stored": policy_snapshot(policy(PacingPolicySpec.model_validate(STORED))),
     "policy-autoscaled": policy_snapshot(
         policy(PacingPolicySpec.model_validate(AUTOSCALED)),
         cluster=Cluster(children={}, served=frozenset({HINT_REQUESTS.kind})),

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.operator.builders import (
+    INSTALLATION,
     NOW,
     NOW_MS,
     agent,
@@ -29,7 +30,7 @@ from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_api.telemetry import AgentConfig, Signal, SignalState
 from tokenflow_api.telemetry_agent import TelemetryAgentSpec, TelemetryAgentStatus
 from tokenflow_operator.kube.objects import ObjectRef, ref_of
-from tokenflow_operator.plan import names
+from tokenflow_operator.plan import names, plan
 from tokenflow_operator.plan.reasons import Reason
 from tokenflow_operator.snapshot import Cluster, HintServiceState, InvalidSnapshot, PolicySnapshot, Refusal
 
@@ -174,6 +175,7 @@ def test_how_an_agent_rolls_out_restarts_no_pod() -> None:
     [
         ("hintService.replicas", 5, "Deployment/demo-hintsvc"),
         ("hintService.resources", {"limits": {"memory": "1Gi"}}, "Deployment/demo-hintsvc"),
+        ("hintService.autoscaling", {"maxReplicas": 5}, "HorizontalPodAutoscaler/demo-hintsvc"),
         ("gateway.replicas", 5, "Deployment/demo-gateway"),
         ("gateway.resources", {"limits": {"memory": "1Gi"}}, "Deployment/demo-gateway"),
     ],
@@ -182,6 +184,47 @@ def test_a_workloads_field_reaches_its_workload_alone(path: str, value: Any, chi
     spec = PacingPolicySpec.model_validate(_with(example("pacingpolicy.yaml"), path, value))
     applied = plan_of(dataclasses.replace(settled_policy(), policy=policy(spec, generation=2))).apply
     assert {str(ref_of(manifest)) for manifest in applied} == {"ConfigMap/demo-runtime", child}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "child", "words"),
+    [
+        ("hintService.redis.embedded.storage", "5Gi", "PersistentVolumeClaim/demo-redis", "5Gi"),
+        (
+            "hintService.redis.embedded",
+            {"storage": "1Gi", "storageClassName": "fast"},
+            "PersistentVolumeClaim/demo-redis",
+            "fast",
+        ),
+        ("hintService.redis", {"secretRef": {"name": "mine"}}, "Deployment/demo-hintsvc", "mine"),
+        ("security.tlsSecretRef", {"name": "demo-tls"}, "Deployment/demo-hintsvc", "demo-tls"),
+        ("security.tlsSecretRef", {"name": "demo-tls"}, "Deployment/demo-gateway", "demo-tls"),
+        ("tenants", [{"name": "a", "apiKeysSecretRef": {"name": "a-keys"}}], "Deployment/demo-hintsvc", "a-keys"),
+        ("tenants", [{"name": "a", "apiKeysSecretRef": {"name": "a-keys"}}], "Deployment/demo-gateway", "a-keys"),
+    ],
+)
+def test_what_a_field_names_is_in_the_child_that_needs_it(path: str, value: Any, child: str, words: str) -> None:
+    spec = PacingPolicySpec.model_validate(_with(example("pacingpolicy.yaml"), path, value))
+    applied = plan_of(dataclasses.replace(settled_policy(), policy=policy(spec, generation=2))).apply
+    (reached,) = (manifest for manifest in applied if str(ref_of(manifest)) == child)
+    assert f"'{words}'" in str(reached["spec"])
+
+
+def test_the_order_of_tenants_is_nothing_to_a_pod() -> None:
+    tenants = [{"name": name, "apiKeysSecretRef": {"name": f"{name}-keys"}} for name in ("a", "b")]
+    one, other = (
+        policy(PacingPolicySpec.model_validate(example("pacingpolicy.yaml") | {"tenants": order}), generation=2)
+        for order in (tenants, tenants[::-1])
+    )
+    planned = plan_of(dataclasses.replace(settled_policy(one), policy=other, policies=(other,)))
+    assert {str(ref_of(manifest)) for manifest in planned.apply} == {"ConfigMap/demo-runtime"}
+
+
+def test_all_pods_of_a_policy_pull_with_the_secrets_of_the_installation() -> None:
+    images = dataclasses.replace(INSTALLATION.images, pull_secrets=("registry", "mirror"))
+    planned = plan(policy_snapshot(), dataclasses.replace(INSTALLATION, images=images), now=NOW)
+    pods = [m["spec"]["template"]["spec"] for m in planned.apply if m["kind"] == "Deployment"]
+    assert [pod["imagePullSecrets"] for pod in pods] == [[{"name": "registry"}, {"name": "mirror"}]] * 3
 
 
 def test_an_object_of_someone_else_is_left_alone_and_reported() -> None:
