@@ -11,8 +11,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tokenflow_api import logs
+from tokenflow_api.quantities import seconds
 from tokenflow_operator.app import Options, run
 from tokenflow_operator.errors import OperatorError
+from tokenflow_operator.follow import Reach
 from tokenflow_operator.plan import names
 from tokenflow_operator.settings import Identity, Images, Installation
 
@@ -39,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         identity=Identity(namespace=arguments.pod_namespace, service_account=arguments.service_account),
     )
     options = Options(
-        namespace=arguments.namespace,
+        reach=Reach(namespace=arguments.namespace, nodes=arguments.nodes, resync_s=arguments.resync),
         instance=os.environ.get("POD_NAME") or socket.gethostname(),
         lease=arguments.lease_name if arguments.leader_election else "",
         kubeconfig=arguments.kubeconfig or None,
@@ -62,6 +64,18 @@ def _parser() -> argparse.ArgumentParser:
     env = os.environ.get
     add = parser.add_argument
     add("--namespace", default=env("TOKENFLOW_NAMESPACE", ""), help="look after one namespace only (default: all)")
+    add(
+        "--nodes",
+        action=argparse.BooleanOptionalAction,
+        default=env("TOKENFLOW_NODES", "true") == "true",
+        help="read nodes, which rollouts of agents go by; it needs a right in the whole cluster",
+    )
+    add(
+        "--resync",
+        type=_duration,
+        default=env("TOKENFLOW_RESYNC", "5m"),
+        help="time after which all is listed and looked at again, whatever watches told (default: 5m)",
+    )
     add("--agent-image", default=env("TOKENFLOW_AGENT_IMAGE", "tokenflow/agent:dev"))
     add("--hintsvc-image", default=env("TOKENFLOW_HINTSVC_IMAGE", "tokenflow/hintsvc:dev"))
     add("--redis-image", default=env("TOKENFLOW_REDIS_IMAGE", "tokenflow/redis:dev"))
@@ -113,6 +127,11 @@ def _parser() -> argparse.ArgumentParser:
         help="least severity that is logged",
     )
     return parser
+
+
+def _duration(text: str) -> float:
+    """Return the seconds of a duration such as ``5m``."""
+    return seconds(text)
 
 
 if __name__ == "__main__":

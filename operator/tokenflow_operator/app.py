@@ -11,19 +11,25 @@ from typing import Any, Final
 import aiohttp
 import kopf
 
+from tokenflow_operator.cache import Cache
+from tokenflow_operator.contests import Contests
 from tokenflow_operator.election import Alone, Election, Leadership
+from tokenflow_operator.execute import Executor
+from tokenflow_operator.feed import Feed
+from tokenflow_operator.follow import Follower, Reach
 from tokenflow_operator.heartbeat import Heartbeat
 from tokenflow_operator.hint_service import HintService
 from tokenflow_operator.keys import Key
 from tokenflow_operator.kube import Kube
 from tokenflow_operator.kube.login import connect
 from tokenflow_operator.observe import Observer
+from tokenflow_operator.polls import Polls
 from tokenflow_operator.probes import exporter, probes
 from tokenflow_operator.reconcile import Reconciler
 from tokenflow_operator.recorder import Recorder
 from tokenflow_operator.settings import Installation
 from tokenflow_operator.watch import watch
-from tokenflow_operator.workers import resync, work
+from tokenflow_operator.workers import Workers
 from tokenflow_operator.workqueue import WorkQueue
 
 DRAIN_S: Final = 1.0
@@ -37,7 +43,7 @@ class Options:
     """How this process runs.
 
     Attributes:
-        namespace: the only one to look after; all of them for an empty name.
+        reach: what it looks at.
         instance: name of this replica.
         lease: name of the Lease, in the operator's own namespace, that decides who leads; empty to lead without one.
         kubeconfig: file with credentials; without it the pod's service account serves.
@@ -47,7 +53,7 @@ class Options:
         metrics_port: of the metrics.
     """
 
-    namespace: str
+    reach: Reach
     instance: str
     lease: str
     kubeconfig: str | None
@@ -75,15 +81,8 @@ async def run(options: Options, installation: Installation) -> None:
     ):
         leadership = _leadership(options, Kube(lease_client), installation.identity.namespace)
         kube = Kube(client, gate=leadership.budget_s)
-        hint_service = HintService(session=session, token_file=options.token_file)
-        reconciler = Reconciler(
-            kube=kube,
-            observer=Observer(kube=kube, hint_service=hint_service, namespace=options.namespace),
-            recorder=Recorder(kube=kube, instance=options.instance),
-            installation=installation,
-        )
         async with probes(heartbeat, leadership, port=options.port):
-            await _run(options, kube, reconciler, heartbeat, leadership)
+            await _run(_engine(kube, session, heartbeat, options, installation), options, leadership)
     _log.info("ended")
 
 
@@ -95,44 +94,87 @@ def _leadership(options: Options, kube: Kube, namespace: str) -> Leadership:
     return Election(kube=kube, namespace=namespace, name=options.lease, identity=identity)
 
 
-async def _run(
-    options: Options, kube: Kube, reconciler: Reconciler, heartbeat: Heartbeat, leadership: Leadership
-) -> None:
-    queue = WorkQueue[Key]()
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Engine:
+    """What runs: the first two always, the others while this replica leads.
+
+    Attributes:
+        follower: keeps the cache like the cluster.
+        feed: takes what kopf sees.
+        polls: ask the hint services.
+        workers: reconcile.
+        queue: between them.
+    """
+
+    follower: Follower
+    feed: Feed
+    polls: Polls
+    workers: Workers
+    queue: WorkQueue[Key]
+
+
+def _engine(
+    kube: Kube, session: aiohttp.ClientSession, heartbeat: Heartbeat, options: Options, installation: Installation
+) -> _Engine:
+    cache, queue = Cache(), WorkQueue[Key]()
+    feed = Feed(cache, queue)
+    polls = Polls(hint_service=HintService(session=session, token_file=options.token_file), changed=feed.heard_from)
+    reconciler = Reconciler(
+        kube=kube,
+        cache=cache,
+        observer=Observer(cache=cache, polls=polls, kube=kube, nodes=options.reach.nodes),
+        executor=Executor(kube=kube, cache=cache, contests=Contests()),
+        recorder=Recorder(kube=kube, instance=options.instance),
+        installation=installation,
+    )
+    return _Engine(
+        follower=Follower(kube=kube, feed=feed, heartbeat=heartbeat, reach=options.reach),
+        feed=feed,
+        polls=polls,
+        workers=Workers(queue, reconciler.reconcile, heartbeat),
+        queue=queue,
+    )
+
+
+async def _run(engine: _Engine, options: Options, leadership: Leadership) -> None:
     asked_to_end, stop_watching = asyncio.Event(), asyncio.Event()
     login = functools.partial(_login, kubeconfig=options.kubeconfig)
     watching = asyncio.create_task(
-        watch(queue, login=login, namespace=options.namespace, on_signal=asked_to_end.set, stop=stop_watching)
+        watch(
+            engine.feed,
+            login=login,
+            namespace=options.reach.namespace,
+            on_signal=asked_to_end.set,
+            stop=stop_watching,
+        )
     )
     watching.add_done_callback(lambda _: asked_to_end.set())
     try:
         async with asyncio.TaskGroup() as group:
             electing = group.create_task(leadership.run())
-            resyncing = group.create_task(resync(queue, kube, heartbeat, namespace=options.namespace))
-            leading = group.create_task(_lead(options, queue, reconciler, heartbeat, leadership))
-            _log.info("started", extra={"namespace": options.namespace or "all"})
+            following = group.create_task(engine.follower.run())
+            leading = group.create_task(_lead(engine, options, leadership))
+            _log.info("started", extra={"namespace": options.reach.namespace or "all"})
             await asked_to_end.wait()
             _log.info("draining")
-            resyncing.cancel()
-            queue.close()
+            engine.queue.close()
             await asyncio.wait([leading], timeout=DRAIN_S if leadership.leading.is_set() else 0)
-            leading.cancel()
-            electing.cancel()
-            await asyncio.wait([leading, electing])
+            for task in (leading, following, electing):
+                task.cancel()
+            await asyncio.wait([leading, following, electing])
             await leadership.release()
     finally:
         stop_watching.set()
         await watching
 
 
-async def _lead(
-    options: Options, queue: WorkQueue[Key], reconciler: Reconciler, heartbeat: Heartbeat, leadership: Leadership
-) -> None:
+async def _lead(engine: _Engine, options: Options, leadership: Leadership) -> None:
     """Work, from when this replica leads until the queue is closed."""
     await leadership.leading.wait()
     async with asyncio.TaskGroup() as group:
-        for _ in range(options.workers):
-            group.create_task(work(queue, reconciler.reconcile, heartbeat))
+        polling = group.create_task(engine.polls.run())
+        await engine.workers.run(options.workers)
+        polling.cancel()
 
 
 async def _login(*, kubeconfig: str | None, **given: Any) -> kopf.ConnectionInfo | None:

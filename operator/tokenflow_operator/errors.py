@@ -1,5 +1,7 @@
 """The exceptions of the operator."""
 
+from dataclasses import dataclass
+
 
 class OperatorError(Exception):
     """The operator could not do what it was asked."""
@@ -14,7 +16,15 @@ class KubeError(OperatorError):
 
 
 class UnavailableError(KubeError):
-    """The Kubernetes API could not be reached, or asked to be left alone for a while."""
+    """The Kubernetes API could not be reached, or asked to be left alone for a while.
+
+    Attributes:
+        retry_after_s: seconds that it asked for; 0 where it named none.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class ForbiddenError(KubeError):
@@ -27,6 +37,33 @@ class NotFoundError(KubeError):
 
 class ConflictError(KubeError):
     """The object was changed or created by another in the meantime."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FieldClaim:
+    """A field that another manager set otherwise.
+
+    Attributes:
+        field: path of the field, as the API server writes it.
+        manager: name of the other manager.
+        declared: it applies the field, which is a lasting wish; otherwise it once edited it.
+    """
+
+    field: str
+    manager: str
+    declared: bool
+
+
+class FieldConflictError(ConflictError):
+    """Other managers hold fields that were to be applied.
+
+    Attributes:
+        claims: the fields, and who holds them.
+    """
+
+    def __init__(self, message: str, *, claims: tuple[FieldClaim, ...]) -> None:
+        super().__init__(message)
+        self.claims = claims
 
 
 class GoneError(KubeError):

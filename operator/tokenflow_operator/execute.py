@@ -1,36 +1,83 @@
 """Carries out a plan's changes of objects."""
 
 import logging
+from dataclasses import dataclass
 from typing import Final
 
-from tokenflow_operator.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
-from tokenflow_operator.kube import Kube
+from tokenflow_operator import metrics
+from tokenflow_operator.cache import Cache
+from tokenflow_operator.contests import Contests
+from tokenflow_operator.errors import ConflictError, FieldConflictError, ForbiddenError, InvalidError, NotFoundError
+from tokenflow_operator.keys import Key
+from tokenflow_operator.kube import Kube, Manifest
 from tokenflow_operator.kube.objects import kind_of, ref_of
 from tokenflow_operator.plan import Plan
+from tokenflow_operator.plan.drift import holds
 from tokenflow_operator.snapshot import Refusal
 
 _log: Final = logging.getLogger(__name__)
 
 
-async def execute(plan: Plan, kube: Kube) -> tuple[Refusal, ...]:
-    """Apply and delete objects, and return what the API would not take.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Executor:
+    """Applies and deletes objects.
 
-    Every step stands for itself: stopped after any of them, the next pass finds what is left to do.
-
-    Raises:
-        KubeError: the API could not be reached; what was done stays done.
+    Attributes:
+        kube: where.
+        cache: is told of each answer, so that the next pass sees what this one did.
+        contests: decide over fields that other managers set.
     """
-    refusals = []
-    for manifest in plan.apply:
+
+    kube: Kube
+    cache: Cache
+    contests: Contests
+
+    async def execute(self, owner: Key, plan: Plan) -> tuple[Refusal, ...]:
+        """Apply and delete objects, and return what the API would not take.
+
+        Every step stands for itself: stopped after any of them, the next pass finds what is left to do.
+
+        Raises:
+            KubeError: the API could not be reached; what was done stays done.
+        """
+        refusals = []
+        for manifest in plan.apply:
+            refusal = await self._apply(owner, manifest)
+            if refusal is not None:
+                refusals.append(refusal)
+        for child in plan.delete:
+            await self._delete(child)
+        return tuple(refusals)
+
+    async def _apply(self, owner: Key, manifest: Manifest) -> Refusal | None:
         ref = ref_of(manifest)
+        kind = kind_of(ref)
         try:
-            await kube.apply(kind_of(ref), manifest)
+            try:
+                applied = await self.kube.apply(kind, manifest)
+            except FieldConflictError as conflict:
+                lost = self.contests.lost(owner, ref, conflict.claims)
+                if lost:
+                    return Refusal(ref=ref, message=str(conflict), claims=lost)
+                self.contests.overruled(owner, ref, conflict.claims)
+                applied = await self.kube.apply(kind, manifest, force=True)
         except (InvalidError, ForbiddenError, ConflictError) as error:
-            refusals.append(Refusal(ref=ref, message=str(error)))
-    for child in plan.delete:
+            return Refusal(ref=ref, message=str(error))
+        self.cache.put(kind, applied)
+        if not holds(manifest, applied):
+            metrics.UNSETTLED.labels(kind=ref.kind).inc()
+            _log.warning("an object is not as it was applied: another component changes it", extra={"object": str(ref)})
+        return None
+
+    async def _delete(self, child: Manifest) -> None:
         ref, meta = ref_of(child), child["metadata"]
+        kind = kind_of(ref)
         try:
-            await kube.delete(kind_of(ref), namespace=meta["namespace"], name=ref.name, uid=meta["uid"])
+            left = await self.kube.delete(kind, namespace=meta["namespace"], name=ref.name, uid=meta["uid"])
         except (NotFoundError, ConflictError) as error:
             _log.info("already gone", extra={"object": str(ref), "cause": str(error)})
-    return tuple(refusals)
+            left = None
+        if left is None:
+            self.cache.drop(kind, child)
+        else:
+            self.cache.put(kind, left)

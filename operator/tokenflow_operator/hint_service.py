@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,15 @@ from tokenflow_operator.problem_documents import words
 _TIMEOUT_S: Final = 2.0
 _MAX_BYTES: Final = 16 << 20
 _REFUSED: Final = (401, 403)
+_NOT_MODIFIED: Final = 304
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """The state of a hint service, and the tag that stays as long as it means the same."""
+
+    view: ClusterView
+    tag: str
 
 
 class HintService:
@@ -32,12 +42,13 @@ class HintService:
         self._session = session
         self._token_file = token_file
 
-    async def view(self, address: str, *, authorities: str = "") -> ClusterView:
-        """Return the state of a hint service.
+    async def view(self, address: str, *, authorities: str = "", tag: str = "") -> Answer | None:
+        """Return the state of a hint service; nothing if it means the same as the one with the given tag.
 
         Args:
             address: its base URL.
             authorities: certificates in PEM to know it by at https; empty is those of the system.
+            tag: of the state that is known; empty to be told in any case.
 
         Raises:
             HintServiceRefusedError: it does not accept the token.
@@ -46,6 +57,8 @@ class HintService:
         url = f"{address}/v1/cluster"
         try:
             headers = {"Authorization": f"Bearer {self._token_file.read_text().strip()}"}
+            if tag:
+                headers["If-None-Match"] = tag
             async with (
                 asyncio.timeout(_TIMEOUT_S),
                 self._session.get(url, headers=headers, ssl=_context(authorities)) as response,
@@ -53,12 +66,14 @@ class HintService:
                 body = await _bounded(response)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise HintServiceUnreachableError(str(error) or type(error).__name__) from error
+        if tag and response.status == _NOT_MODIFIED:
+            return None
         if response.status in _REFUSED:
             raise HintServiceRefusedError(f"{response.status} {words(body)}")
         if not response.ok:
             raise HintServiceUnreachableError(f"{response.status} {words(body)}")
         try:
-            return ClusterView.model_validate_json(body)
+            return Answer(view=ClusterView.model_validate_json(body), tag=response.headers.get("ETag", ""))
         except ValidationError as error:
             raise HintServiceUnreachableError(f"not a cluster view: {error.error_count()} errors") from error
 

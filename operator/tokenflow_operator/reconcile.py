@@ -1,16 +1,18 @@
 """One pass over one resource: observe, plan, execute, say so."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tokenflow_api.meta import API_VERSION
+from tokenflow_operator.cache import Cache
 from tokenflow_operator.errors import NotFoundError
-from tokenflow_operator.execute import execute
+from tokenflow_operator.execute import Executor
 from tokenflow_operator.keys import Key
-from tokenflow_operator.kube import Kube, Manifest
+from tokenflow_operator.kube import Kube, Manifest, ObjectRef
 from tokenflow_operator.observe import Observer
-from tokenflow_operator.plan import plan
+from tokenflow_operator.plan import Plan, plan
 from tokenflow_operator.recorder import Recorder
 from tokenflow_operator.settings import Installation
 from tokenflow_operator.snapshot import AgentSnapshot, InvalidSnapshot, PolicySnapshot, Refusal, Snapshot
@@ -20,6 +22,19 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What became of a pass.
+
+    Attributes:
+        again_s: seconds until the next one, unless something changes before; nothing if that suffices.
+        wrote: whether it changed, or tried to change, anything in the cluster.
+    """
+
+    again_s: float | None
+    wrote: bool
+
+
 class Reconciler:
     """Brings resources to what they ask for."""
 
@@ -27,39 +42,62 @@ class Reconciler:
         self,
         *,
         kube: Kube,
+        cache: Cache,
         observer: Observer,
+        executor: Executor,
         recorder: Recorder,
         installation: Installation,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._kube = kube
+        self._cache = cache
         self._observer = observer
+        self._executor = executor
         self._recorder = recorder
         self._installation = installation
         self._now = now
 
-    async def reconcile(self, key: Key) -> float | None:
-        """Make one pass, and return the seconds until the next; nothing if the resource is gone.
+    async def reconcile(self, key: Key) -> Outcome:
+        """Make one pass.
 
         Raises:
             KubeError: the cluster could not be read or changed.
         """
-        snapshot = await self._observer.observe(key)
+        snapshot = self._observer.observe(key)
         if snapshot is None:
-            return None
-        planned = plan(snapshot, self._installation, now=self._now())
-        refusals = await execute(planned, self._kube)
+            return Outcome(again_s=None, wrote=False)
+        planned = self._plan(snapshot)
+        strangers = await self._observer.strangers(key, planned)
+        if strangers:
+            snapshot = _with_children(snapshot, strangers)
+            planned = self._plan(snapshot)
+        refusals = await self._executor.execute(key, planned)
+        wrote = bool(planned.apply or planned.delete)
         if refusals:
             snapshot = _refused(snapshot, refusals)
-            planned = plan(snapshot, self._installation, now=self._now())
+            planned = self._plan(snapshot)
         if planned.status is not None:
+            wrote = True
             try:
-                await self._kube.apply(key.served_as, _status(key, planned.status), subresource="status")
+                written = await self._kube.apply(
+                    key.served_as, _status(key, planned.status), subresource="status", force=True
+                )
             except NotFoundError:
-                return None
+                return Outcome(again_s=None, wrote=wrote)
+            self._cache.put(key.served_as, written)
         for note in planned.notes:
             await self._recorder.record(key, _uid(snapshot), note)
-        return planned.requeue_after_s
+        return Outcome(again_s=planned.requeue_after_s, wrote=wrote)
+
+    def _plan(self, snapshot: Snapshot) -> Plan:
+        return plan(snapshot, self._installation, now=self._now())
+
+
+def _with_children(snapshot: Snapshot, children: Mapping[ObjectRef, Manifest]) -> Snapshot:
+    if isinstance(snapshot, InvalidSnapshot):
+        return snapshot
+    cluster = dataclasses.replace(snapshot.cluster, children={**snapshot.cluster.children, **children})
+    return dataclasses.replace(snapshot, cluster=cluster)
 
 
 def _refused(snapshot: Snapshot, refusals: tuple[Refusal, ...]) -> Snapshot:

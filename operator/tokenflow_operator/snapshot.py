@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from tokenflow_api.hints import ClusterView
 from tokenflow_api.pacing_policy import PacingPolicySpec
 from tokenflow_api.telemetry_agent import TelemetryAgentSpec
+from tokenflow_operator.errors import FieldClaim
 from tokenflow_operator.keys import Key
 from tokenflow_operator.kube.objects import Manifest, ObjectRef
 
@@ -42,10 +43,15 @@ Agent = Resource[TelemetryAgentSpec]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refusal:
-    """A child that the Kubernetes API would not take."""
+    """A child that the Kubernetes API would not take.
+
+    Attributes:
+        claims: fields of it that other managers hold, where these are the cause.
+    """
 
     ref: ObjectRef
     message: str
+    claims: tuple[FieldClaim, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,12 +59,16 @@ class HintServiceState:
     """What a policy's hint service says of itself, or why it says nothing.
 
     Attributes:
+        view: what it last said, for the short while too in which it does not answer.
+        error: why it says nothing.
         refused: it answered, but does not accept the operator's token.
+        pending: it has only just been asked for the first time: nothing is known yet, bad or good.
     """
 
     view: ClusterView | None = None
     error: str = ""
     refused: bool = False
+    pending: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,11 +1,13 @@
-"""Feeds the work queue from watches. kopf watches; it handles nothing.
+"""Feeds the cache with our own resources. kopf watches them; it handles nothing.
 
 kopf's own handlers keep their state in annotations and finalizers of the objects, and act on
 edges; an ``on.event`` handler does neither, so it costs no write, and a missed event is made
-good by the resync.
+good by the next listing. What the resources own is watched elsewhere (``reflector``): kopf keeps
+a worker and a memory for each object, and does not tell when all have been listed.
 """
 
 import asyncio
+import functools
 import itertools
 import signal
 from collections.abc import Awaitable, Callable, Iterator
@@ -14,35 +16,23 @@ from typing import Any, Final
 import kopf
 
 from tokenflow_operator.errors import KubeError
-from tokenflow_operator.keys import OWNER_LABEL, Key, key_of, owner_of
-from tokenflow_operator.kube import Manifest
-from tokenflow_operator.kube.kinds import (
-    CONFIG_MAP,
-    DAEMON_SET,
-    DEPLOYMENT,
-    OWNERS,
-    PACING_POLICY,
-    POD,
-    SERVICE,
-    TELEMETRY_AGENT,
-    Kind,
-)
-from tokenflow_operator.workqueue import WorkQueue
+from tokenflow_operator.feed import Feed
+from tokenflow_operator.kube import Kind
+from tokenflow_operator.kube.kinds import OWNERS
 
 Login = Callable[..., Awaitable[kopf.ConnectionInfo | None]]
 
-_WATCHED_CHILDREN: Final = (DEPLOYMENT, DAEMON_SET, CONFIG_MAP, SERVICE, POD)
 _FINALIZER: Final = "tokenflow.io/operator"
 _MAX_RETRY_S: Final = 10.0
 
 
 async def watch(
-    queue: WorkQueue[Key], *, login: Login, namespace: str, on_signal: Callable[[], None], stop: asyncio.Event
+    feed: Feed, *, login: Login, namespace: str, on_signal: Callable[[], None], stop: asyncio.Event
 ) -> None:
-    """Queue the keys of what changes, until told to stop.
+    """Feed the cache until told to stop.
 
     Args:
-        queue: takes the keys.
+        feed: is told.
         login: gives kopf its credentials.
         namespace: the only one to watch; all of them for an empty name.
         on_signal: called on SIGTERM and SIGINT.
@@ -54,7 +44,7 @@ async def watch(
     loop = asyncio.get_running_loop()
     older_tasks = asyncio.all_tasks()
     tasks = await kopf.spawn_tasks(
-        registry=_registry(queue, login=login),
+        registry=_registry(feed, login=login),
         settings=_settings(),
         standalone=True,
         clusterwide=not namespace,
@@ -72,33 +62,20 @@ async def watch(
         raise KubeError(f"watching has failed: {error}") from error
 
 
-def concerned(resource: Manifest) -> list[Key]:
-    """Return whose plans depend on a resource of ours: its own, and those of the agents that a policy names."""
-    key = key_of(resource)
-    if key.kind != PACING_POLICY.kind:
-        return [key]
-    agents = resource.get("spec", {}).get("telemetry", {}).get("agents", [])
-    return [key, *(Key(kind=TELEMETRY_AGENT.kind, namespace=key.namespace, name=a["name"]) for a in agents)]
-
-
-def _registry(queue: WorkQueue[Key], *, login: Login) -> kopf.OperatorRegistry:
+def _registry(feed: Feed, *, login: Login) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
     kopf.on.login(registry=registry)(login)
 
-    async def resource_changed(body: kopf.Body, **_: Any) -> None:
-        for key in concerned(dict(body)):
-            queue.add(key)
-
-    async def child_changed(namespace: str | None, labels: kopf.Labels, **_: Any) -> None:
-        owner = owner_of(namespace=namespace or "", label=labels.get(OWNER_LABEL, ""))
-        if owner is not None:
-            queue.add(owner)
-
     for kind in OWNERS:
-        kopf.on.event(*_selector(kind), registry=registry)(resource_changed)
-    for kind in _WATCHED_CHILDREN:
-        kopf.on.event(*_selector(kind), registry=registry)(child_changed)
+        kopf.on.event(*_selector(kind), registry=registry)(functools.partial(_told, feed, kind))
     return registry
+
+
+async def _told(feed: Feed, kind: Kind, *, type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's
+    if type == "DELETED":
+        feed.drop(kind, dict(body))
+    else:
+        feed.put(kind, dict(body))
 
 
 def _settings() -> kopf.OperatorSettings:
@@ -115,8 +92,6 @@ def _settings() -> kopf.OperatorSettings:
     settings.networking.error_backoffs = _Persistence()
     settings.persistence.finalizer = _FINALIZER
     settings.process.ultimate_exiting_timeout = 30
-    for kind in _WATCHED_CHILDREN:
-        settings.watching.label_selectors[_selector(kind)] = OWNER_LABEL
     return settings
 
 

@@ -1,75 +1,80 @@
-"""The workers that empty the queue, and the resync that fills it when watches fall silent."""
+"""The workers that empty the queue."""
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from tokenflow_operator import metrics
-from tokenflow_operator.errors import KubeError, OperatorError
+from tokenflow_operator.errors import OperatorError, UnavailableError
 from tokenflow_operator.heartbeat import Heartbeat
-from tokenflow_operator.keys import Key, key_of
-from tokenflow_operator.kube import Kube
-from tokenflow_operator.kube.kinds import OWNERS
+from tokenflow_operator.keys import Key
+from tokenflow_operator.pace import Pace, Paces
+from tokenflow_operator.reconcile import Outcome
 from tokenflow_operator.workqueue import WorkQueue
 
 PASS_TIMEOUT_S: Final = 60.0
-RESYNC_S: Final = 30.0
+_LEAST_REST_S: Final = 0.05
+"""Seconds after a pass that wrote, in which what follows from its writes becomes one pass."""
 
 _log: Final = logging.getLogger(__name__)
 
 
-async def work(
-    queue: WorkQueue[Key], reconcile: Callable[[Key], Awaitable[float | None]], heartbeat: Heartbeat
-) -> None:
-    """Reconcile one key after the other until the queue is closed; a failed one is tried again later."""
-    while (key := await queue.get()) is not None:
-        metrics.QUEUE_DEPTH.set(len(queue))
+class Workers:
+    """Reconcile one key after the other; a failed one is tried again later.
+
+    Passes have a rate that they cannot exceed in the long run, all together and those that write to one key, so that
+    a dispute with another controller stays a slow one.
+    """
+
+    def __init__(
+        self, queue: WorkQueue[Key], reconcile: Callable[[Key], Awaitable[Outcome]], heartbeat: Heartbeat
+    ) -> None:
+        self._queue = queue
+        self._reconcile = reconcile
+        self._heartbeat = heartbeat
+        self._pace = Pace(per_s=100.0, burst=1000.0)
+        self._writing_paces = Paces[Key](per_s=0.5, burst=30.0)
+
+    async def run(self, count: int) -> None:
+        """Let so many work until the queue is closed."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(count):
+                group.create_task(self._work())
+
+    async def _work(self) -> None:
+        while (key := await self._queue.get()) is not None:
+            metrics.QUEUE_DEPTH.set(len(self._queue))
+            rest_s = 0.0
+            try:
+                rest_s = await self._pass(key)
+            finally:
+                self._queue.done(key, rest_s=rest_s)
+            self._heartbeat.beat()
+            await asyncio.sleep(self._pace.spend())
+
+    async def _pass(self, key: Key) -> float:
+        """Make one pass, and return the seconds that the key has to rest after it."""
         started = time.monotonic()
+        outcome = Outcome(again_s=None, wrote=True)
         try:
             async with asyncio.timeout(PASS_TIMEOUT_S):
-                again_s = await reconcile(key)
+                outcome = await self._reconcile(key)
         except (OperatorError, TimeoutError) as error:
             result = "error"
-            delay_s = queue.retry(key)
+            asked_s = error.retry_after_s if isinstance(error, UnavailableError) else 0.0
+            delay_s = self._queue.retry(key, at_least_s=asked_s)
             cause = str(error) or type(error).__name__
             _log.warning("pass failed", extra={"key": str(key), "cause": cause, "retry_in_s": round(delay_s, 2)})
         except Exception:  # noqa: BLE001 - a defect in one resource's plan must not stop the others' passes
             result = "defect"
-            _log.exception("pass failed by a defect", extra={"key": str(key), "retry_in_s": queue.retry(key)})
+            _log.exception("pass failed by a defect", extra={"key": str(key), "retry_in_s": self._queue.retry(key)})
         else:
             result = "ok"
-            queue.succeeded(key)
-            if again_s is not None:
-                queue.add_after(key, again_s)
-        finally:
-            queue.done(key)
-        heartbeat.passed()
+            self._queue.succeeded(key)
+            if outcome.again_s is not None:
+                self._queue.add_after(key, outcome.again_s)
         metrics.RECONCILES.labels(kind=key.kind, result=result).inc()
         metrics.RECONCILE_SECONDS.labels(kind=key.kind).observe(time.monotonic() - started)
-
-
-async def resync(queue: WorkQueue[Key], kube: Kube, heartbeat: Heartbeat, *, namespace: str) -> None:
-    """List all resources now and then, and queue them: what a watch missed is found here. Runs until cancelled.
-
-    Args:
-        queue: takes the keys.
-        kube: is listed.
-        heartbeat: is told.
-        namespace: the only one to look at; all of them for an empty name.
-    """
-    while True:
-        try:
-            for kind in OWNERS:
-                for manifest in await kube.list(kind, namespace=namespace):
-                    queue.add(key_of(manifest))
-        except KubeError as error:
-            metrics.RESYNCS.labels(result="error").inc()
-            _log.warning("resync failed", extra={"cause": str(error)})
-        else:
-            metrics.RESYNCS.labels(result="ok").inc()
-            heartbeat.synced()
-        heartbeat.passed()
-        await asyncio.sleep(RESYNC_S * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
+        return max(_LEAST_REST_S, self._writing_paces.spend(key)) if outcome.wrote else 0.0

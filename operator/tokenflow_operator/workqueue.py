@@ -40,8 +40,9 @@ class Backoff:
 class WorkQueue(Generic[KeyT]):
     """Keys to work on, each at most once at a time.
 
-    It needs no bound of its own: it holds a key at most once as ready and once as delayed, so
-    it is never longer than the number of resources.
+    Keys are taken in the order in which they became ready, so that none is passed over. The queue needs no bound of
+    its own: it holds a key at most once as ready and once as delayed, so it is never longer than the number of
+    resources.
     """
 
     def __init__(self, *, backoff: Backoff | None = None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -50,6 +51,7 @@ class WorkQueue(Generic[KeyT]):
         self._ready: deque[KeyT] = deque()
         self._waiting: set[KeyT] = set()
         self._working: set[KeyT] = set()
+        self._resting: dict[KeyT, float] = {}
         self._due: dict[KeyT, float] = {}
         self._timers: list[tuple[float, int, KeyT]] = []
         self._timer_count = 0
@@ -65,7 +67,7 @@ class WorkQueue(Generic[KeyT]):
         if key in self._waiting:
             return
         self._waiting.add(key)
-        if key not in self._working:
+        if key not in self._working and key not in self._resting:
             self._ready.append(key)
             self._wake.set()
 
@@ -74,14 +76,12 @@ class WorkQueue(Generic[KeyT]):
         due = self._clock() + delay_s
         if due < self._due.get(key, float("inf")):
             self._due[key] = due
-            self._timer_count += 1
-            heapq.heappush(self._timers, (due, self._timer_count, key))
-            self._wake.set()
+            self._wake_at(due, key)
 
-    def retry(self, key: KeyT) -> float:
+    def retry(self, key: KeyT, *, at_least_s: float = 0.0) -> float:
         """Ask for a pass after a failure, and return the seconds until then."""
         self._failures[key] = self._failures.get(key, 0) + 1
-        delay_s = self._backoff.delay_s(self._failures[key])
+        delay_s = max(at_least_s, self._backoff.delay_s(self._failures[key]))
         self.add_after(key, delay_s)
         return delay_s
 
@@ -91,12 +91,7 @@ class WorkQueue(Generic[KeyT]):
 
     def take(self) -> KeyT | None:
         """Return a key that is due, to be given back with ``done``; nothing if none is."""
-        now = self._clock()
-        while self._timers and self._timers[0][0] <= now:
-            due, _, key = heapq.heappop(self._timers)
-            if self._due.get(key) == due:
-                del self._due[key]
-                self.add(key)
+        self._ring(self._clock())
         if not self._ready:
             return None
         key = self._ready.popleft()
@@ -106,10 +101,13 @@ class WorkQueue(Generic[KeyT]):
         self._working.add(key)
         return key
 
-    def done(self, key: KeyT) -> None:
-        """Say that the pass is over; what was asked for in the meantime becomes ready."""
+    def done(self, key: KeyT, *, rest_s: float = 0.0) -> None:
+        """Say that the pass is over; what was asked for in the meantime becomes ready, after a rest at the earliest."""
         self._working.discard(key)
-        if key in self._waiting:
+        if rest_s > 0:
+            self._resting[key] = self._clock() + rest_s
+            self._wake_at(self._resting[key], key)
+        elif key in self._waiting:
             self._ready.append(key)
             self._wake.set()
 
@@ -130,6 +128,23 @@ class WorkQueue(Generic[KeyT]):
     def close(self) -> None:
         """Let no further pass begin."""
         self._closed = True
+        self._wake.set()
+
+    def _ring(self, now: float) -> None:
+        """Let happen what the timers that are due stand for."""
+        while self._timers and self._timers[0][0] <= now:
+            due, _, key = heapq.heappop(self._timers)
+            if self._resting.get(key) == due:
+                del self._resting[key]
+                if key in self._waiting:
+                    self._ready.append(key)
+            if self._due.get(key) == due:
+                del self._due[key]
+                self.add(key)
+
+    def _wake_at(self, due: float, key: KeyT) -> None:
+        self._timer_count += 1
+        heapq.heappush(self._timers, (due, self._timer_count, key))
         self._wake.set()
 
     def _next_due_in_s(self) -> float | None:

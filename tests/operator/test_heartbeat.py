@@ -1,12 +1,12 @@
 from tokenflow_operator.heartbeat import ALIVE_S, READY_S, Heartbeat
 
 
-def test_it_is_alive_while_passes_end_and_not_beyond() -> None:
+def test_it_is_alive_while_anything_ends_and_not_beyond() -> None:
     now = [0.0]
     heartbeat = Heartbeat(clock=lambda: now[0])
     now[0] = ALIVE_S - 1
     assert heartbeat.alive
-    heartbeat.passed()
+    heartbeat.beat()
     now[0] += ALIVE_S - 1
     assert heartbeat.alive
     now[0] += 1
@@ -16,7 +16,7 @@ def test_it_is_alive_while_passes_end_and_not_beyond() -> None:
 def test_it_is_ready_only_after_a_listing_and_not_long_after_the_last() -> None:
     now = [0.0]
     heartbeat = Heartbeat(clock=lambda: now[0])
-    heartbeat.passed()
+    heartbeat.beat()
     assert not heartbeat.ready
     heartbeat.synced()
     assert heartbeat.ready

@@ -7,7 +7,7 @@ from aiohttp.test_utils import TestServer
 
 from tests.operator.builders import view
 from tokenflow_operator.errors import HintServiceRefusedError, HintServiceUnreachableError
-from tokenflow_operator.hint_service import HintService
+from tokenflow_operator.hint_service import Answer, HintService
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def token_file(tmp_path: Path) -> Path:
     return path
 
 
-async def _ask(token_file: Path, *, status: int = 200, body: str = "") -> object:
+async def _ask(token_file: Path, *, status: int = 200, body: str = "") -> Answer | None:
     async def cluster(request: web.Request) -> web.Response:
         if request.headers.get("Authorization") != "Bearer secret":
             return web.json_response({"detail": "unknown token"}, status=401)
@@ -31,7 +31,9 @@ async def _ask(token_file: Path, *, status: int = 200, body: str = "") -> object
 
 
 async def test_it_returns_the_view(token_file: Path) -> None:
-    assert await _ask(token_file) == view()
+    answer = await _ask(token_file)
+    assert answer is not None
+    assert answer.view == view()
 
 
 async def test_a_token_that_is_not_accepted_is_told_apart(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 from tokenflow_api.meta import MAX_RESOURCE_NAME
 from tokenflow_operator.keys import Key, owner_of
 from tokenflow_operator.plan import names
-from tokenflow_operator.watch import concerned
 
 MAX_LABEL_VALUE = 63
 RESOURCE_NAMES = st.from_regex(rf"[a-z0-9]([-a-z0-9]{{0,{MAX_RESOURCE_NAME - 2}}}[a-z0-9])?", fullmatch=True)
@@ -27,12 +26,3 @@ def test_names_of_children_are_dns_labels(name: str) -> None:
 @pytest.mark.parametrize("label", ["", "demo", "xx.demo", "pp."])
 def test_a_label_that_we_never_wrote_is_nobodys(label: str) -> None:
     assert owner_of(namespace="n", label=label) is None
-
-
-def test_a_policy_concerns_the_agents_that_it_names() -> None:
-    policy = {
-        "kind": "PacingPolicy",
-        "metadata": {"namespace": "n", "name": "demo"},
-        "spec": {"telemetry": {"agents": [{"name": "nodes"}]}},
-    }
-    assert concerned(policy) == [Key("PacingPolicy", "n", "demo"), Key("TelemetryAgent", "n", "nodes")]

@@ -1,44 +1,40 @@
-"""Requests to the Kubernetes API. Every error of the library underneath is mapped here."""
+"""Requests to the Kubernetes API in plain manifests."""
 
-import asyncio
-import json
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Final
 
-import aiohttp
 from kubernetes.aio.client import ApiClient
 
 from tokenflow_operator import metrics
-from tokenflow_operator.errors import (
-    ConflictError,
-    ForbiddenError,
-    GoneError,
-    InvalidError,
-    KubeError,
-    NotFoundError,
-    UnavailableError,
-)
+from tokenflow_operator.errors import NotFoundError
 from tokenflow_operator.kube.kinds import Kind
 from tokenflow_operator.kube.objects import Manifest
+from tokenflow_operator.kube.transport import APPLY, Request, Transport, status_error
 
 FIELD_MANAGER: Final = "tokenflow-operator"
-_PAGE: Final = 500
+_PAGE: Final = 100
+"""Objects that are read at a time: the memory that a listing takes while it is read."""
 _REQUEST_TIMEOUT_S: Final = 15.0
-_APPLY: Final = "application/apply-patch+yaml"
-_JSON: Final = "application/json"
+_SILENCE_S: Final = 90.0
+"""A watch says something each minute, if only a bookmark."""
 
-_BY_STATUS: Final[dict[int, type[KubeError]]] = {
-    400: InvalidError,
-    401: ForbiddenError,
-    403: ForbiddenError,
-    404: NotFoundError,
-    409: ConflictError,
-    410: GoneError,
-    422: InvalidError,
-    429: UnavailableError,
-}
-_BAD_REQUEST: Final = 400
-_SERVER_ERROR: Final = 500
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """A part of a listing, and the version of the whole."""
+
+    items: list[Manifest]
+    version: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WatchEvent:
+    """What a watch tells: ``ADDED``, ``MODIFIED``, ``DELETED``, or ``BOOKMARK`` for a version without an object."""
+
+    type: str
+    manifest: Manifest
 
 
 class Kube:
@@ -51,7 +47,7 @@ class Kube:
             client: is logged in.
             gate: called right before every write; returns the most seconds that it may take, or raises NotLeadingError.
         """
-        self._client = client
+        self._transport = Transport(client)
         self._gate = gate
 
     async def get(self, kind: Kind, *, namespace: str, name: str) -> Manifest:
@@ -60,24 +56,65 @@ class Kube:
         Raises:
             KubeError: NotFoundError, ForbiddenError or UnavailableError.
         """
-        return await self._request("GET", kind.path(namespace=namespace, name=name))
+        path = kind.path(namespace=namespace, name=name)
+        return await self._read(Request(method="GET", path=path, verb="get", kind=kind.kind))
 
-    async def list(self, kind: Kind, *, namespace: str, labels: str = "") -> list[Manifest]:
-        """Return the objects of a namespace (all for an empty name) that carry the labels, read in pages.
+    async def pages(self, kind: Kind, *, namespace: str, labels: str = "") -> AsyncGenerator[Page, None]:
+        """Yield the objects of a namespace (all for an empty name) that carry the labels, a page at a time.
 
         Raises:
-            KubeError: among others NotFoundError where the kind does not exist.
+            KubeError: among others NotFoundError where the kind does not exist, and GoneError where reading on
+                took too long.
         """
-        items: list[Manifest] = []
+        path = kind.path(namespace=namespace)
         query = {"limit": str(_PAGE), **({"labelSelector": labels} if labels else {})}
         while True:
-            page = await self._request("GET", kind.path(namespace=namespace), query=query)
+            page = await self._read(Request(method="GET", path=path, verb="list", kind=kind.kind, query=query))
             # The items of a list do not repeat what the list says of them all.
-            items += [{"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in page["items"]]
+            items = [{"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in page["items"]]
+            yield Page(items=items, version=page["metadata"].get("resourceVersion", ""))
             following = page["metadata"].get("continue")
             if not following:
-                return items
-            query["continue"] = following
+                return
+            query = {**query, "continue": following}
+
+    async def list(self, kind: Kind, *, namespace: str, labels: str = "") -> list[Manifest]:
+        """Return what ``pages`` yields as one list.
+
+        Raises:
+            KubeError: as of ``pages``.
+        """
+        async with aclosing(self.pages(kind, namespace=namespace, labels=labels)) as pages:
+            return [item async for page in pages for item in page.items]
+
+    async def watch(
+        self, kind: Kind, *, namespace: str, labels: str = "", version: str, timeout_s: int
+    ) -> AsyncGenerator[WatchEvent, None]:
+        """Yield what happens to the objects that ``list`` would show, for ``timeout_s`` seconds.
+
+        Args:
+            kind: to watch.
+            namespace: the only one to watch; all of them for an empty name.
+            labels: that objects carry.
+            version: after which it happens, of a listing or of the last event.
+            timeout_s: seconds after which the API ends the watch.
+
+        Raises:
+            KubeError: among others GoneError where the version is too old.
+        """
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": version,
+            "timeoutSeconds": str(timeout_s),
+            **({"labelSelector": labels} if labels else {}),
+        }
+        request = Request(method="GET", path=kind.path(namespace=namespace), verb="watch", kind=kind.kind, query=query)
+        async with aclosing(self._transport.stream(request, idle_s=_SILENCE_S)) as events:
+            async for event in events:
+                if event.get("type") == "ERROR":
+                    raise status_error(request, event["object"])
+                yield WatchEvent(type=event["type"], manifest=event["object"])
 
     async def resources(self, api_version: str) -> frozenset[str]:
         """Return the plurals of what the API serves of a group and version; nothing where it knows no such group.
@@ -86,23 +123,33 @@ class Kube:
             KubeError: among others UnavailableError.
         """
         try:
-            document = await self._request("GET", f"/apis/{api_version}")
+            document = await self._read(
+                Request(method="GET", path=f"/apis/{api_version}", verb="get", kind="APIResourceList")
+            )
         except NotFoundError:
             return frozenset()
         return frozenset(resource["name"] for resource in document["resources"])
 
-    async def apply(self, kind: Kind, manifest: Manifest, *, subresource: str = "") -> Manifest:
-        """Make the object's fields what the manifest says (server-side apply), whoever set them before.
+    async def apply(self, kind: Kind, manifest: Manifest, *, subresource: str = "", force: bool = False) -> Manifest:
+        """Make the object's fields what the manifest says (server-side apply).
+
+        Args:
+            kind: of the object.
+            manifest: the fields.
+            subresource: the part to apply them to; empty is the object itself.
+            force: take fields from whoever set them otherwise.
 
         Raises:
-            KubeError: InvalidError, ForbiddenError, NotFoundError (of a subresource) or UnavailableError.
+            KubeError: FieldConflictError without ``force``, InvalidError, ForbiddenError, NotFoundError (of a
+                subresource) or UnavailableError.
         """
         meta = manifest["metadata"]
         path = kind.path(namespace=meta["namespace"], name=meta["name"], subresource=subresource)
-        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        applied = await self._request("PATCH", path, query=query, body=manifest, content_type=_APPLY)
-        metrics.WRITES.labels(verb="apply", kind=kind.kind, subresource=subresource).inc()
-        return applied
+        query = {"fieldManager": FIELD_MANAGER, "force": "true" if force else "false"}
+        request = Request(
+            method="PATCH", path=path, verb="apply", kind=kind.kind, query=query, body=manifest, content_type=APPLY
+        )
+        return await self._write(request, subresource=subresource)
 
     async def create(self, kind: Kind, manifest: Manifest) -> Manifest:
         """Create an object.
@@ -111,9 +158,10 @@ class Kube:
             KubeError: among others ConflictError where it exists already.
         """
         path = kind.path(namespace=manifest["metadata"]["namespace"])
-        created = await self._request("POST", path, query={"fieldManager": FIELD_MANAGER}, body=manifest)
-        metrics.WRITES.labels(verb="create", kind=kind.kind, subresource="").inc()
-        return created
+        query = {"fieldManager": FIELD_MANAGER}
+        return await self._write(
+            Request(method="POST", path=path, verb="create", kind=kind.kind, query=query, body=manifest)
+        )
 
     async def replace(self, kind: Kind, manifest: Manifest) -> Manifest:
         """Write an object whole, if it still is of the version that the manifest was made from.
@@ -123,59 +171,28 @@ class Kube:
         """
         meta = manifest["metadata"]
         path = kind.path(namespace=meta.get("namespace", ""), name=meta["name"])
-        replaced = await self._request("PUT", path, query={"fieldManager": FIELD_MANAGER}, body=manifest)
-        metrics.WRITES.labels(verb="replace", kind=kind.kind, subresource="").inc()
-        return replaced
+        query = {"fieldManager": FIELD_MANAGER}
+        return await self._write(
+            Request(method="PUT", path=path, verb="replace", kind=kind.kind, query=query, body=manifest)
+        )
 
-    async def delete(self, kind: Kind, *, namespace: str, name: str, uid: str) -> None:
+    async def delete(self, kind: Kind, *, namespace: str, name: str, uid: str) -> Manifest | None:
         """Delete the object of that name if it still is the one with that UID; its own children follow.
+
+        Return what stays of it until its finalizers are done; nothing if it is gone.
 
         Raises:
             KubeError: NotFoundError, ConflictError (another object has the name), ForbiddenError or UnavailableError.
         """
         body = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
-        await self._request("DELETE", kind.path(namespace=namespace, name=name), body=body)
-        metrics.WRITES.labels(verb="delete", kind=kind.kind, subresource="").inc()
+        path = kind.path(namespace=namespace, name=name)
+        answer = await self._write(Request(method="DELETE", path=path, verb="delete", kind=kind.kind, body=body))
+        return answer if answer.get("kind") == kind.kind else None
 
-    async def _request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: dict[str, str] | None = None,
-        body: Manifest | None = None,
-        content_type: str = _JSON,
-    ) -> Manifest:
-        headers = {"Accept": _JSON, "Content-Type": content_type}
-        within_s = _REQUEST_TIMEOUT_S if method == "GET" else min(_REQUEST_TIMEOUT_S, self._gate())
-        try:
-            async with asyncio.timeout(within_s):
-                request = await self._client.param_serialize(
-                    method,
-                    path,
-                    query_params=list((query or {}).items()),
-                    header_params=headers,
-                    body=body,
-                    auth_settings=["BearerToken"],
-                )
-                response = await self._client.call_api(*request)
-                data: bytes = await response.read()  # type: ignore[no-untyped-call] # typed only in name
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise UnavailableError(f"{method} {path}: {str(error) or type(error).__name__}") from error
-        document = _document(data)
-        if response.status >= _BAD_REQUEST:
-            raise _error(response.status, f"{method} {path}: {document.get('message') or response.reason}")
-        return document
+    async def _read(self, request: Request) -> Manifest:
+        return await self._transport.send(request, within_s=_REQUEST_TIMEOUT_S)
 
-
-def _document(data: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(data)
-    except ValueError:
-        document = {"message": data[:512].decode(errors="replace")}
-    return document if isinstance(document, dict) else {}
-
-
-def _error(status: int, message: str) -> KubeError:
-    default = UnavailableError if status >= _SERVER_ERROR else KubeError
-    return _BY_STATUS.get(status, default)(message)
+    async def _write(self, request: Request, *, subresource: str = "") -> Manifest:
+        answer = await self._transport.send(request, within_s=min(_REQUEST_TIMEOUT_S, self._gate()))
+        metrics.WRITES.labels(verb=request.verb, kind=request.kind, subresource=subresource).inc()
+        return answer

@@ -70,15 +70,19 @@ async def test_a_list_is_read_to_its_end_and_its_items_know_their_kind() -> None
     ]
 
 
-async def test_apply_is_server_side_and_forced_under_one_manager() -> None:
+@pytest.mark.parametrize("force", [False, True])
+async def test_apply_is_server_side_under_one_manager(force: bool) -> None:
     async def patch(request: web.Request) -> web.Response:
         assert request.method == "PATCH"
         assert request.path == "/apis/tokenflow.io/v1alpha1/namespaces/n/pacingpolicies/a/status"
-        assert dict(request.query) == {"fieldManager": "tokenflow-operator", "force": "true"}
+        assert dict(request.query) == {"fieldManager": "tokenflow-operator", "force": str(force).lower()}
         assert request.headers["Content-Type"] == "application/apply-patch+yaml"
         return web.json_response(json.loads(await request.text()))
 
-    assert await _against(patch, lambda kube: kube.apply(PACING_POLICY, CONFIG, subresource="status")) == CONFIG
+    applied = await _against(
+        patch, lambda kube: kube.apply(PACING_POLICY, CONFIG, subresource="status", force=force)
+    )
+    assert applied == CONFIG
 
 
 async def test_only_the_object_that_was_seen_is_deleted() -> None:

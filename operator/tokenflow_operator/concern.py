@@ -1,0 +1,88 @@
+"""Whose plans a change concerns: the plan of the owner, and those that read of it."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from tokenflow_operator.cache import Cache, Change
+from tokenflow_operator.keys import OWNER_LABEL, Key, key_of, owner_of
+from tokenflow_operator.kube import Manifest
+from tokenflow_operator.kube.kinds import NODE, PACING_POLICY, TELEMETRY_AGENT
+
+_TOLD_BY_THE_OPERATOR: Final = frozenset({"status"})
+_UNSPOKEN_METADATA: Final = frozenset({"managedFields"})
+
+
+def concerned(change: Change, cache: Cache) -> set[Key]:
+    """Return the keys of the resources whose plans may differ after a change."""
+    if change.kind == NODE:
+        return _all_agents(cache)
+    states = [state for state in (change.before, change.after) if state is not None]
+    if change.kind not in (PACING_POLICY, TELEMETRY_AGENT):
+        return {owner for state in states if (owner := _owner(state)) is not None}
+    own = {key_of(state) for state in states}
+    if _wish(change.before) == _wish(change.after):
+        return own
+    if change.kind == PACING_POLICY:
+        return own.union(*(_named_agents(state) for state in states), _rivals(states, cache))
+    return own | _all_agents(cache) | set(_naming(own, cache))
+
+
+def reading_of(policy: Key, cache: Cache) -> set[Key]:
+    """Return the agents whose plans read what a policy's hint service says."""
+    manifest = cache.get(PACING_POLICY, namespace=policy.namespace, name=policy.name)
+    return _named_agents(manifest) if manifest else set()
+
+
+def everyone(cache: Cache) -> list[Key]:
+    """Return the keys of all resources."""
+    kinds = (PACING_POLICY, TELEMETRY_AGENT)
+    return [Key(kind=kind.kind, namespace=ns, name=name) for kind in kinds for ns, name in cache.names(kind)]
+
+
+def _owner(child: Manifest) -> Key | None:
+    meta = child["metadata"]
+    return owner_of(namespace=meta.get("namespace", ""), label=meta.get("labels", {}).get(OWNER_LABEL, ""))
+
+
+def _wish(resource: Manifest | None) -> Manifest | None:
+    """Return what a resource asks for, and not what is said of it."""
+    if resource is None:
+        return None
+    metadata = {key: value for key, value in resource["metadata"].items() if key not in _UNSPOKEN_METADATA}
+    return {**{key: value for key, value in resource.items() if key not in _TOLD_BY_THE_OPERATOR}, "metadata": metadata}
+
+
+def _all_agents(cache: Cache) -> set[Key]:
+    return {Key(kind=TELEMETRY_AGENT.kind, namespace=ns, name=name) for ns, name in cache.names(TELEMETRY_AGENT)}
+
+
+def _named_agents(policy: Manifest) -> set[Key]:
+    namespace = policy["metadata"]["namespace"]
+    named = _items(policy, "telemetry", "agents")
+    return {Key(kind=TELEMETRY_AGENT.kind, namespace=namespace, name=agent.get("name", "")) for agent in named}
+
+
+def _naming(agents: set[Key], cache: Cache) -> Iterator[Key]:
+    return (key_of(policy) for policy in cache.all(PACING_POLICY) if not agents.isdisjoint(_named_agents(policy)))
+
+
+def _rivals(states: Iterable[Manifest], cache: Cache) -> set[Key]:
+    """Return the policies that claim what one of the states claims."""
+    claims = set().union(*(_claims(state) for state in states))
+    return {key_of(policy) for policy in cache.all(PACING_POLICY) if not claims.isdisjoint(_claims(policy))}
+
+
+def _claims(policy: Manifest) -> set[tuple[str, str, str]]:
+    """Return what a policy may dispute with others: tenants within its namespace, and upstreams anywhere."""
+    namespace = policy["metadata"]["namespace"]
+    return {
+        *(("tenant", namespace, tenant.get("name", "")) for tenant in _items(policy, "tenants")),
+        *(("upstream", "", upstream.get("url", "")) for upstream in _items(policy, "gateway", "upstreams")),
+    }
+
+
+def _items(policy: Manifest, *path: str) -> list[dict[str, Any]]:
+    value: Any = policy.get("spec", {})
+    for part in path:
+        value = value.get(part, {})
+    return value or []

@@ -1,0 +1,155 @@
+"""Follows all kinds that plans read of, and the optional ones as they come and go."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from tokenflow_operator.errors import ForbiddenError, KubeError, NotFoundError
+from tokenflow_operator.feed import Feed
+from tokenflow_operator.heartbeat import Heartbeat
+from tokenflow_operator.keys import OWNER_LABEL
+from tokenflow_operator.kube import Kind, Kube
+from tokenflow_operator.kube.kinds import CHILDREN, CONTROLLER_REVISION, NODE, OWNERS, POD
+from tokenflow_operator.reflector import Reflected, Reflector
+from tokenflow_operator.workqueue import Backoff
+
+_OPTIONAL: Final = tuple(kind for kind in CHILDREN if kind.optional)
+_LABELLED: Final = (*(kind for kind in CHILDREN if not kind.optional), POD, CONTROLLER_REVISION)
+_DISCOVERY: Final = "discovery"
+_DISCOVERY_S: Final = 30.0
+_LISTINGS_AT_A_TIME: Final = 3
+
+_log: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reach:
+    """What the operator looks at.
+
+    Attributes:
+        namespace: the only one; all of them for an empty name.
+        nodes: whether it may read nodes.
+        resync_s: seconds between two listings of a kind, and two passes over a resource, more or less.
+    """
+
+    namespace: str
+    nodes: bool
+    resync_s: float
+
+
+class Follower:
+    """Keeps the cache like the cluster.
+
+    Our own resources are only listed here: kopf watches them.
+    """
+
+    def __init__(self, *, kube: Kube, feed: Feed, heartbeat: Heartbeat, reach: Reach) -> None:
+        self._kube = kube
+        self._feed = feed
+        self._heartbeat = heartbeat
+        self._reach = reach
+        self._turns = asyncio.Semaphore(_LISTINGS_AT_A_TIME)
+        self._backoff = Backoff()
+        self._awaited: set[str] = set()
+        self._following: dict[Kind, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        reach = self._reach
+        reflected = [
+            *(Reflected(kind=kind, namespace=reach.namespace, watched=False) for kind in OWNERS),
+            *(Reflected(kind=kind, namespace=reach.namespace, labels=OWNER_LABEL) for kind in _LABELLED),
+            *([Reflected(kind=NODE, namespace="")] if reach.nodes else []),
+        ]
+        self._awaited = {_DISCOVERY, *(one.kind.kind for one in reflected)}
+        async with asyncio.TaskGroup() as group:
+            for one in reflected:
+                group.create_task(self._reflect(one))
+            group.create_task(self._discover(group))
+            group.create_task(self._look_again())
+
+    async def _reflect(self, reflected: Reflected) -> None:
+        await self._reflector(reflected).run(lambda: self._listed(reflected.kind))
+
+    def _reflector(self, reflected: Reflected) -> Reflector:
+        return Reflector(
+            reflected,
+            kube=self._kube,
+            feed=self._feed,
+            heartbeat=self._heartbeat,
+            period_s=self._period_s,
+            turns=self._turns,
+        )
+
+    def _listed(self, kind: Kind) -> None:
+        if kind.optional:
+            self._feed.serve(kind)
+        self._no_longer_awaited(kind.kind)
+
+    def _no_longer_awaited(self, what: str) -> None:
+        if what not in self._awaited:
+            return
+        self._awaited.discard(what)
+        if not self._awaited:
+            _log.info("all kinds have been listed")
+            self._feed.open()
+            self._heartbeat.synced()
+
+    async def _discover(self, group: asyncio.TaskGroup) -> None:
+        """Begin to follow optional kinds as the API comes to serve them."""
+        failures = 0
+        while True:
+            try:
+                for kind in await self._found():
+                    if kind not in self._following:
+                        self._following[kind] = group.create_task(self._follow_optional(kind))
+            except KubeError as error:
+                failures += 1
+                pause_s = min(_DISCOVERY_S, self._backoff.delay_s(failures))
+                _log.warning("optional kinds were not looked for", extra={"cause": str(error)})
+            else:
+                failures, pause_s = 0, _DISCOVERY_S * _jitter()
+                if _DISCOVERY in self._awaited:
+                    self._awaited |= {kind.kind for kind in self._following}
+                    self._no_longer_awaited(_DISCOVERY)
+                if not self._awaited:
+                    self._heartbeat.synced()
+            self._heartbeat.beat()
+            await asyncio.sleep(pause_s)
+
+    async def _found(self) -> list[Kind]:
+        versions = sorted({kind.api_version for kind in _OPTIONAL})
+        plurals = {version: await self._kube.resources(version) for version in versions}
+        return [kind for kind in _OPTIONAL if kind.plural in plurals[kind.api_version]]
+
+    async def _follow_optional(self, kind: Kind) -> None:
+        reflected = Reflected(kind=kind, namespace=self._reach.namespace, labels=OWNER_LABEL)
+        try:
+            await self._reflect(reflected)
+        except (NotFoundError, ForbiddenError) as error:
+            _log.info("an optional kind is done without", extra={"kind": kind.kind, "cause": str(error)})
+        finally:
+            self._feed.withdraw(kind)
+            self._no_longer_awaited(kind.kind)
+            del self._following[kind]
+
+    async def _look_again(self) -> None:
+        """Queue all resources now and then, whatever was told of them."""
+        while True:
+            period_s = self._period_s()
+            await asyncio.sleep(period_s)
+            self._feed.look_again(delay_s=_spread(period_s / 2))
+
+    def _period_s(self) -> float:
+        return self._reach.resync_s * _jitter()
+
+
+def _jitter() -> float:
+    return random.uniform(0.8, 1.2)  # noqa: S311 - not a secret
+
+
+def _spread(within_s: float) -> Callable[[], float]:
+    return lambda: random.uniform(0, within_s)  # noqa: S311 - likewise

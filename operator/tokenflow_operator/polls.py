@@ -1,0 +1,187 @@
+"""Asks the policies' hint services for their state, apart from the passes that read the answers.
+
+A hint service is asked often while something is awaited of it, and ever more rarely while it says the same. A pass is
+asked for only when an answer means something else than the one before, or when there is none any more.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from tokenflow_api.hints import ClusterView
+from tokenflow_operator import metrics
+from tokenflow_operator.errors import HintServiceError, HintServiceRefusedError
+from tokenflow_operator.hint_service import HintService
+from tokenflow_operator.keys import Key
+from tokenflow_operator.snapshot import HintServiceState
+from tokenflow_operator.workqueue import WorkQueue
+
+AT_A_TIME: Final = 32
+MAX_FAILURES: Final = 3
+MAX_SILENCE_S: Final = 10.0
+"""A hint service is out of reach after so many failures in a row, or when they have lasted so long."""
+
+_AWAITED_S: Final = 0.1
+"""Seconds between the first questions after a new generation."""
+_HURRIED_S: Final = 2.0
+_FAILED_S: Final = 0.5
+_RESTING_S: Final = 5.0
+_RAREST_S: Final = 15.0
+_GROWTH: Final = 1.3
+
+_log: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """Whom to ask, and what is awaited of it.
+
+    Attributes:
+        policy: whose hint service it is.
+        address: its base URL.
+        authorities: certificates in PEM to know it by at https; empty is those of the system.
+        generation: of the policy.
+        replicas: that are to acknowledge the generation.
+        hurried: whether even measurements are wanted fresh: a rollout is decided by them.
+    """
+
+    policy: Key
+    address: str
+    authorities: str
+    generation: int
+    replicas: frozenset[str]
+    hurried: bool
+
+
+@dataclass(kw_only=True, slots=True)
+class _Followed:
+    target: Target
+    state: HintServiceState = field(default_factory=lambda: HintServiceState(pending=True))
+    tag: str = ""
+    failures: int = 0
+    failing_since: float = 0.0
+    pause_s: float = _AWAITED_S
+
+
+class Polls:
+    """The newest state of each hint service that a pass has asked about."""
+
+    def __init__(
+        self,
+        *,
+        hint_service: HintService,
+        changed: Callable[[Key], None],
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = lambda: random.uniform(0.9, 1.1),  # noqa: S311 - not a secret
+    ) -> None:
+        """Ask nobody yet.
+
+        Args:
+            hint_service: is asked.
+            changed: called with the policy whose hint service says something else than before.
+            clock: monotonic seconds.
+            jitter: factor of a pause.
+        """
+        self._hint_service = hint_service
+        self._changed = changed
+        self._clock = clock
+        self._jitter = jitter
+        self._queue = WorkQueue[Key](clock=clock)
+        self._followed: dict[Key, _Followed] = {}
+
+    def state(self, target: Target) -> HintServiceState:
+        """Return what a hint service last said, and see to it that it is asked from now on."""
+        followed = self._followed.get(target.policy)
+        if followed is None:
+            self._followed[target.policy] = followed = _Followed(target=target)
+            self._queue.add(target.policy)
+        elif followed.target != target:
+            followed.target = target
+            followed.pause_s = _AWAITED_S
+            self._queue.add(target.policy)
+        return followed.state
+
+    def forget(self, policy: Key) -> None:
+        """Ask a policy's hint service no more."""
+        self._followed.pop(policy, None)
+
+    async def run(self) -> None:
+        """Ask until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(AT_A_TIME):
+                group.create_task(self._work())
+
+    async def _work(self) -> None:
+        while (policy := await self._queue.get()) is not None:
+            try:
+                pause_s = await self.ask(policy)
+                if pause_s is not None:
+                    self._queue.add_after(policy, pause_s)
+            finally:
+                self._queue.done(policy)
+
+    async def ask(self, policy: Key) -> float | None:
+        """Ask a hint service once, and return the seconds until the next time; nothing if it is followed no more."""
+        followed = self._followed.get(policy)
+        if followed is None:
+            return None
+        before, target = followed.state, followed.target
+        try:
+            # While something is awaited the whole state is wanted, stamps included.
+            tag = "" if target.hurried else followed.tag
+            answer = await self._hint_service.view(target.address, authorities=target.authorities, tag=tag)
+        except HintServiceError as error:
+            metrics.POLLS.labels(result="error").inc()
+            self._failed(followed, error)
+            said_more = followed.state != before
+        except Exception:  # noqa: BLE001 - a defect in one hint service's state must not stop the others' polls
+            metrics.POLLS.labels(result="defect").inc()
+            _log.exception("a hint service was not asked by a defect", extra={"policy": str(policy)})
+            followed.pause_s = _RAREST_S
+            said_more = False
+        else:
+            metrics.POLLS.labels(result="ok" if answer else "same").inc()
+            said_more = before.view is None or (answer is not None and (not answer.tag or answer.tag != followed.tag))
+            followed.failures = 0
+            if answer is not None:
+                followed.state, followed.tag = HintServiceState(view=answer.view), answer.tag
+            followed.pause_s = _pause_s(followed, said_more=said_more)
+        if said_more and self._followed.get(policy) is followed:
+            self._changed(policy)
+        return followed.pause_s * self._jitter()
+
+    def _failed(self, followed: _Followed, error: HintServiceError) -> None:
+        now = self._clock()
+        if not followed.failures:
+            followed.failing_since = now
+        followed.failures += 1
+        if followed.failures < MAX_FAILURES and now - followed.failing_since < MAX_SILENCE_S:
+            followed.pause_s = _FAILED_S
+            return
+        refused = isinstance(error, HintServiceRefusedError)
+        known = followed.state
+        # The words of a failure change from one to the next; each change would be a write.
+        if known.view is not None or known.pending or known.refused != refused:
+            followed.state = HintServiceState(error=str(error), refused=refused)
+        followed.tag = ""
+        followed.pause_s = min(_RAREST_S, followed.pause_s * _GROWTH)
+
+
+def _pause_s(followed: _Followed, *, said_more: bool) -> float:
+    view, target = followed.state.view, followed.target
+    longer_s = followed.pause_s * _GROWTH
+    if view is not None and _behind(view, target):
+        return min(_RESTING_S, longer_s)
+    if target.hurried:
+        return _HURRIED_S
+    return _RESTING_S if said_more else min(_RAREST_S, max(_RESTING_S, longer_s))
+
+
+def _behind(view: ClusterView, target: Target) -> bool:
+    """Return whether a replica has neither taken up the generation nor refused it."""
+    done = {replica.name for replica in view.replicas if replica.generation >= target.generation or replica.error}
+    return not target.replicas <= done
