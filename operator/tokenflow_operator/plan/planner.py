@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf
 from typing import Any, Final
 
 from tokenflow_api.pacing_policy import PacingPolicyStatus
@@ -10,9 +11,10 @@ from tokenflow_api.telemetry_agent import TelemetryAgentStatus
 from tokenflow_operator.kube.kinds import PACING_POLICY
 from tokenflow_operator.kube.objects import Manifest
 from tokenflow_operator.plan.agent import agent_judgement, design_agent
+from tokenflow_operator.plan.alerts.alarm import alarm
 from tokenflow_operator.plan.changes import Changes, changes
 from tokenflow_operator.plan.conditions import Judgement, conditions
-from tokenflow_operator.plan.model import Plan
+from tokenflow_operator.plan.model import Note, Plan
 from tokenflow_operator.plan.notes import notes
 from tokenflow_operator.plan.objects import Owner
 from tokenflow_operator.plan.policy import policy_judgement, policy_numbers, render_policy
@@ -41,6 +43,8 @@ class _Finding:
         written_at: when the operator last changed it.
         replace: pods to be ended, for others to take their place.
         again_s: seconds until time alone may ask for more, where that is known.
+        latest_s: seconds until alerts must be looked at again.
+        alert_notes: Events of alerts.
     """
 
     model: type[PacingPolicyStatus | TelemetryAgentStatus]
@@ -51,6 +55,8 @@ class _Finding:
     written_at: datetime | None
     replace: tuple[Manifest, ...] = ()
     again_s: float | None = None
+    latest_s: float = inf
+    alert_notes: tuple[Note, ...] = ()
 
 
 def plan(snapshot: Snapshot, installation: Installation, *, now: datetime) -> Plan:
@@ -75,8 +81,11 @@ def plan(snapshot: Snapshot, installation: Installation, *, now: datetime) -> Pl
         apply=finding.needed.apply,
         delete=(*finding.needed.delete, *finding.replace),
         status=status_to_write(status, observed=finding.observed, written_at=finding.written_at, now=now),
-        notes=notes(changes=finding.needed, replaced=finding.replace, judged=judged, observed=finding.observed),
-        requeue_after_s=_requeue_after_s(finding.judgement.problems, again_s=finding.again_s),
+        notes=(
+            *notes(changes=finding.needed, replaced=finding.replace, judged=judged, observed=finding.observed),
+            *finding.alert_notes,
+        ),
+        requeue_after_s=min(finding.latest_s, _requeue_after_s(finding.judgement.problems, again_s=finding.again_s)),
     )
 
 
@@ -89,13 +98,16 @@ def _policy(snapshot: PolicySnapshot, installation: Installation, *, now: dateti
         snapshot.cluster.children.values(),
         snapshot.cluster.refusals,
     )
+    raised = alarm(snapshot, now=now)
     return _Finding(
         model=PacingPolicyStatus,
         needed=needed,
         judgement=policy_judgement(snapshot, needed.problems, now=now),
-        numbers=policy_numbers(snapshot),
+        numbers={**policy_numbers(snapshot), **raised.fields},
         observed=policy.status,
         written_at=policy.status_written_at,
+        latest_s=raised.due_in_s,
+        alert_notes=raised.notes,
     )
 
 
