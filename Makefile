@@ -13,7 +13,7 @@ demo: $(STAMP) ## apply a policy on a real cluster and watch it pace a stream (C
 	$(BIN)/python -m e2e.demo $(if $(CLUSTER),--cluster $(CLUSTER))
 
 test: $(STAMP) lint ## everything that CI runs
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(STAMP) ## style, types, layers, generated files
 	$(BIN)/ruff format --check .

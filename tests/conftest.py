@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from e2e.cluster import binaries, lifecycle, network
 from e2e.cluster.errors import PrerequisiteError
@@ -76,6 +78,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("cluster") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(600, func_only=True))
+
+
+class _ByPart(LoadScopeScheduling):
+    """Keeps in one worker what shares the kernel's programs, and what shares the one cluster."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        part = Path(nodeid.partition("::")[0]).parts[1]
+        return {"agent": "kernel", "client": "host", "gateway": "host", "hintsvc": "host"}.get(part, "cluster")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Share the tests out over the workers."""
+    return _ByPart(config, log)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
