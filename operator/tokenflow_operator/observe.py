@@ -1,18 +1,18 @@
 """Gathers what a plan depends on: the resource, its children and pods, and what its hint service says."""
 
-from typing import Final
+from typing import Final, Protocol
 
 from tokenflow_operator.cache import Cache
 from tokenflow_operator.errors import NotFoundError
 from tokenflow_operator.keys import Key
-from tokenflow_operator.kube import Kube, Manifest, ObjectRef
+from tokenflow_operator.kube import Kind, Manifest, ObjectRef
 from tokenflow_operator.kube.kinds import CHILDREN, CONTROLLER_REVISION, NODE, PACING_POLICY, POD
 from tokenflow_operator.kube.objects import kind_of, ref_of
 from tokenflow_operator.plan import Plan, hintsvc, names
 from tokenflow_operator.plan.conditions import PROGRESSING
 from tokenflow_operator.plan.pods import ready_pods
 from tokenflow_operator.plan.runtime import MAX_POLICIES_PER_AGENT, named_agents, policies_of
-from tokenflow_operator.polls import Polls, Target
+from tokenflow_operator.polls import Target
 from tokenflow_operator.resources import Resources
 from tokenflow_operator.snapshot import (
     Agent,
@@ -29,10 +29,34 @@ from tokenflow_operator.snapshot import (
 _NOBODY_READY: Final = HintServiceState(error="no replica is ready")
 
 
+class States(Protocol):
+    """The newest state of the policies' hint services."""
+
+    def state(self, target: Target) -> HintServiceState:
+        """Return what is known of a hint service, and keep asking it."""
+        ...
+
+    def forget(self, policy: Key) -> None:
+        """Ask a policy's hint service no more."""
+        ...
+
+
+class Names(Protocol):
+    """Objects by name, whoever's they are."""
+
+    async def get(self, kind: Kind, *, namespace: str, name: str) -> Manifest:
+        """Return one object.
+
+        Raises:
+            KubeError: among others NotFoundError.
+        """
+        ...
+
+
 class Observer:
     """Takes snapshots, from memory alone."""
 
-    def __init__(self, *, cache: Cache, polls: Polls, kube: Kube, nodes: bool) -> None:
+    def __init__(self, *, cache: Cache, polls: States, kube: Names, nodes: bool) -> None:
         """Observe.
 
         Args:
