@@ -22,7 +22,11 @@ from tokenflow_operator.hint_service import HintService
 from tokenflow_operator.keys import Key
 from tokenflow_operator.kube import Kube
 from tokenflow_operator.kube.login import connect
+from tokenflow_operator.notify.addresses import Addresses
+from tokenflow_operator.notify.dispatcher import Dispatcher
+from tokenflow_operator.notify.poster import Poster
 from tokenflow_operator.observe import Observer
+from tokenflow_operator.parts import ended, first, reraise
 from tokenflow_operator.polls import Polls
 from tokenflow_operator.probes import exporter, probes
 from tokenflow_operator.reconcile import Reconciler
@@ -76,7 +80,7 @@ async def run(options: Options, installation: Installation) -> None:
         await login() as client,
         # Renewals of the Lease have connections of their own: nothing else may delay them.
         await login() as lease_client,
-        aiohttp.ClientSession() as session,
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
         exporter(port=options.metrics_port),
     ):
         leadership = _leadership(options, Kube(lease_client), installation.identity.namespace)
@@ -103,14 +107,18 @@ class _Engine:
         feed: takes what kopf sees.
         polls: ask the hint services.
         workers: reconcile.
+        dispatcher: tells receivers of alerts.
         queue: between them.
+        heartbeat: of them all.
     """
 
     follower: Follower
     feed: Feed
     polls: Polls
     workers: Workers
+    dispatcher: Dispatcher
     queue: WorkQueue[Key]
+    heartbeat: Heartbeat
 
 
 def _engine(
@@ -119,12 +127,14 @@ def _engine(
     cache, queue = Cache(), WorkQueue[Key]()
     feed = Feed(cache, queue)
     polls = Polls(hint_service=HintService(session=session, token_file=options.token_file), changed=feed.heard_from)
+    dispatcher = Dispatcher(addresses=Addresses(kube), poster=Poster(session), settled=queue.add)
     reconciler = Reconciler(
         kube=kube,
         cache=cache,
         observer=Observer(cache=cache, polls=polls, kube=kube, nodes=options.reach.nodes),
         executor=Executor(kube=kube, cache=cache, contests=Contests()),
         recorder=Recorder(kube=kube, instance=options.instance),
+        dispatcher=dispatcher,
         installation=installation,
     )
     return _Engine(
@@ -132,7 +142,9 @@ def _engine(
         feed=feed,
         polls=polls,
         workers=Workers(queue, reconciler.reconcile, heartbeat),
+        dispatcher=dispatcher,
         queue=queue,
+        heartbeat=heartbeat,
     )
 
 
@@ -148,33 +160,34 @@ async def _run(engine: _Engine, options: Options, leadership: Leadership) -> Non
             stop=stop_watching,
         )
     )
-    watching.add_done_callback(lambda _: asked_to_end.set())
+    electing = asyncio.create_task(leadership.run())
+    following = asyncio.create_task(engine.follower.run())
+    leading = asyncio.create_task(_lead(engine, options, leadership))
+    parts = (watching, electing, following, leading)
+    for part in parts:
+        part.add_done_callback(lambda _: asked_to_end.set())
+    _log.info("started", extra={"namespace": options.reach.namespace or "all"})
     try:
-        async with asyncio.TaskGroup() as group:
-            electing = group.create_task(leadership.run())
-            following = group.create_task(engine.follower.run())
-            leading = group.create_task(_lead(engine, options, leadership))
-            _log.info("started", extra={"namespace": options.reach.namespace or "all"})
-            await asked_to_end.wait()
-            _log.info("draining")
-            engine.queue.close()
-            await asyncio.wait([leading], timeout=DRAIN_S if leadership.leading.is_set() else 0)
-            for task in (leading, following, electing):
-                task.cancel()
-            await asyncio.wait([leading, following, electing])
-            await leadership.release()
+        await asked_to_end.wait()
+        _log.info("draining")
+        broken = [part for part in parts if part.done()]
+        engine.queue.close()
+        await asyncio.wait([leading], timeout=DRAIN_S if leadership.leading.is_set() else 0)
     finally:
+        await ended(leading, following, electing)
+        await leadership.release()
         stop_watching.set()
-        await watching
+        await asyncio.wait([watching])
+    # None of them ends by itself while all is well.
+    for part in broken:
+        reraise(part)
 
 
 async def _lead(engine: _Engine, options: Options, leadership: Leadership) -> None:
     """Work, from when this replica leads until the queue is closed."""
     await leadership.leading.wait()
-    async with asyncio.TaskGroup() as group:
-        polling = group.create_task(engine.polls.run())
-        await engine.workers.run(options.workers)
-        polling.cancel()
+    engine.heartbeat.expect(lambda: engine.queue.oldest_s)
+    await first(engine.polls.run(), engine.dispatcher.run(), engine.workers.run(options.workers))
 
 
 async def _login(*, kubeconfig: str | None, **given: Any) -> kopf.ConnectionInfo | None:

@@ -7,6 +7,7 @@ from tokenflow_operator.cache import Cache, Change
 from tokenflow_operator.keys import OWNER_LABEL, Key, key_of, owner_of
 from tokenflow_operator.kube import Manifest
 from tokenflow_operator.kube.kinds import NODE, PACING_POLICY, TELEMETRY_AGENT
+from tokenflow_operator.plan.claims import upstream_address
 
 _TOLD_BY_THE_OPERATOR: Final = frozenset({"status"})
 _UNSPOKEN_METADATA: Final = frozenset({"managedFields"})
@@ -20,11 +21,11 @@ def concerned(change: Change, cache: Cache) -> set[Key]:
     if change.kind not in (PACING_POLICY, TELEMETRY_AGENT):
         return {owner for state in states if (owner := _owner(state)) is not None}
     own = {key_of(state) for state in states}
-    if _wish(change.before) == _wish(change.after):
-        return own
+    same_wish = _wish(change.before) == _wish(change.after)
     if change.kind == PACING_POLICY:
-        return own.union(*(_named_agents(state) for state in states), _rivals(states, cache))
-    return own | _all_agents(cache) | set(_naming(own, cache))
+        return own if same_wish else own.union(*map(_named_agents, states), _rivals(states, cache))
+    # Policies tell how the agents fare that they name.
+    return own.union(_naming(own, cache), () if same_wish else _all_agents(cache))
 
 
 def reading_of(policy: Key, cache: Cache) -> set[Key]:
@@ -77,8 +78,16 @@ def _claims(policy: Manifest) -> set[tuple[str, str, str]]:
     namespace = policy["metadata"]["namespace"]
     return {
         *(("tenant", namespace, tenant.get("name", "")) for tenant in _items(policy, "tenants")),
-        *(("upstream", "", upstream.get("url", "")) for upstream in _items(policy, "gateway", "upstreams")),
+        *(("upstream", "", _address(u.get("url", ""), namespace)) for u in _items(policy, "gateway", "upstreams")),
     }
+
+
+def _address(url: str, namespace: str) -> str:
+    try:
+        return upstream_address(url, namespace=namespace)
+    except ValueError:
+        # It is no URL, and is nobody else's either.
+        return url
 
 
 def _items(policy: Manifest, *path: str) -> list[dict[str, Any]]:

@@ -7,19 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tokenflow_operator.errors import ForbiddenError, KubeError, NotFoundError
+from tokenflow_operator.discovery import Discovery
+from tokenflow_operator.errors import ForbiddenError, NotFoundError
 from tokenflow_operator.feed import Feed
 from tokenflow_operator.heartbeat import Heartbeat
 from tokenflow_operator.keys import OWNER_LABEL
 from tokenflow_operator.kube import Kind, Kube
-from tokenflow_operator.kube.kinds import CHILDREN, CONTROLLER_REVISION, NODE, OWNERS, POD
+from tokenflow_operator.kube.kinds import CHILDREN, CONTROLLER_REVISION, NODE, OPTIONAL, OWNERS, POD
+from tokenflow_operator.parts import ended, lasting
 from tokenflow_operator.reflector import Reflected, Reflector
-from tokenflow_operator.workqueue import Backoff
 
-_OPTIONAL: Final = tuple(kind for kind in CHILDREN if kind.optional)
 _LABELLED: Final = (*(kind for kind in CHILDREN if not kind.optional), POD, CONTROLLER_REVISION)
 _DISCOVERY: Final = "discovery"
-_DISCOVERY_S: Final = 30.0
 _LISTINGS_AT_A_TIME: Final = 3
 
 _log: Final = logging.getLogger(__name__)
@@ -52,12 +51,15 @@ class Follower:
         self._heartbeat = heartbeat
         self._reach = reach
         self._turns = asyncio.Semaphore(_LISTINGS_AT_A_TIME)
-        self._backoff = Backoff()
         self._awaited: set[str] = set()
         self._following: dict[Kind, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
-        """Follow until cancelled."""
+        """Follow until cancelled.
+
+        Raises:
+            Exception: a part of it ended, which must not go unnoticed.
+        """
         reach = self._reach
         reflected = [
             *(Reflected(kind=kind, namespace=reach.namespace, watched=False) for kind in OWNERS),
@@ -65,11 +67,12 @@ class Follower:
             *([Reflected(kind=NODE, namespace="")] if reach.nodes else []),
         ]
         self._awaited = {_DISCOVERY, *(one.kind.kind for one in reflected)}
-        async with asyncio.TaskGroup() as group:
-            for one in reflected:
-                group.create_task(self._reflect(one))
-            group.create_task(self._discover(group))
-            group.create_task(self._look_again())
+        try:
+            await lasting(
+                *map(self._reflect, reflected), Discovery(kube=self._kube).run(self._found), self._look_again()
+            )
+        finally:
+            await ended(*self._following.values())
 
     async def _reflect(self, reflected: Reflected) -> None:
         await self._reflector(reflected).run(lambda: self._listed(reflected.kind))
@@ -98,32 +101,24 @@ class Follower:
             self._feed.open()
             self._heartbeat.synced()
 
-    async def _discover(self, group: asyncio.TaskGroup) -> None:
-        """Begin to follow optional kinds as the API comes to serve them."""
-        failures = 0
-        while True:
-            try:
-                for kind in await self._found():
-                    if kind not in self._following:
-                        self._following[kind] = group.create_task(self._follow_optional(kind))
-            except KubeError as error:
-                failures += 1
-                pause_s = min(_DISCOVERY_S, self._backoff.delay_s(failures))
-                _log.warning("optional kinds were not looked for", extra={"cause": str(error)})
+    def _found(self, served: frozenset[Kind]) -> None:
+        """Follow what is served from now on, and no longer what is not."""
+        for kind in served - self._following.keys():
+            if kind in CHILDREN:
+                self._following[kind] = asyncio.create_task(self._follow_optional(kind))
             else:
-                failures, pause_s = 0, _DISCOVERY_S * _jitter()
-                if _DISCOVERY in self._awaited:
-                    self._awaited |= {kind.kind for kind in self._following}
-                    self._no_longer_awaited(_DISCOVERY)
-                if not self._awaited:
-                    self._heartbeat.synced()
-            self._heartbeat.beat()
-            await asyncio.sleep(pause_s)
-
-    async def _found(self) -> list[Kind]:
-        versions = sorted({kind.api_version for kind in _OPTIONAL})
-        plurals = {version: await self._kube.resources(version) for version in versions}
-        return [kind for kind in _OPTIONAL if kind.plural in plurals[kind.api_version]]
+                self._feed.serve(kind)
+        for kind in frozenset(OPTIONAL) - served:
+            if kind in self._following:
+                self._following[kind].cancel()
+            else:
+                self._feed.withdraw(kind)
+        if _DISCOVERY in self._awaited:
+            self._awaited |= {kind.kind for kind in self._following}
+            self._no_longer_awaited(_DISCOVERY)
+        if not self._awaited:
+            self._heartbeat.synced()
+        self._heartbeat.beat()
 
     async def _follow_optional(self, kind: Kind) -> None:
         reflected = Reflected(kind=kind, namespace=self._reach.namespace, labels=OWNER_LABEL)
@@ -131,6 +126,8 @@ class Follower:
             await self._reflect(reflected)
         except (NotFoundError, ForbiddenError) as error:
             _log.info("an optional kind is done without", extra={"kind": kind.kind, "cause": str(error)})
+        except Exception:  # noqa: BLE001 - the next discovery begins anew
+            _log.exception("an optional kind is not followed by a defect", extra={"kind": kind.kind})
         finally:
             self._feed.withdraw(kind)
             self._no_longer_awaited(kind.kind)

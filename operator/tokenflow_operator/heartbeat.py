@@ -16,8 +16,13 @@ class Heartbeat:
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._delay_s: Callable[[], float] = lambda: 0.0
         self._beat_at = clock()
         self._synced_at: float | None = None
+
+    def expect(self, delay_s: Callable[[], float]) -> None:
+        """Expect passes from now on: ``delay_s`` returns for how long one has been waited for."""
+        self._delay_s = delay_s
 
     def beat(self) -> None:
         """Say that a pass, a listing or a look for new kinds ended, well or not, or that a watch told something."""
@@ -29,8 +34,11 @@ class Heartbeat:
 
     @property
     def alive(self) -> bool:
-        """Whether there was a beat lately: a watch tells something each minute, even with nothing to do."""
-        return self._clock() - self._beat_at < ALIVE_S
+        """Whether there was a beat lately, and no resource waits in vain.
+
+        A watch tells something each minute, even with nothing to do.
+        """
+        return max(self._clock() - self._beat_at, self._delay_s()) < ALIVE_S
 
     @property
     def ready(self) -> bool:

@@ -4,7 +4,6 @@ A hint service is asked often while something is awaited of it, and ever more ra
 asked for only when an answer means something else than the one before, or when there is none any more.
 """
 
-import asyncio
 import logging
 import random
 import time
@@ -17,6 +16,7 @@ from tokenflow_operator import metrics
 from tokenflow_operator.errors import HintServiceError, HintServiceRefusedError
 from tokenflow_operator.hint_service import HintService
 from tokenflow_operator.keys import Key
+from tokenflow_operator.parts import lasting
 from tokenflow_operator.snapshot import HintServiceState
 from tokenflow_operator.workqueue import WorkQueue
 
@@ -111,9 +111,7 @@ class Polls:
 
     async def run(self) -> None:
         """Ask until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for _ in range(AT_A_TIME):
-                group.create_task(self._work())
+        await lasting(*(self._work() for _ in range(AT_A_TIME)))
 
     async def _work(self) -> None:
         while (policy := await self._queue.get()) is not None:

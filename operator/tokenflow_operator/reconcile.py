@@ -11,6 +11,7 @@ from tokenflow_operator.errors import NotFoundError
 from tokenflow_operator.execute import Executor
 from tokenflow_operator.keys import Key
 from tokenflow_operator.kube import Kube, Manifest, ObjectRef
+from tokenflow_operator.notify.dispatcher import Dispatcher
 from tokenflow_operator.observe import Observer
 from tokenflow_operator.plan import Plan, plan
 from tokenflow_operator.recorder import Recorder
@@ -46,6 +47,7 @@ class Reconciler:
         observer: Observer,
         executor: Executor,
         recorder: Recorder,
+        dispatcher: Dispatcher,
         installation: Installation,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
@@ -54,6 +56,7 @@ class Reconciler:
         self._observer = observer
         self._executor = executor
         self._recorder = recorder
+        self._dispatcher = dispatcher
         self._installation = installation
         self._now = now
 
@@ -65,7 +68,10 @@ class Reconciler:
         """
         snapshot = self._observer.observe(key)
         if snapshot is None:
+            self._dispatcher.forget(key)
             return Outcome(again_s=None, wrote=False)
+        if isinstance(snapshot, PolicySnapshot):
+            snapshot = dataclasses.replace(snapshot, notifiers=self._dispatcher.states(key))
         planned = self._plan(snapshot)
         strangers = await self._observer.strangers(key, planned)
         if strangers:
@@ -87,6 +93,8 @@ class Reconciler:
             self._cache.put(key.served_as, written)
         for note in planned.notes:
             await self._recorder.record(key, _uid(snapshot), note)
+        for delivery in planned.deliveries:
+            self._dispatcher.take(delivery)
         return Outcome(again_s=planned.requeue_after_s, wrote=wrote)
 
     def _plan(self, snapshot: Snapshot) -> Plan:

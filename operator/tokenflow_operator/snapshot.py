@@ -11,6 +11,7 @@ from tokenflow_api.telemetry_agent import TelemetryAgentSpec
 from tokenflow_operator.errors import FieldClaim
 from tokenflow_operator.keys import Key
 from tokenflow_operator.kube.objects import Manifest, ObjectRef
+from tokenflow_operator.notify.model import NotifierState
 
 SpecT = TypeVar("SpecT", PacingPolicySpec, TelemetryAgentSpec)
 
@@ -95,6 +96,7 @@ class PolicySnapshot:
     Attributes:
         policies: all policies that the operator looks after, in any namespace, itself among them.
         agents: likewise all TelemetryAgents.
+        notifiers: what this process knows of its notifiers, by name.
     """
 
     policy: Policy
@@ -102,6 +104,7 @@ class PolicySnapshot:
     agents: tuple[Agent, ...]
     cluster: Cluster
     hint_service: HintServiceState
+    notifiers: Mapping[str, NotifierState] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -57,7 +57,7 @@ def _pod(pod: Manifest) -> Manifest:
     }
     conditions = [_without(one, "lastProbeTime", "observedGeneration") for one in status.get("conditions", [])]
     return {
-        "spec": {**_only(spec, "nodeName"), "containers": containers},
+        "spec": {**_only(spec, "nodeName", "affinity"), "containers": containers},
         "status": {
             **_only(status, "phase", "reason", "message", "startTime"),
             "conditions": conditions,

@@ -11,6 +11,7 @@ from tokenflow_operator.errors import OperatorError, UnavailableError
 from tokenflow_operator.heartbeat import Heartbeat
 from tokenflow_operator.keys import Key
 from tokenflow_operator.pace import Pace, Paces
+from tokenflow_operator.parts import ended, reraise
 from tokenflow_operator.reconcile import Outcome
 from tokenflow_operator.workqueue import WorkQueue
 
@@ -35,13 +36,23 @@ class Workers:
         self._reconcile = reconcile
         self._heartbeat = heartbeat
         self._pace = Pace(per_s=100.0, burst=1000.0)
-        self._writing_paces = Paces[Key](per_s=0.5, burst=30.0)
+        self._writing_paces = Paces[Key](per_s=1.0, burst=60.0)
 
     async def run(self, count: int) -> None:
-        """Let so many work until the queue is closed."""
-        async with asyncio.TaskGroup() as group:
-            for _ in range(count):
-                group.create_task(self._work())
+        """Let so many work until the queue is closed, and end the passes under way.
+
+        Raises:
+            PartEndedError: a worker ended before, and the process had better start anew than go on with fewer.
+        """
+        workers = [asyncio.create_task(self._work()) for _ in range(count)]
+        try:
+            await asyncio.wait(workers, return_when=asyncio.FIRST_COMPLETED)
+            if self._queue.closed:
+                await asyncio.wait(workers)
+        finally:
+            await ended(*workers)
+        for worker in workers:
+            reraise(worker)
 
     async def _work(self) -> None:
         while (key := await self._queue.get()) is not None:

@@ -48,7 +48,7 @@ class WorkQueue(Generic[KeyT]):
     def __init__(self, *, backoff: Backoff | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._backoff = backoff or Backoff()
         self._clock = clock
-        self._ready: deque[KeyT] = deque()
+        self._ready: deque[tuple[float, KeyT]] = deque()
         self._waiting: set[KeyT] = set()
         self._working: set[KeyT] = set()
         self._resting: dict[KeyT, float] = {}
@@ -62,14 +62,23 @@ class WorkQueue(Generic[KeyT]):
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def closed(self) -> bool:
+        """Whether no further pass is to begin."""
+        return self._closed
+
+    @property
+    def oldest_s(self) -> float:
+        """Seconds since the key became ready that has its turn next; 0 if none is."""
+        return self._clock() - self._ready[0][0] if self._ready else 0.0
+
     def add(self, key: KeyT) -> None:
         """Ask for a pass over ``key``; one already asked for serves this call too."""
         if key in self._waiting:
             return
         self._waiting.add(key)
         if key not in self._working and key not in self._resting:
-            self._ready.append(key)
-            self._wake.set()
+            self._make_ready(key)
 
     def add_after(self, key: KeyT, delay_s: float) -> None:
         """Ask for a pass in ``delay_s`` seconds; the earliest of several such times holds."""
@@ -94,7 +103,7 @@ class WorkQueue(Generic[KeyT]):
         self._ring(self._clock())
         if not self._ready:
             return None
-        key = self._ready.popleft()
+        _, key = self._ready.popleft()
         self._waiting.discard(key)
         # The pass that starts now says itself when it wants the next one.
         self._due.pop(key, None)
@@ -108,8 +117,7 @@ class WorkQueue(Generic[KeyT]):
             self._resting[key] = self._clock() + rest_s
             self._wake_at(self._resting[key], key)
         elif key in self._waiting:
-            self._ready.append(key)
-            self._wake.set()
+            self._make_ready(key)
 
     async def get(self) -> KeyT | None:
         """Return the next key as ``take`` does, waiting for one; nothing once the queue is closed."""
@@ -137,10 +145,14 @@ class WorkQueue(Generic[KeyT]):
             if self._resting.get(key) == due:
                 del self._resting[key]
                 if key in self._waiting:
-                    self._ready.append(key)
+                    self._make_ready(key)
             if self._due.get(key) == due:
                 del self._due[key]
                 self.add(key)
+
+    def _make_ready(self, key: KeyT) -> None:
+        self._ready.append((self._clock(), key))
+        self._wake.set()
 
     def _wake_at(self, due: float, key: KeyT) -> None:
         self._timer_count += 1

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tokenflow_operator.kube.objects import Manifest
+from tokenflow_operator.notify.model import Delivery
 
 
 class EventType(StrEnum):
@@ -32,11 +33,13 @@ class Plan:
         delete: objects of the resource that it no longer asks for.
         status: the status to write; nothing where the present one may stand.
         notes: Events to record.
-        requeue_after_s: seconds until the next pass, unless something changes before.
+        deliveries: what to tell receivers of alerts.
+        requeue_after_s: seconds until the next pass, unless something changes before; nothing if that suffices.
     """
 
     apply: tuple[Manifest, ...] = ()
     delete: tuple[Manifest, ...] = ()
     status: Manifest | None = None
     notes: tuple[Note, ...] = ()
-    requeue_after_s: float
+    deliveries: tuple[Delivery, ...] = ()
+    requeue_after_s: float | None = None

@@ -15,12 +15,12 @@ REPLACED: Final = "Replaced"
 _NAMED: Final = 10
 
 
-def notes(
-    *, changes: Changes, replaced: Sequence[Manifest], judged: Sequence[Condition], observed: Mapping[str, Any]
-) -> tuple[Note, ...]:
-    """Return the Events of this pass.
+def change_notes(changes: Changes, *, replaced: Sequence[Manifest] = ()) -> tuple[Note, ...]:
+    """Return the Events of what is changed in this pass.
 
-    A condition is told of when its status or reason changes; the written status is the memory of what was told.
+    Args:
+        changes: of objects.
+        replaced: pods that are ended, for others to take their place.
     """
     found = []
     if changes.apply:
@@ -34,6 +34,15 @@ def notes(
         more = f" and {len(nodes) - _NAMED} more" if len(nodes) > _NAMED else ""
         what = f"replaced the agents on {', '.join(nodes[:_NAMED])}{more}"
         found.append(Note(type=EventType.NORMAL, reason=REPLACED, action="Replace", message=what))
+    return tuple(found)
+
+
+def condition_notes(judged: Sequence[Condition], *, observed: Mapping[str, Any]) -> tuple[Note, ...]:
+    """Return the Events of conditions whose status or reason changes.
+
+    The written status is the memory of what was told.
+    """
+    found = []
     before = {c["type"]: (c["status"], c["reason"]) for c in observed.get("conditions", [])}
     for condition in judged:
         told = before.get(condition.type) == (condition.status, condition.reason)

@@ -4,33 +4,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from math import inf
-from typing import Any, Final
+from typing import Any
 
 from tokenflow_api.pacing_policy import PacingPolicyStatus
 from tokenflow_api.telemetry_agent import TelemetryAgentStatus
 from tokenflow_operator.kube.kinds import PACING_POLICY
 from tokenflow_operator.kube.objects import Manifest
 from tokenflow_operator.plan.agent import agent_judgement, design_agent
-from tokenflow_operator.plan.alerts.alarm import alarm
+from tokenflow_operator.plan.alerts.alarm import NO_ALARM, Alarm, alarm
 from tokenflow_operator.plan.changes import Changes, changes
 from tokenflow_operator.plan.conditions import Judgement, conditions
-from tokenflow_operator.plan.model import Note, Plan
-from tokenflow_operator.plan.notes import notes
+from tokenflow_operator.plan.due import due_in_s
+from tokenflow_operator.plan.model import Plan
+from tokenflow_operator.plan.notes import change_notes, condition_notes
 from tokenflow_operator.plan.objects import Owner
 from tokenflow_operator.plan.policy import policy_judgement, policy_numbers, render_policy
 from tokenflow_operator.plan.reasons import Problem, Reason, Severity
-from tokenflow_operator.plan.status import MIN_WRITE_INTERVAL_S, status_to_write
+from tokenflow_operator.plan.status import writing
 from tokenflow_operator.settings import Installation
 from tokenflow_operator.snapshot import AgentSnapshot, InvalidSnapshot, PolicySnapshot, Snapshot
-
-SETTLING_S: Final = 0.5
-"""Seconds between two looks while replicas take up a new generation."""
-STARTING_S: Final = 1.0
-"""Seconds between two looks while something starts."""
-RESTING_S: Final = MIN_WRITE_INTERVAL_S
-"""Seconds between two looks while nothing is under way."""
-REFUSED_S: Final = 15.0
-"""Seconds until what the API refused is tried again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,8 +35,8 @@ class _Finding:
         written_at: when the operator last changed it.
         replace: pods to be ended, for others to take their place.
         again_s: seconds until time alone may ask for more, where that is known.
-        latest_s: seconds until alerts must be looked at again.
-        alert_notes: Events of alerts.
+        alarm: what a policy's alerts come to.
+        pending: it is not known yet how it fares: nothing is said, and no pod replaced.
     """
 
     model: type[PacingPolicyStatus | TelemetryAgentStatus]
@@ -55,8 +47,8 @@ class _Finding:
     written_at: datetime | None
     replace: tuple[Manifest, ...] = ()
     again_s: float | None = None
-    latest_s: float = inf
-    alert_notes: tuple[Note, ...] = ()
+    alarm: Alarm = NO_ALARM
+    pending: bool = False
 
 
 def plan(snapshot: Snapshot, installation: Installation, *, now: datetime) -> Plan:
@@ -74,18 +66,25 @@ def plan(snapshot: Snapshot, installation: Installation, *, now: datetime) -> Pl
             finding = _agent(snapshot, installation, now=now)
         case InvalidSnapshot():
             finding = _invalid(snapshot)
+    if finding.pending:
+        return Plan(apply=finding.needed.apply, delete=finding.needed.delete, notes=change_notes(finding.needed))
     judged = conditions(finding.judgement, observed=finding.observed, now=now)
     generation = finding.judgement.generation
     status = finding.model(observed_generation=generation, conditions=judged, **finding.numbers)
+    written = writing(status, observed=finding.observed, written_at=finding.written_at, now=now)
+    again_s = due_in_s(finding.judgement.problems, judged, now=now) if finding.again_s is None else finding.again_s
+    due_s = min(finding.alarm.due_in_s, written.due_in_s, again_s, finding.needed.due_in_s)
     return Plan(
         apply=finding.needed.apply,
         delete=(*finding.needed.delete, *finding.replace),
-        status=status_to_write(status, observed=finding.observed, written_at=finding.written_at, now=now),
+        status=written.now,
         notes=(
-            *notes(changes=finding.needed, replaced=finding.replace, judged=judged, observed=finding.observed),
-            *finding.alert_notes,
+            *change_notes(finding.needed, replaced=finding.replace),
+            *condition_notes(judged, observed=finding.observed),
+            *finding.alarm.notes,
         ),
-        requeue_after_s=min(finding.latest_s, _requeue_after_s(finding.judgement.problems, again_s=finding.again_s)),
+        deliveries=finding.alarm.deliveries,
+        requeue_after_s=None if due_s == inf else due_s,
     )
 
 
@@ -98,16 +97,16 @@ def _policy(snapshot: PolicySnapshot, installation: Installation, *, now: dateti
         snapshot.cluster.children.values(),
         snapshot.cluster.refusals,
     )
-    raised = alarm(snapshot, now=now)
+    raised = alarm(snapshot, installation, now=now)
     return _Finding(
         model=PacingPolicyStatus,
         needed=needed,
-        judgement=policy_judgement(snapshot, needed.problems, now=now),
+        judgement=policy_judgement(snapshot, (*needed.problems, *raised.problems), now=now),
         numbers={**policy_numbers(snapshot), **raised.fields},
         observed=policy.status,
         written_at=policy.status_written_at,
-        latest_s=raised.due_in_s,
-        alert_notes=raised.notes,
+        alarm=raised,
+        pending=snapshot.hint_service.pending,
     )
 
 
@@ -126,6 +125,7 @@ def _agent(snapshot: AgentSnapshot, installation: Installation, *, now: datetime
         # An agent that started before all is applied might start as it was before.
         replace=() if needed.apply else design.replace,
         again_s=design.again_s,
+        pending=any(state.pending for state in snapshot.hint_services),
     )
 
 
@@ -142,15 +142,3 @@ def _invalid(snapshot: InvalidSnapshot) -> _Finding:
         observed=snapshot.status,
         written_at=None,
     )
-
-
-def _requeue_after_s(problems: tuple[Problem, ...], *, again_s: float | None) -> float:
-    reasons = {problem.reason for problem in problems}
-    under_way = {problem.reason for problem in problems if problem.severity is Severity.PROGRESSING}
-    if Reason.APPLY_REFUSED in reasons:
-        return REFUSED_S
-    if again_s is not None:
-        return again_s
-    if under_way == {Reason.REPLICAS_NOT_ACKNOWLEDGED}:
-        return SETTLING_S
-    return STARTING_S if under_way else RESTING_S

@@ -31,6 +31,7 @@ class Reason(StrEnum):
 
     INVALID_SPEC = "InvalidSpec"
     CONFLICT = "Conflict"
+    FIELD_CONFLICT = "FieldConflict"
     APPLY_REFUSED = "ApplyRefused"
     IMAGE_PULL_FAILED = "ImagePullFailed"
     PODS_FAILING = "PodsFailing"
@@ -49,6 +50,8 @@ class Reason(StrEnum):
     TENANT_CLAIMED_TWICE = "TenantClaimedTwice"
     UPSTREAM_CLAIMED_TWICE = "UpstreamClaimedTwice"
     STORAGE_FIXED = "StorageFixed"
+    NOTIFIER_SECRET_UNREADABLE = "NotifierSecretUnreadable"  # noqa: S105 - a reason
+    NOTIFIER_FAILING = "NotifierFailing"
     AUTOSCALING_INACTIVE = "AutoscalingInactive"
 
 

@@ -5,7 +5,9 @@ written at most every few seconds, by the API server's record of the last write.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from math import inf
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -15,16 +17,24 @@ from tokenflow_api.telemetry_agent import TelemetryAgentStatus
 from tokenflow_operator.kube.objects import Manifest
 
 MIN_WRITE_INTERVAL_S: Final = 5.0
-_NUMBERS: Final = frozenset({"healthPercent", "tokensPerSecond", "tenants"})
+_NUMBERS: Final = frozenset(
+    {"healthPercent", "tokensPerSecond", "tenants", "desired", "updated", "ready", "degraded", "backends"}
+)
 """Fields that may wait. All others tell of conditions, generations, replicas or nodes."""
 
 Status = PacingPolicyStatus | TelemetryAgentStatus
 
 
-def status_to_write(
-    status: Status, *, observed: Mapping[str, Any], written_at: datetime | None, now: datetime
-) -> Manifest | None:
-    """Return the status to write now, or nothing.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Writing:
+    """The status to write now, or nothing; and the seconds until one may be written that has to wait."""
+
+    now: Manifest | None = None
+    due_in_s: float = inf
+
+
+def writing(status: Status, *, observed: Mapping[str, Any], written_at: datetime | None, now: datetime) -> Writing:
+    """Return what to write of a status.
 
     Args:
         status: what is to be said.
@@ -34,12 +44,14 @@ def status_to_write(
     """
     wanted, present = _document(status), _present(status, observed)
     if wanted == present:
-        return None
+        return Writing()
     if _meaning(wanted) != _meaning(present) or written_at is None:
-        return wanted
+        return Writing(now=wanted)
     age_s = (now - written_at).total_seconds()
     # A negative age means that the clocks differ: better one write too many than none for long.
-    return None if 0 <= age_s < MIN_WRITE_INTERVAL_S else wanted
+    if not 0 <= age_s < MIN_WRITE_INTERVAL_S:
+        return Writing(now=wanted)
+    return Writing(due_in_s=MIN_WRITE_INTERVAL_S - age_s)
 
 
 def _document(status: Status) -> Manifest:
@@ -59,6 +71,6 @@ def _present(status: Status, observed: Mapping[str, Any]) -> Manifest:
 
 def _meaning(status: Mapping[str, Any]) -> dict[str, Any]:
     meaning = {key: value for key, value in status.items() if key not in _NUMBERS}
-    # What is said of an alert names the present value.
-    alerts = [{**alert, "message": ""} for alert in status.get("alerts", [])]
-    return {**meaning, "alerts": alerts}
+    # What is said of a condition or an alert counts and measures.
+    wordy = {field: [{**one, "message": ""} for one in status.get(field, [])] for field in ("conditions", "alerts")}
+    return {**meaning, **wordy}

@@ -1,17 +1,25 @@
-"""What a pass comes to as to alerts: what the status says of them, what is told, and when to look again."""
+"""What a pass comes to as to alerts: what the status says of them, who is told what, and when to look again."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from math import inf
+from typing import Any, Final
 
 from tokenflow_api.quantities import seconds
+from tokenflow_operator.notify.model import Delivery, NotifierState
 from tokenflow_operator.plan.alerts.evaluation import Evaluation, evaluate, unchanged
 from tokenflow_operator.plan.alerts.events import alert_notes
 from tokenflow_operator.plan.alerts.memory import Memory, remembered
+from tokenflow_operator.plan.alerts.notifier_problems import notifier_problems
 from tokenflow_operator.plan.alerts.sights import seen
+from tokenflow_operator.plan.alerts.telling import Telling, telling
 from tokenflow_operator.plan.model import Note
+from tokenflow_operator.plan.reasons import Problem
+from tokenflow_operator.settings import Installation
 from tokenflow_operator.snapshot import PolicySnapshot
+
+_UNKNOWN: Final = NotifierState()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,27 +28,40 @@ class Alarm:
 
     Attributes:
         fields: of the status.
+        problems: of those who are to be told.
         notes: Events to record.
+        deliveries: what to tell them.
         due_in_s: seconds until something of it changes by time alone; infinite where nothing will.
     """
 
     fields: Mapping[str, Any]
-    notes: tuple[Note, ...]
-    due_in_s: float
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[Note, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
+    due_in_s: float = inf
 
 
-def alarm(snapshot: PolicySnapshot, *, now: datetime) -> Alarm:
+NO_ALARM: Final = Alarm(fields={})
+
+
+def alarm(snapshot: PolicySnapshot, installation: Installation, *, now: datetime) -> Alarm:
     """Evaluate the alerts of a policy at the time of day ``now``."""
-    memory = remembered(snapshot.policy.status)
+    policy = snapshot.policy
+    memory = remembered(policy.status)
     evaluation = _evaluation(snapshot, memory, now=now)
+    tellings = _tellings(snapshot, evaluation, memory, docs_url=installation.monitoring.docs_url, now=now)
+    notifiers = policy.spec.alerts.notifiers
     return Alarm(
         fields={
             "alerts": list(evaluation.firing),
             "firing_alerts": len(evaluation.firing),
             "pending_alerts": list(evaluation.pending),
+            "notifiers": [each.status for each in tellings],
         },
+        problems=tuple(notifier_problems(policy.key, notifiers, snapshot.notifiers, operator=installation.identity)),
         notes=tuple(alert_notes(evaluation)),
-        due_in_s=evaluation.due_in_s,
+        deliveries=tuple(each.delivery for each in tellings if each.delivery is not None),
+        due_in_s=min(evaluation.due_in_s, *(each.due_in_s for each in tellings), inf),
     )
 
 
@@ -48,3 +69,20 @@ def _evaluation(snapshot: PolicySnapshot, memory: Memory, *, now: datetime) -> E
     if snapshot.hint_service.pending:
         return unchanged(memory)
     return evaluate(seen(snapshot), memory, for_s=seconds(snapshot.policy.spec.alerts.for_), now=now)
+
+
+def _tellings(
+    snapshot: PolicySnapshot, evaluation: Evaluation, memory: Memory, *, docs_url: str, now: datetime
+) -> list[Telling]:
+    return [
+        telling(
+            snapshot.policy.key,
+            notifier,
+            snapshot.notifiers.get(notifier.name, _UNKNOWN),
+            firing=evaluation.firing,
+            memory=memory,
+            docs_url=docs_url,
+            now=now,
+        )
+        for notifier in snapshot.policy.spec.alerts.notifiers
+    ]
