@@ -1,7 +1,7 @@
 """One pass over one resource: observe, plan, execute, say so."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -10,13 +10,13 @@ from tokenflow_operator.cache import Cache
 from tokenflow_operator.errors import NotFoundError
 from tokenflow_operator.execute import Executor
 from tokenflow_operator.keys import Key
-from tokenflow_operator.kube import Kube, Manifest, ObjectRef
+from tokenflow_operator.kube import Kube, Manifest
 from tokenflow_operator.notify.dispatcher import Dispatcher
 from tokenflow_operator.observe import Observer
 from tokenflow_operator.plan import Plan, plan
 from tokenflow_operator.recorder import Recorder
 from tokenflow_operator.settings import Installation
-from tokenflow_operator.snapshot import AgentSnapshot, InvalidSnapshot, PolicySnapshot, Refusal, Snapshot
+from tokenflow_operator.snapshot import AgentSnapshot, InvalidSnapshot, PolicySnapshot, Refusal, Snapshot, with_children
 
 
 def _utc_now() -> datetime:
@@ -75,7 +75,7 @@ class Reconciler:
         planned = self._plan(snapshot)
         strangers = await self._observer.strangers(key, planned)
         if strangers:
-            snapshot = _with_children(snapshot, strangers)
+            snapshot = with_children(snapshot, strangers)
             planned = self._plan(snapshot)
         refusals = await self._executor.execute(key, planned)
         wrote = bool(planned.apply or planned.delete)
@@ -99,13 +99,6 @@ class Reconciler:
 
     def _plan(self, snapshot: Snapshot) -> Plan:
         return plan(snapshot, self._installation, now=self._now())
-
-
-def _with_children(snapshot: Snapshot, children: Mapping[ObjectRef, Manifest]) -> Snapshot:
-    if isinstance(snapshot, InvalidSnapshot):
-        return snapshot
-    cluster = dataclasses.replace(snapshot.cluster, children={**snapshot.cluster.children, **children})
-    return dataclasses.replace(snapshot, cluster=cluster)
 
 
 def _refused(snapshot: Snapshot, refusals: tuple[Refusal, ...]) -> Snapshot:

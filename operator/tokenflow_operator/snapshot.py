@@ -1,7 +1,7 @@
 """What was observed of a resource: the whole input of its plan."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -140,3 +140,11 @@ class InvalidSnapshot:
 
 
 Snapshot = PolicySnapshot | AgentSnapshot | InvalidSnapshot
+
+
+def with_children(snapshot: Snapshot, children: Mapping[ObjectRef, Manifest]) -> Snapshot:
+    """Return a snapshot in which there are further objects around the resource."""
+    if isinstance(snapshot, InvalidSnapshot):
+        return snapshot
+    cluster = replace(snapshot.cluster, children={**snapshot.cluster.children, **children})
+    return replace(snapshot, cluster=cluster)
