@@ -60,7 +60,13 @@ class Candidacy:
         self._seen: Record | None = None
         self._seen_at: float | None = None
         self._proved_at: float | None = None
+        self._leads_from: float | None = clock()
         self._superseded = False
+
+    @property
+    def seen(self) -> Record | None:
+        """The Lease as it was last seen; nothing if there was none."""
+        return self._seen
 
     @property
     def leader(self) -> str:
@@ -68,46 +74,57 @@ class Candidacy:
         return self._seen.holder if self._seen else ""
 
     @property
-    def leads(self) -> bool:
+    def held(self) -> bool:
         """Whether this replica has taken the Lease, however long ago."""
         return self._proved_at is not None
 
     @property
-    def lost(self) -> bool:
-        """Whether this replica led, and can no longer prove that it does."""
-        return self.leads and self.proof_left_s <= 0
-
-    @property
-    def proof_left_s(self) -> float:
-        """Seconds for which no other replica can lead; none unless this one does."""
+    def hold_left_s(self) -> float:
+        """Seconds for which no other replica can take the Lease."""
         if self._proved_at is None or self._superseded:
             return 0.0
         return max(0.0, self._proved_at + self._terms.deadline_s - self._clock())
 
     @property
-    def may_bid(self) -> bool:
-        """Whether the Lease as it was last seen is this replica's to write: its own, free, or long unchanged."""
-        if self._seen_at is None or self.lost:
-            return False
-        if self.leads or self.leader == self._identity:
-            return True
-        if self._seen is not None and not self._seen.holder:
-            return True
-        # A Lease that does not exist may have been deleted under a holder who does not know it yet.
-        lasts_s = self._seen.lasts_s if self._seen else 0.0
-        return self._clock() - self._seen_at >= max(self._terms.lease_s, lasts_s)
+    def proof_left_s(self) -> float:
+        """Seconds for which no other replica can lead; none unless this one does."""
+        leads = self._leads_from is not None and self._clock() >= self._leads_from
+        return self.hold_left_s if leads else 0.0
 
     @property
-    def seen(self) -> Record | None:
-        """The Lease as it was last seen; nothing if there was none."""
-        return self._seen
+    def lost(self) -> bool:
+        """Whether this replica had the Lease, and can no longer prove that it has."""
+        return self.held and self.hold_left_s <= 0
+
+    @property
+    def may_bid(self) -> bool:
+        """Whether the Lease as it was last seen may be taken or kept: it is ours, free, absent or long unchanged."""
+        if self._seen_at is None or self.lost:
+            return False
+        if self.held or self._seen is None or self.leader in {"", self._identity}:
+            return True
+        return self._clock() - self._seen_at >= max(self._terms.lease_s, self._seen.lasts_s)
 
     def saw(self, record: Record | None) -> None:
         """Take in what has just been read; nothing where there is no Lease."""
         if self._seen_at is None or record != self._seen:
             self._seen, self._seen_at = record, self._clock()
-        if self.leads and record is not None and record.holder != self._identity:
+        if self.held and record is not None and record.holder != self._identity:
             self._superseded = True
+
+    def creating(self) -> None:
+        """Take in that the Lease is about to be created.
+
+        One that does not exist may have been deleted under a holder who does not know it yet. So whoever creates it
+        keeps it for ``lease_s`` before they lead, unless they lead already.
+        """
+        if not self.held:
+            self._leads_from = None
+
+    def not_created(self) -> None:
+        """Take in that somebody else has created it."""
+        if not self.held:
+            self._leads_from = self._clock()
 
     def won(self, record: Record, *, asked_at: float) -> None:
         """Take in that this replica's write was accepted.
@@ -118,3 +135,5 @@ class Candidacy:
         """
         self._seen, self._seen_at = record, self._clock()
         self._proved_at = asked_at
+        if self._leads_from is None:
+            self._leads_from = self._clock() + self._terms.lease_s

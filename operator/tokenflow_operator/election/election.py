@@ -11,13 +11,14 @@ from typing import Final
 from tokenflow_operator import metrics
 from tokenflow_operator.election.candidacy import Candidacy, Terms, since_boot
 from tokenflow_operator.election.lease import given_back, held, new_lease, record_of
-from tokenflow_operator.errors import KubeError, NotFoundError, NotLeadingError
+from tokenflow_operator.errors import ConflictError, KubeError, NotFoundError, NotLeadingError
 from tokenflow_operator.kube import Kube, Manifest
 from tokenflow_operator.kube.kinds import LEASE
 
 EXIT_LEASE_LOST: Final = 3
 """Exit code of a process that led and could no longer prove it."""
 _RELEASE_S: Final = 1.0
+_TICK_S: Final = 0.01
 
 _log: Final = logging.getLogger(__name__)
 
@@ -101,12 +102,16 @@ class Election:
             if self._candidacy.lost:
                 _log.critical("the lease is lost: ending at once", extra={"leader": self.leader})
                 self._end()
+            elif self._candidacy.proof_left_s > 0 and not self.leading.is_set():
+                metrics.LEADER.set(1)
+                _log.info("leading", extra={"identity": self._identity})
+                self.leading.set()
             await asyncio.sleep(self._pause_s())
 
     async def release(self) -> None:
         """Write no more, and let another replica lead at once. Only after ``run`` has ended."""
         self._released = True
-        if not self._candidacy.leads:
+        if not self._candidacy.held:
             return
         try:
             async with asyncio.timeout(_RELEASE_S):
@@ -128,24 +133,26 @@ class Election:
                 candidacy.saw(None)
         if not candidacy.may_bid:
             return
-        seen, now, asked_at = candidacy.seen, datetime.now(UTC), self._clock()
+        asked_at = self._clock()
         self._sure = False
-        lasts_s = self._terms.lease_s
-        if seen is None:
-            lease = new_lease(
-                namespace=self._namespace, name=self._name, holder=self._identity, lasts_s=lasts_s, now=now
-            )
-            written = await self._kube.create(LEASE, lease)
-        else:
-            written = await self._kube.replace(
-                LEASE, held(seen.manifest, holder=self._identity, lasts_s=lasts_s, now=now)
-            )
+        written = await (self._create() if candidacy.seen is None else self._replace(candidacy.seen.manifest))
         candidacy.won(record_of(written), asked_at=asked_at)
         self._sure = True
-        if not self.leading.is_set():
-            metrics.LEADER.set(1)
-            _log.info("leading", extra={"identity": self._identity})
-            self.leading.set()
+
+    async def _create(self) -> Manifest:
+        self._candidacy.creating()
+        lease = new_lease(namespace=self._namespace, name=self._name)
+        try:
+            return await self._kube.create(LEASE, self._held(lease))
+        except ConflictError:
+            self._candidacy.not_created()
+            raise
+
+    async def _replace(self, lease: Manifest) -> Manifest:
+        return await self._kube.replace(LEASE, self._held(lease))
+
+    def _held(self, lease: Manifest) -> Manifest:
+        return held(lease, holder=self._identity, lasts_s=self._terms.lease_s, now=datetime.now(UTC))
 
     async def _read(self) -> Manifest:
         return await self._kube.get(LEASE, namespace=self._namespace, name=self._name)
@@ -155,5 +162,5 @@ class Election:
         return self._within(pause_s * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
 
     def _within(self, wanted_s: float) -> float:
-        """Return no more than the proof that is left, so that a leader notices when it ends."""
-        return min(wanted_s, self._candidacy.proof_left_s) if self._candidacy.leads else wanted_s
+        """Return no more than the hold that is left, so that a holder notices when it ends."""
+        return min(wanted_s, self._candidacy.hold_left_s + _TICK_S) if self._candidacy.held else wanted_s

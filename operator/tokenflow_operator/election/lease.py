@@ -37,14 +37,10 @@ def record_of(manifest: Manifest) -> Record:
     )
 
 
-def new_lease(*, namespace: str, name: str, holder: str, lasts_s: float, now: datetime) -> Manifest:
-    """Return a Lease that does not exist yet, held."""
-    bare = {
-        "apiVersion": LEASE.api_version,
-        "kind": LEASE.kind,
-        "metadata": {"namespace": namespace, "name": name},
-    }
-    return held(bare, holder=holder, lasts_s=lasts_s, now=now)
+def new_lease(*, namespace: str, name: str) -> Manifest:
+    """Return a Lease that does not exist yet, and that nobody holds."""
+    metadata = {"namespace": namespace, "name": name}
+    return {"apiVersion": LEASE.api_version, "kind": LEASE.kind, "metadata": metadata}
 
 
 def held(manifest: Manifest, *, holder: str, lasts_s: float, now: datetime) -> Manifest:
