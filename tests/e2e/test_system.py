@@ -5,13 +5,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from e2e.commands import CommandError, run
 from e2e.demo.__main__ import NAMESPACE, SYSTEM_NAMESPACE
+from e2e.reader import steady
 from tests.conftest import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500, func_only=True)]
@@ -72,6 +75,12 @@ class System:
             for name in self.pods("hintsvc")
         ]
         return [json.loads(answer)["generation"] for answer in answers]
+
+    def evict(self, pod: str) -> None:
+        """Ask for a pod to go, as a drain of its node does."""
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": NAMESPACE}}
+        url = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}/eviction"
+        self.cluster.kubectl("create", "--raw", url, "-f", "-", stdin=json.dumps(eviction))
 
     def kill(self, pod: str, *, namespace: str = NAMESPACE) -> None:
         self.cluster.kubectl("-n", namespace, "delete", "pod", pod, "--grace-period=0", "--force")
@@ -176,6 +185,51 @@ def test_redis_may_die(system: System) -> None:
     for _ in range(10):
         assert system.hint()["hint"]["tokens_per_second"] > 0
     within(RECOVERY_S, lambda: ready(system) and system.hint()["hint"]["source"] == "Live")
+
+
+@contextmanager
+def reading(system: System) -> Iterator[dict[str, Any]]:
+    """Read hints and streams meanwhile; what was read is there afterwards."""
+    in_reader = ("kubectl", "-n", NAMESPACE, "exec", "-i", "reader", "--")
+    arguments = ("--hints", "http://demo-hintsvc:8080", "--gateway", "http://demo-gateway:8000", "--tenant", "gold")
+    found: dict[str, Any] = {}
+    with (
+        Path(steady.__file__).open() as program,
+        subprocess.Popen([*in_reader, "python3", "-", *arguments], stdin=program, stdout=subprocess.PIPE) as reader,
+    ):
+        try:
+            yield found
+        finally:
+            system.cluster.kubectl("-n", NAMESPACE, "exec", "reader", "--", "touch", str(steady.STOP))
+        answer, _ = reader.communicate(timeout=60)
+    found.update(json.loads(answer))
+
+
+def rolled_out(system: System, *, instead_of: dict[str, str]) -> bool:
+    pods = {**system.pods("hintsvc"), **system.pods("gateway")}
+    return ready(system) and len(pods) == 5 and not pods.keys() & instead_of.keys()
+
+
+def test_a_rolling_update_fails_no_hint_read_and_breaks_no_stream(system: System) -> None:
+    before = {**system.pods("hintsvc"), **system.pods("gateway")}
+    asked = {"resources": {"requests": {"cpu": "110m"}}}
+    with reading(system) as read:
+        within(RECOVERY_S, lambda: system.hint()["hint"]["source"] == "Live")
+        system.patch({"hintService": asked, "gateway": asked})
+        within(120.0, lambda: rolled_out(system, instead_of=before))
+    assert read["failures"] == []
+    assert all(read["done"][what] > 0 for what in ("hint by a new connection", "hint by a kept connection", "stream"))
+
+
+def test_drains_take_one_replica_at_a_time_and_no_read_fails(system: System) -> None:
+    with reading(system) as read:
+        for component in ("hintsvc", "gateway"):
+            first, second, *_ = system.pods(component)
+            system.evict(first)
+            with pytest.raises(CommandError, match="disruption budget"):
+                system.evict(second)
+        within(RECOVERY_S, lambda: ready(system) and len(system.pods("hintsvc")) == 3)
+    assert read["failures"] == []
 
 
 def test_an_agent_may_die(system: System) -> None:
