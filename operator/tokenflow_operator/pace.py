@@ -41,6 +41,9 @@ class Paces(Generic[KeyT]):
         self._clock = clock
         self._paces: dict[KeyT, Pace] = {}
 
+    def __len__(self) -> int:
+        return len(self._paces)
+
     def spend(self, key: KeyT) -> float:
         """Take note of one thing of the key's, and return the seconds to wait before its next."""
         if key not in self._paces:

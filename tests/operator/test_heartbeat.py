@@ -22,3 +22,13 @@ def test_it_is_ready_only_after_a_listing_and_not_long_after_the_last() -> None:
     assert heartbeat.ready
     now[0] = READY_S
     assert not heartbeat.ready
+
+
+def test_it_is_not_alive_while_a_resource_waits_in_vain() -> None:
+    now, waited = [0.0], [0.0]
+    heartbeat = Heartbeat(clock=lambda: now[0])
+    heartbeat.expect(lambda: waited[0])
+    assert heartbeat.alive
+    waited[0] = ALIVE_S
+    heartbeat.beat()
+    assert not heartbeat.alive

@@ -71,6 +71,43 @@ def test_a_pass_makes_an_earlier_wish_for_one_void(queue: WorkQueue[str], clock:
     assert queue.take() is None
 
 
+def test_a_key_rests_after_a_pass_and_what_was_asked_for_meanwhile_becomes_one(
+    queue: WorkQueue[str], clock: Clock
+) -> None:
+    queue.add("a")
+    queue.take()
+    queue.add("a")
+    queue.done("a", rest_s=2.0)
+    queue.add("a")
+    assert queue.take() is None
+    clock.now = 2.0
+    assert queue.take() == "a"
+    queue.done("a")
+    assert queue.take() is None
+
+
+def test_keys_are_taken_in_the_order_in_which_they_became_ready(queue: WorkQueue[str]) -> None:
+    for key in "abc":
+        queue.add(key)
+    first = queue.take()
+    queue.add("a")
+    queue.done("a")
+    assert [first, queue.take(), queue.take(), queue.take()] == ["a", "b", "c", "a"]
+
+
+def test_it_tells_for_how_long_the_next_key_has_waited(queue: WorkQueue[str], clock: Clock) -> None:
+    assert queue.oldest_s == 0.0
+    queue.add("a")
+    clock.now = 3.0
+    assert queue.oldest_s == 3.0
+    queue.take()
+    assert queue.oldest_s == 0.0
+
+
+def test_who_asks_for_a_pause_gets_it(queue: WorkQueue[str]) -> None:
+    assert queue.retry("a", at_least_s=5.0) == 5.0
+
+
 def test_failures_back_off_up_to_a_cap_and_success_forgets_them(queue: WorkQueue[str]) -> None:
     assert [queue.retry("a") for _ in range(6)] == [1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
     queue.succeeded("a")
@@ -85,7 +122,7 @@ def test_jitter_takes_off_at_most_half(failures: int, jitter: float) -> None:
 
 
 class QueueLaws(RuleBasedStateMachine):
-    """Nothing that was asked for is lost, and nothing is worked on twice at a time."""
+    """Nothing that was asked for is lost, and nothing is worked on twice at a time, or before it has rested."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,6 +130,7 @@ class QueueLaws(RuleBasedStateMachine):
         self.queue: WorkQueue[str] = WorkQueue(clock=self.clock)
         self.asked: set[str] = set()
         self.working: set[str] = set()
+        self.resting: dict[str, float] = {}
 
     @rule(key=KEYS)
     def add(self, key: str) -> None:
@@ -114,23 +152,27 @@ class QueueLaws(RuleBasedStateMachine):
         if key is not None:
             assert key not in self.working
             assert key in self.asked
+            assert self.resting.pop(key, 0.0) <= self.clock.now
             self.asked.discard(key)
             self.working.add(key)
 
     @precondition(lambda self: self.working)
-    @rule()
-    def finish(self) -> None:
-        self.queue.done(self.working.pop())
+    @rule(rest_s=st.floats(0, 10))
+    def finish(self, rest_s: float) -> None:
+        key = self.working.pop()
+        self.queue.done(key, rest_s=rest_s)
+        if rest_s:
+            self.resting[key] = self.clock.now + rest_s
 
     def teardown(self) -> None:
-        self.clock.now += 10.0
+        self.clock.now += 20.0
         while self.working:
-            self.finish()
+            self.finish(0.0)
         while self.asked:
             left = len(self.asked)
             self.take()
             assert len(self.asked) == left - 1
-            self.finish()
+            self.finish(0.0)
 
 
 TestQueueLaws = QueueLaws.TestCase
