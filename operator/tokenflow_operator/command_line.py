@@ -8,7 +8,7 @@ from typing import Final
 
 from tokenflow_api.quantities import seconds
 from tokenflow_operator.plan import names
-from tokenflow_operator.settings import Identity, Images, Installation
+from tokenflow_operator.settings import DOCS_URL, Identity, Images, Installation, Monitoring
 
 _DESCRIPTION: Final = "Brings PacingPolicies and TelemetryAgents to what they ask for."
 
@@ -44,6 +44,17 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         "--image-pull-secrets",
         default=env("TOKENFLOW_IMAGE_PULL_SECRETS", ""),
         help="names, separated by commas, of Secrets in the resources' namespaces to pull images with",
+    )
+    add(
+        "--monitoring-labels",
+        type=_labels,
+        default=env("TOKENFLOW_MONITORING_LABELS", ""),
+        help="labels, such as release=prometheus,team=llm, by which a Prometheus selects rules and monitors",
+    )
+    add(
+        "--docs-url",
+        default=env("TOKENFLOW_DOCS_URL", DOCS_URL),
+        help=f"where the documentation is published, for links in alerts (default: {DOCS_URL})",
     )
     add("--pod-namespace", default=env("POD_NAMESPACE", "default"), help="namespace that the operator runs in")
     add(
@@ -96,9 +107,18 @@ def installation(arguments: argparse.Namespace) -> Installation:
             pull_secrets=tuple(filter(None, arguments.image_pull_secrets.split(","))),
         ),
         identity=Identity(namespace=arguments.pod_namespace, service_account=arguments.service_account),
+        monitoring=Monitoring(labels=arguments.monitoring_labels, docs_url=arguments.docs_url),
     )
 
 
 def _duration(text: str) -> float:
     """Return the seconds of a duration such as ``5m``."""
     return seconds(text)
+
+
+def _labels(text: str) -> dict[str, str]:
+    """Return labels written as ``name=value``, separated by commas."""
+    pairs = [pair.partition("=") for pair in text.split(",") if pair]
+    if not all(name and sign for name, sign, _ in pairs):
+        raise ValueError(f"{text!r} is no list of labels: write name=value, separated by commas")
+    return {name: value for name, _, value in pairs}

@@ -3,6 +3,8 @@ import sys
 
 import pytest
 
+from tokenflow_operator.command_line import installation, parser
+
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tokenflow_operator", *arguments]
@@ -14,7 +16,10 @@ def test_it_tells_of_itself(flag: str) -> None:
     assert _run(flag).returncode == 0
 
 
-@pytest.mark.parametrize("arguments", [["--no-such-flag"], ["--port", "x"], ["--image-pull-policy", "Sometimes"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--no-such-flag"], ["--port", "x"], ["--image-pull-policy", "Sometimes"], ["--monitoring-labels", "release"]],
+)
 def test_a_wrong_command_line_exits_with_2(arguments: list[str]) -> None:
     assert _run(*arguments).returncode == 2
 
@@ -24,3 +29,9 @@ def test_a_start_without_credentials_fails_with_a_remedy(tmp_path) -> None:
     assert ended.returncode == 1
     assert "--kubeconfig" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_labels_of_monitors_are_told_in_pairs() -> None:
+    arguments = parser({}).parse_args(["--monitoring-labels", "release=kps,team=llm"])
+    assert installation(arguments).monitoring.labels == {"release": "kps", "team": "llm"}
+    assert installation(parser({}).parse_args([])).monitoring.labels == {}

@@ -63,3 +63,10 @@ subjects:
     name: {{ include "tokenflow.serviceAccount" .root }}
     namespace: {{ .root.Release.Namespace }}
 {{ end -}}
+
+{{- /* Labels as name=value, separated by commas. */ -}}
+{{- define "tokenflow.pairs" -}}
+{{- $pairs := list -}}
+{{- range $name, $value := . -}}{{- $pairs = append $pairs (printf "%s=%s" $name $value) -}}{{- end -}}
+{{- join "," $pairs -}}
+{{- end -}}
