@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help demo test lint check format images cluster cluster-down bench-agent bench-hintsvc generate lock clean
+.PHONY: help demo test lint check format images cluster cluster-down bench-agent bench-hintsvc bench-operator generate lock clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ bench-agent: $(STAMP) ## measure the node agent, and write docs/benchmarks/agent
 
 bench-hintsvc: $(STAMP) ## measure the hint service, and write docs/benchmarks/hintsvc.md
 	$(BIN)/python -m e2e.bench.hintsvc --markdown docs/benchmarks/hintsvc.md --json docs/benchmarks/hintsvc.json
+
+bench-operator: $(STAMP) ## measure the operator, and write docs/benchmarks/operator.md
+	$(BIN)/python -m e2e.bench.operator --markdown docs/benchmarks/operator.md --json docs/benchmarks/operator.json
 
 generate: $(STAMP) ## write the CRDs and their reference from the models, and the operator's rights from its table
 	$(BIN)/python -m tokenflow_api.crdgen

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from e2e.bench.operator.plane import Plane, plane
-from e2e.bench.operator.subject import SYSTEM_NAMESPACE
+from e2e.bench.operator.subject import LEASE, SYSTEM_NAMESPACE
 from e2e.bench.programs import Program, running
 from e2e.cluster import binaries, kwok
 from e2e.cluster.settings import cache
+from tokenflow_operator.kube.kinds import LEASE as LEASES
 from tokenflow_operator.plan import names
 
 HINT_SERVICES: Final = "127.77.0.1"
@@ -48,6 +49,11 @@ class Site:
         """Add namespaces."""
         self._create([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in namespaces])
 
+    def add_lease(self) -> None:
+        """Add the Lease, which nobody holds yet, that comes with an installation."""
+        metadata = {"name": LEASE, "namespace": SYSTEM_NAMESPACE}
+        self._create([{"apiVersion": LEASES.api_version, "kind": LEASES.kind, "metadata": metadata, "spec": {}}])
+
     def know(self, policies: Sequence[tuple[str, str]]) -> None:
         """Let operators that start from now on find the hint services of policies, by namespace and name."""
         services = [f"{names.hintsvc(name)}.{namespace}.svc" for namespace, name in policies]
@@ -76,6 +82,7 @@ def site() -> Iterator[Site]:
         hosts.write_text(_LOCALHOST)
         place = Site(directory=directory, plane=control, hosts=hosts)
         place.add_namespaces(SYSTEM_NAMESPACE)
+        place.add_lease()
         with running(standin):
             standin.start()
             yield place

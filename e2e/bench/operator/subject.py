@@ -18,6 +18,7 @@ from e2e.bench.programs import LOOPBACK, Program, running
 from tokenflow_operator.settings import Identity, Images, Installation
 
 SYSTEM_NAMESPACE: Final = "tokenflow-system"
+LEASE: Final = "tokenflow-operator"
 _IMAGE: Final = "tokenflow/fake:1"
 INSTALLATION: Final = Installation(
     images=Images(agent=_IMAGE, hintsvc=_IMAGE, redis=_IMAGE),
@@ -95,7 +96,7 @@ def operator(directory: Path, *, kubeconfig: Path, hosts: Path, flags: Sequence[
         *(sys.executable, "-m", "tokenflow_operator", "--kubeconfig", str(kubeconfig)),
         *("--port", str(port), "--metrics-port", str(metrics_port), "--token-file", str(token)),
         *("--agent-image", _IMAGE, "--hintsvc-image", _IMAGE, "--redis-image", _IMAGE),
-        *("--pod-namespace", SYSTEM_NAMESPACE, *flags),
+        *("--pod-namespace", SYSTEM_NAMESPACE, "--lease-name", LEASE, *flags),
     ]
     program = Program(command=command, log=directory / "operator.log")
     return Subject(program=program, port=port, metrics_port=metrics_port)
