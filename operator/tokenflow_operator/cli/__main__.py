@@ -1,6 +1,7 @@
 """The command line of ``kubectl tokenflow``."""
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -59,6 +60,18 @@ def _explain(kubectl: Kubectl, arguments: argparse.Namespace) -> int:
     as_json = arguments.output == "json"
     sys.stdout.write(reply.model_dump_json(indent=2) + "\n" if as_json else text(reply))
     return WELL
+
+
+def _simulate(kubectl: Kubectl, arguments: argparse.Namespace) -> int:
+    from tokenflow_operator.cli import simulation  # noqa: PLC0415 - the other commands start without it
+    from tokenflow_operator.cli.simulate import simulate  # noqa: PLC0415 - likewise
+
+    stdin = sys.stdin.read() if "-" in arguments.files else ""
+    simulations = simulate(kubectl, arguments.files, stdin=stdin, now=datetime.now(UTC))
+    as_json = arguments.output == "json"
+    document = json.dumps(simulation.document(simulations), indent=2) + "\n" if as_json else ""
+    sys.stdout.write(document or simulation.text(simulations))
+    return WELL if all(each.accepted for each in simulations) else NOT_WELL
 
 
 def _rollout_status(kubectl: Kubectl, arguments: argparse.Namespace) -> int:
@@ -122,6 +135,12 @@ def _parser() -> argparse.ArgumentParser:
         help="ask the hint service as this one (default: the operator's)",
     )
     why.add_argument("-o", "--output", choices=["text", "json"], default="text")
+
+    what_if = command("simulate", _simulate, "what would change if a file were applied, before anything does")
+    what_if.add_argument(
+        "-f", "--filename", dest="files", action="append", required=True, help="a file, or - for stdin"
+    )
+    what_if.add_argument("-o", "--output", choices=["text", "json"], default="text")
 
     _add_rollout(command("rollout", None, "how far a TelemetryAgent's revision has come, and steering it"), target)
     return parser

@@ -51,18 +51,32 @@ class Kubectl:
             ConfigError: there is no kubectl.
             KubeError: it failed; the message is its own.
         """
+        done = self._done(arguments, stdin=stdin)
+        if done.returncode:
+            raise failure(done.stderr)
+        return done.stdout
+
+    def tried(self, *arguments: str, stdin: str) -> tuple[list[dict[str, Any]], str]:
+        """Let kubectl do several things, of which some may fail: return the objects that came of it, and its words.
+
+        Raises:
+            ConfigError: there is no kubectl.
+            UnavailableError: it did not end in time.
+        """
+        done = self._done((*arguments, "--output=json"), stdin=stdin)
+        document = json.loads(done.stdout) if done.stdout else {"items": []}
+        return document.get("items", [document]), done.stderr.strip()
+
+    def _done(self, arguments: Sequence[str], *, stdin: str) -> subprocess.CompletedProcess[str]:
         command = self.command(_REQUEST_TIMEOUT, *arguments)
         try:
-            done = subprocess.run(  # noqa: S603 - kubectl, with arguments and no shell
+            return subprocess.run(  # noqa: S603 - kubectl, with arguments and no shell
                 command, input=stdin, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S
             )
         except FileNotFoundError as error:
             raise ConfigError("there is no kubectl on the PATH: install it") from error
         except subprocess.TimeoutExpired as error:
             raise UnavailableError(f"kubectl {arguments[0]} did not end within {_TIMEOUT_S:g} s") from error
-        if done.returncode:
-            raise failure(done.stderr)
-        return done.stdout
 
     def json(self, *arguments: str, stdin: str = "") -> Any:
         """Run kubectl and return the document that it printed.

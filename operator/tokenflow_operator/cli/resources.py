@@ -96,8 +96,11 @@ def _complaints(status: PacingPolicyStatus | TelemetryAgentStatus, *, generation
         yield f"{known}: if that lasts, see whether one runs: {_IS_IT_RUNNING}"
     if ready.status is not ConditionStatus.TRUE:
         yield f"not ready: {ready.reason}: {ready.message}"
-    if degraded is not None and degraded.status is ConditionStatus.TRUE and degraded.message != ready.message:
-        yield f"degraded: {degraded.reason}: {degraded.message}"
+    if degraded is not None and degraded.status is ConditionStatus.TRUE:
+        # What keeps a resource from being ready degrades it too, and is told first in both conditions.
+        further = degraded.message.removeprefix(ready.message).removeprefix("; ")
+        if further:
+            yield f"degraded: {degraded.reason}: {further}"
     if isinstance(status, PacingPolicyStatus):
         for alert in status.alerts:
             yield f"alert {alert.name} ({alert.severity}, since {alert.since}): {alert.message}"

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.operator.running import Operator, eventually
+from tests.operator.running import ROOT, Operator, eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -21,7 +22,10 @@ Plugin = Callable[..., subprocess.CompletedProcess[str]]
 def plugin(applied: Operator) -> Plugin:
     """The plugin, found by kubectl on the PATH, in the operator's namespace."""
     scripts = Path(sys.executable).parent
-    environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
+    # The operator has no Deployment here: how it was started is told by the same variables as to itself.
+    started = {f"TOKENFLOW_{image}_IMAGE": "absent:1" for image in ("AGENT", "HINTSVC", "REDIS")}
+    started |= {"TOKENFLOW_IMAGE_PULL_POLICY": "Never", "TOKENFLOW_NAMESPACE": applied.namespace}
+    environment = {**os.environ, **started, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
 
     def call(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         command = ["kubectl", "tokenflow", *arguments, "-n", applied.namespace]
@@ -77,3 +81,30 @@ def test_explain_says_which_tenants_there_are(plugin: Plugin) -> None:
     told = plugin("explain", "nobody")
     assert told.returncode == 1
     assert "no policy of this namespace names the tenant nobody: there are free, gold" in told.stderr
+
+
+def test_simulate_tells_what_would_change_and_changes_nothing(applied: Operator, plugin: Plugin) -> None:
+    spec = yaml.safe_load((ROOT / "examples" / "pacingpolicy.yaml").read_text())
+    spec["spec"]["thresholds"] = {"rttInflationPercent": 300}
+    spec["spec"]["gateway"]["resources"] = {"limits": {"memory": "300Mi"}}
+    spec["spec"]["telemetry"] = {"agents": []}
+    eventually(lambda: plugin("simulate", "-f", str(ROOT / "examples")).stdout.count("no object changes") == 2)
+    before = applied.kubectl("get", "all,cm,pp,ta", "-o", "name")
+    told = plugin("simulate", "-f", "-", input=json.dumps(spec))
+    assert told.returncode == 0, told.stderr
+    assert "  spec.thresholds.rttInflationPercent: 125 -> 300\n" in told.stdout
+    assert "\n  ~ ConfigMap/demo-runtime\n" in told.stdout
+    assert "      spec.template.spec.containers[gateway].resources.limits.memory: " in told.stdout
+    assert "pods that restart: 2 of Deployment/demo-gateway\n" in told.stdout
+    assert "taken over while running: " in told.stdout
+    assert f"\nTelemetryAgent {applied.namespace}/nodes\n  ~ ConfigMap/nodes-agent\n" in told.stdout
+    assert applied.kubectl("get", "all,cm,pp,ta", "-o", "name") == before
+    assert applied.get("pp/demo")["spec"]["thresholds"]["rttInflationPercent"] == 125
+
+
+def test_simulate_passes_on_what_the_api_server_refuses(plugin: Plugin) -> None:
+    spec = yaml.safe_load((ROOT / "examples" / "pacingpolicy.yaml").read_text())
+    spec["spec"]["pacing"] = {"minTokensPerSecond": 90}
+    told = plugin("simulate", "-f", "-", input=json.dumps(spec))
+    assert (told.returncode, told.stdout) == (1, "")
+    assert "minTokensPerSecond must not be above maxTokensPerSecond" in told.stderr
