@@ -8,7 +8,7 @@ from typing import Final
 from kubernetes.aio.client import ApiClient
 
 from tokenflow_operator import metrics
-from tokenflow_operator.errors import NotFoundError
+from tokenflow_operator.errors import NotFoundError, UnavailableError
 from tokenflow_operator.kube.kinds import Kind
 from tokenflow_operator.kube.objects import Manifest
 from tokenflow_operator.kube.transport import APPLY, Request, Transport, status_error
@@ -110,9 +110,12 @@ class Kube:
             **({"labelSelector": labels} if labels else {}),
         }
         request = Request(method="GET", path=kind.path(namespace=namespace), verb="watch", kind=kind.kind, query=query)
-        async with aclosing(self._transport.stream(request, idle_s=_SILENCE_S)) as events:
+        within_s = timeout_s + _REQUEST_TIMEOUT_S
+        async with aclosing(self._transport.stream(request, idle_s=_SILENCE_S, within_s=within_s)) as events:
             async for event in events:
-                if event.get("type") == "ERROR":
+                if not {"type", "object"} <= event.keys():
+                    raise UnavailableError(f"{request.method} {request.path}: a watch broke off within an event")
+                if event["type"] == "ERROR":
                     raise status_error(request, event["object"])
                 yield WatchEvent(type=event["type"], manifest=event["object"])
 

@@ -91,17 +91,21 @@ class Transport:
             raise _error(request, response, document)
         return document
 
-    async def stream(self, request: Request, *, idle_s: float) -> AsyncGenerator[Manifest, None]:
-        """Yield the documents of an answer that comes line by line, until its end or ``idle_s`` seconds of silence.
+    async def stream(self, request: Request, *, idle_s: float, within_s: float) -> AsyncGenerator[Manifest, None]:
+        """Yield the documents of an answer that comes line by line.
+
+        Args:
+            request: to send.
+            idle_s: seconds of silence after which it counts as broken.
+            within_s: seconds in which it has to end.
 
         Raises:
             KubeError: there is no answer, or none any more, or an error.
         """
         code = _NO_ANSWER
         try:
-            response = await self._open(
-                request, aiohttp.ClientTimeout(total=None, sock_connect=idle_s, sock_read=idle_s)
-            )
+            limits = aiohttp.ClientTimeout(total=within_s, sock_connect=idle_s, sock_read=idle_s)
+            response = await self._open(request, limits)
             code = str(response.status)
             try:
                 if response.status >= _BAD_REQUEST:
