@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 ROOT = Path(__file__).parents[2]
 CONVERGED_S = 30.0
@@ -51,10 +52,17 @@ class Operator:
         conditions = self.get(what).get("status", {}).get("conditions", [])
         return next((c for c in conditions if c["type"] == type_), {})
 
+    def metric(self, name: str) -> float:
+        """Return the sum over all labels of a metric, 0 while nothing is counted yet."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
+                lines = answer.read().decode().splitlines()
+        except URLError:
+            return 0.0
+        return sum(float(line.split()[-1]) for line in lines if line.startswith((f"{name}{{", f"{name} ")))
+
     def writes(self) -> float:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
-            lines = answer.read().decode().splitlines()
-        return sum(float(line.split()[-1]) for line in lines if line.startswith("tokenflow_operator_writes_total"))
+        return self.metric("tokenflow_operator_writes_total")
 
 
 @contextmanager

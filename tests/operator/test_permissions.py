@@ -28,5 +28,5 @@ def test_rules_join_what_differs_in_the_resource_alone() -> None:
     assert permissions.rules(Part.NAMESPACES)[0] == {
         "apiGroups": ["tokenflow.io"],
         "resources": ["pacingpolicies", "telemetryagents"],
-        "verbs": ["get", "list", "watch"],
+        "verbs": ["list", "watch"],
     }
