@@ -1,7 +1,9 @@
 """Snapshots to plan from: both examples, in a cluster that is empty or where all is well."""
 
+import copy
 import dataclasses
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,11 @@ INSTALLATION = Installation(
 
 
 def example(name: str) -> dict[str, Any]:
+    return copy.deepcopy(_read(name))
+
+
+@cache
+def _read(name: str) -> dict[str, Any]:
     return yaml.safe_load((EXAMPLES / name).read_text())["spec"]
 
 

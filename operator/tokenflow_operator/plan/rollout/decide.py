@@ -194,7 +194,7 @@ def _spread(now: Situation) -> Decision:
         stage=stage,
         target=now.wanted,
         replace=now.replaceable(now.wanted),
-        message="; ".join(failures) if stage is RolloutStage.FAILED else _progress(now),
+        message="; ".join(failures) if stage is RolloutStage.FAILED else _progress(now, stage),
         is_over=over,
         again_s=_settling_s(now, now.wanted),
     )
@@ -242,13 +242,16 @@ def _waves(now: Situation) -> Decision:
         return _stop(now, "; ".join(failures))
     stands = now.before.stage is RolloutStage.WAVES
     if stands and now.standing_s > seconds(now.spec.progress_deadline) + _ENDING_S:
-        return _stop(now, f"no further node has got it for {now.standing_s:.0f} s: {_progress(now)}")
+        return _stop(
+            now, f"no further node has got it for {now.standing_s:.0f} s: {_progress(now, RolloutStage.WAVES)}"
+        )
     over = now.is_over(now.wanted, but=len(failures))
+    stage = RolloutStage.COMPLETE if over else RolloutStage.WAVES
     return Decision(
-        stage=RolloutStage.COMPLETE if over else RolloutStage.WAVES,
+        stage=stage,
         target=now.wanted,
         replace=now.replaceable(now.wanted),
-        message=_progress(now),
+        message=_progress(now, stage),
         canary_nodes=() if over else tuple(now.before.canary_nodes),
         is_over=over,
         again_s=_settling_s(now, now.wanted),
@@ -264,9 +267,9 @@ def _failures(now: Situation) -> list[str]:
     return [failure(site, now.spec, now.now) for site in _failed(now)]
 
 
-def _progress(now: Situation) -> str:
+def _progress(now: Situation, stage: RolloutStage) -> str:
     done = sum(1 for site in now.sites if site.revision == now.wanted and site.is_settled(now.now))
-    return f"wave: {done} of {now.desired} nodes"
+    return f"{'wave: ' if stage is RolloutStage.WAVES else ''}{done} of {now.desired} nodes"
 
 
 def _settling_s(now: Situation, target: str) -> float:

@@ -9,7 +9,7 @@ from tokenflow_api.hints import NodeReport
 from tokenflow_api.telemetry import SignalState
 from tokenflow_api.telemetry_agent import Rollout
 from tokenflow_operator.plan.rollout.failures import failure, too_many_restarts
-from tokenflow_operator.plan.rollout.sites import Site
+from tokenflow_operator.plan.rollout.sites import SETTLED_S, Site
 
 _MIN_EVENTS: Final = 100
 """Events in a window below which their loss says nothing."""
@@ -64,7 +64,7 @@ def verdict(site: Site, known: Evidence, spec: Rollout, *, wanted: str, now: dat
     if failed:
         return Verdict(failed=failed)
     if not site.is_settled(now):
-        return Verdict(awaits=f"{site.node} to be ready")
+        return Verdict(awaits=f"{site.node} to be ready for {SETTLED_S} s")
     if known.reports is None:
         return Verdict()
     report = known.reports.get(site.node)
