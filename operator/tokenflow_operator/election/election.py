@@ -111,7 +111,8 @@ class Election:
     async def release(self) -> None:
         """Write no more, and let another replica lead at once. Only after ``run`` has ended."""
         self._released = True
-        if not self._candidacy.held:
+        # A Lease that was held, but not long enough to lead, is not free: an older holder may not know of it yet.
+        if not self.leading.is_set():
             return
         try:
             async with asyncio.timeout(_RELEASE_S):
