@@ -13,6 +13,7 @@ from tokenflow_operator.plan.agent_status import (
     degraded_nodes,
     node_reports,
 )
+from tokenflow_operator.plan.alerts.objects import agent_monitoring
 from tokenflow_operator.plan.conditions import Judgement
 from tokenflow_operator.plan.daemonset import agent_objects, agent_template
 from tokenflow_operator.plan.objects import Owner
@@ -66,7 +67,10 @@ def design_agent(snapshot: AgentSnapshot, owner: Owner, installation: Installati
     )
     degraded = degraded_nodes(snapshot, progress.sites, now)
     return AgentDesign(
-        objects=agent_objects(owner, agent_config(agent, snapshot.policies), progress.template),
+        objects=(
+            *agent_objects(owner, agent_config(agent, snapshot.policies), progress.template),
+            *agent_monitoring(owner, installation.monitoring, served=snapshot.cluster.served),
+        ),
         replace=progress.replace,
         again_s=progress.again_s,
         problems=(*agent_problems(snapshot, degraded), *rollout_problems(progress)),

@@ -43,6 +43,8 @@ PRIVILEGED = {
     "rollout": {"maxUnavailablePercent": 50},
 }
 
+MONITORING = frozenset({"PrometheusRule", "ServiceMonitor", "PodMonitor"})
+
 TLS = example("pacingpolicy.yaml") | {"security": {"tlsSecretRef": {"name": "demo-tls"}, "caBundle": "PEM"}}
 TLS_POLICY = policy(PacingPolicySpec.model_validate(TLS))
 
@@ -55,6 +57,8 @@ CASES = {
         cluster=Cluster(children={}, served=frozenset({HINT_REQUESTS.kind})),
     ),
     "policy-tls": policy_snapshot(TLS_POLICY),
+    "policy-monitored": policy_snapshot(cluster=Cluster(children={}, served=MONITORING)),
+    "agent-monitored": agent_snapshot(cluster=Cluster(children={}, served=MONITORING)),
     "agent": agent_snapshot(),
     "agent-tls": agent_snapshot(policies=(TLS_POLICY,)),
     "agent-privileged": agent_snapshot(agent(TelemetryAgentSpec.model_validate(PRIVILEGED))),
