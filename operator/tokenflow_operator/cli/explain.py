@@ -13,7 +13,7 @@ from tokenflow_operator.cli.kubectl import Kubectl
 from tokenflow_operator.cli.resources import POLICIES
 from tokenflow_operator.cli.table import table
 from tokenflow_operator.cli.tunnel import HintServiceAddress, forwarded, get
-from tokenflow_operator.errors import ForbiddenError, HintServiceUnreachableError, InvalidError, NotFoundError
+from tokenflow_operator.errors import HintServiceUnreachableError, InvalidError, KubeError, NotFoundError
 from tokenflow_operator.plan import names
 
 _TOKEN_LIFETIME: Final = "10m"  # noqa: S105 - a time; the shortest that the API grants
@@ -131,9 +131,9 @@ def _token(kubectl: Kubectl, service_account: str) -> str:
     there = Kubectl(kubeconfig=kubectl.kubeconfig, context=kubectl.context, namespace=namespace or kubectl.namespace)
     try:
         return there.run(*asked).strip()
-    except ForbiddenError as error:
+    except KubeError as error:
         remedy = (
-            f"ask for the right to create serviceaccounts/token of {service_account}, or name a service account that"
-            " the policy's runtime config grants with --service-account NAMESPACE/NAME"
+            f"ask for the right to create serviceaccounts/token of {service_account}, or name with --service-account"
+            " NAMESPACE/NAME another that the policy's runtime config grants"
         )
-        raise ForbiddenError(f"{error}: {remedy}") from error
+        raise type(error)(f"{error}: {remedy}") from error

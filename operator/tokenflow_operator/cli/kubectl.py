@@ -102,7 +102,8 @@ class Kubectl:
 
 def failure(stderr: str) -> KubeError:
     """Return what kubectl complains of as an error of ours."""
-    words = " ".join(line.strip() for line in stderr.splitlines() if line.strip()) or "kubectl failed without a word"
+    lines = [line.strip().removeprefix("error: ") for line in stderr.splitlines() if line.strip()]
+    words = " ".join(lines) or "kubectl failed without a word"
     if _NOT_INSTALLED.search(words):
         return NotFoundError(f"{words}: install TokenFlow first: helm install tokenflow charts/tokenflow")
     kind = next((kind for hint, kind in _BY_WORDS if hint in words), KubeError)
