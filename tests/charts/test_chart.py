@@ -67,7 +67,7 @@ def test_the_operator_runs_with_nothing_it_does_not_need(cluster: object) -> Non
 
 
 @pytest.mark.cluster
-@pytest.mark.parametrize("value", ["imagePullPolicy=Sometimes", "operator.replicas=2", "nonsense=1"])
+@pytest.mark.parametrize("value", ["imagePullPolicy=Sometimes", "operator.replicas=10", "nonsense=1"])
 def test_wrong_values_are_refused(cluster: object, value: str) -> None:
     assert cluster
     with pytest.raises(CommandError, match="values don't meet the specifications"):
@@ -82,3 +82,22 @@ def test_a_digest_wins_over_the_tag(cluster: object) -> None:
         one for one in rendered("--set", f"images.operator.digest={digest}") if one["kind"] == "Deployment"
     ]
     assert deployment["spec"]["template"]["spec"]["containers"][0]["image"].endswith(f"@{digest}")
+
+
+@pytest.mark.cluster
+def test_one_of_two_replicas_can_always_lead(cluster: object) -> None:
+    assert cluster
+    documents = rendered()
+    (deployment,) = [one for one in documents if one["kind"] == "Deployment"]
+    (lease,) = [one for one in documents if one["kind"] == "Lease"]
+    (budget,) = [one for one in documents if one["kind"] == "PodDisruptionBudget"]
+    spec = deployment["spec"]
+    assert spec["replicas"] == 2
+    assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    assert budget["spec"]["maxUnavailable"] == 1
+    assert budget["spec"]["selector"] == spec["selector"]
+    environment = {one["name"]: one.get("value") for one in spec["template"]["spec"]["containers"][0]["env"]}
+    assert environment["TOKENFLOW_LEASE_NAME"] == lease["metadata"]["name"]
+    # What the chart says nothing of, an upgrade does not take from its holder.
+    assert "spec" not in lease
+    assert not [one for one in rendered("--set", "operator.replicas=1") if one["kind"] == "PodDisruptionBudget"]
