@@ -71,6 +71,6 @@ def _present(status: Status, observed: Mapping[str, Any]) -> Manifest:
 
 def _meaning(status: Mapping[str, Any]) -> dict[str, Any]:
     meaning = {key: value for key, value in status.items() if key not in _NUMBERS}
-    # What is said of a condition or an alert counts and measures.
+    # What is said of a condition, an alert or a rollout counts and measures.
     wordy = {field: [{**one, "message": ""} for one in status.get(field, [])] for field in ("conditions", "alerts")}
-    return {**meaning, **wordy}
+    return {**meaning, **wordy, "rollout": {**status.get("rollout", {}), "message": "", "since": ""}}

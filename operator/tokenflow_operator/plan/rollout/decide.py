@@ -106,7 +106,7 @@ class Decision:
         canary_nodes: nodes that try the wanted revision first.
         failed: the wanted revision has failed.
         is_over: nothing is left to do.
-        again_s: seconds until time alone may change the decision.
+        again_s: seconds until time alone may change the decision; ``None`` where it cannot.
     """
 
     stage: RolloutStage
@@ -116,7 +116,7 @@ class Decision:
     canary_nodes: tuple[str, ...] = ()
     failed: bool = False
     is_over: bool = False
-    again_s: float = REST_S
+    again_s: float | None = REST_S
 
 
 def decide(now: Situation) -> Decision:
@@ -146,7 +146,7 @@ def _hold(now: Situation, decision: Decision) -> Decision:
         message=now.condemned or "paused by annotation",
         canary_nodes=tuple(now.before.canary_nodes),
         failed=bool(now.condemned),
-        again_s=REST_S,
+        again_s=None,
     )
 
 
@@ -167,15 +167,18 @@ def _safe(now: Situation) -> str:
 def _stop(now: Situation, why: str) -> Decision:
     """Go back to the revision that proved itself; where that cannot be, or is not asked for, go no further."""
     if not (now.is_guarded and now.can_go_back and (now.spec.auto_rollback or now.undone)):
-        return Decision(stage=RolloutStage.FAILED, target=_safe(now), message=why, failed=True, is_over=True)
+        return Decision(
+            stage=RolloutStage.FAILED, target=_safe(now), message=why, failed=True, is_over=True, again_s=None
+        )
+    over = now.is_over(now.good)
     return Decision(
         stage=RolloutStage.ROLLED_BACK,
         target=now.good,
         replace=now.replaceable(now.good),
         message=why,
         failed=True,
-        is_over=now.is_over(now.good),
-        again_s=_settling_s(now, now.good),
+        is_over=over,
+        again_s=None if over else _settling_s(now, now.good),
     )
 
 
@@ -196,7 +199,7 @@ def _spread(now: Situation) -> Decision:
         replace=now.replaceable(now.wanted),
         message="; ".join(failures) if stage is RolloutStage.FAILED else _progress(now, stage),
         is_over=over,
-        again_s=_settling_s(now, now.wanted),
+        again_s=None if over else _settling_s(now, now.wanted),
     )
 
 
@@ -254,7 +257,7 @@ def _waves(now: Situation) -> Decision:
         message=_progress(now, stage),
         canary_nodes=() if over else tuple(now.before.canary_nodes),
         is_over=over,
-        again_s=_settling_s(now, now.wanted),
+        again_s=None if over else _settling_s(now, now.wanted),
     )
 
 

@@ -44,7 +44,7 @@ class Progress:
         good: revision that proved itself last.
         status: what is said of it.
         is_over: nothing is under way.
-        again_s: seconds until the next look.
+        again_s: seconds until the next look; ``None`` where time alone changes nothing.
     """
 
     template: Manifest
@@ -56,7 +56,7 @@ class Progress:
     good: str
     status: RolloutStatus
     is_over: bool
-    again_s: float
+    again_s: float | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
