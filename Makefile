@@ -51,14 +51,17 @@ generate: $(STAMP) ## write the CRDs and their reference from the models, and th
 	$(BIN)/python -m tokenflow_api.reference
 	$(BIN)/python -m tokenflow_operator.permissions
 
+COMPILE := $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate
+
 lock: $(STAMP) ## resolve all dependencies anew, with hashes
 	@for pair in tests:dev operator:operator agent:agent hintsvc:hintsvc,gateway; do \
 	  folder=$${pair%%:*}; extras=$${pair#*:}; \
-	  $(BIN)/python -m uv pip compile --quiet pyproject.toml $$(echo $$extras | sed 's/[^,]*/--extra &/g; s/,/ /g') \
+	  $(COMPILE) pyproject.toml $$(echo $$extras | sed 's/[^,]*/--extra &/g; s/,/ /g') \
 	    $$([ $$folder = tests ] || echo --constraints tests/requirements.lock) \
-	    --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	    --output-file $$folder/requirements.lock; \
 	done
+	@echo hatchling | $(COMPILE) - --constraints tests/requirements.lock --output-file build.lock
 
 clean: ## remove what was made here
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.operator.confined import ACCOUNT, Confined, Right, confined, now
+from tests.operator.confined import ACCOUNT, Confined, confined, now
 from tests.operator.leftovers import leftovers
 from tests.operator.running import ROOT, Operator, eventually, fresh_namespace, kubectl, monitoring, running
 from tokenflow_operator.keys import OWNER_LABEL
@@ -24,12 +24,6 @@ _RBAC = "rbac.authorization.k8s.io"
 RESYNC_S = 3
 SETTLED_S = 6
 REST_S = 10
-UNUSED: dict[Right, str] = {
-    **{
-        ("monitoring.coreos.com", "podmonitors", verb): "agents have no monitor yet"
-        for verb in ("get", "create", "patch")
-    },
-}
 
 
 def role(rules: list[dict[str, Any]]) -> Manifest:
@@ -74,7 +68,7 @@ def test_a_full_life_uses_every_right_and_needs_no_other(account: Confined, star
     # Server-side apply asks for the right to create, and is noted as a patch.
     used |= {(request.group, request.resource, "create") for request in requests if request.code == 201}
     granted = {(group, resource.partition(" ")[0], verb) for group, resource, verb in account.granted}
-    assert granted - used == UNUSED.keys()
+    assert granted - used == set()
 
 
 def _live(operator: Operator) -> None:
