@@ -1,13 +1,11 @@
 """What a service tells of itself, and where."""
 
 from enum import StrEnum
-from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from tokenflow_api._base import ApiModel
-
-HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^/?#\s]+[^\s]*$", max_length=2048)]
+from tokenflow_api.networks import HttpUrl, proper_url
 
 
 class LogLevel(StrEnum):
@@ -24,3 +22,5 @@ class Observability(ApiModel):
 
     otlp_endpoint: HttpUrl | None = Field(default=None, description="Where OpenTelemetry data goes; absent is nowhere.")
     log_level: LogLevel = Field(default=LogLevel.INFO, description="How much the services log.")
+
+    rules = (proper_url("otlp_endpoint", "otlpEndpoint", optional=True),)

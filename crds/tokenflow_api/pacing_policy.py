@@ -8,15 +8,14 @@ from pydantic import Field, StringConstraints
 from tokenflow_api._base import ApiModel
 from tokenflow_api._rules import LIST_SET, Rule, list_map
 from tokenflow_api.meta import Condition, Name, Resources, SecretReference
-from tokenflow_api.observability import HttpUrl, Observability
+from tokenflow_api.networks import Cidr, HttpsUrl, HttpUrl, proper_cidrs, proper_url
+from tokenflow_api.observability import Observability
 from tokenflow_api.quantities import Duration, Quantity, amount, seconds
 
 KIND: Final = "PacingPolicy"
 PLURAL: Final = "pacingpolicies"
 
 Percent = Annotated[int, Field(ge=1, le=100)]
-HttpsUrl = Annotated[str, StringConstraints(pattern=r"^https://[^/?#\s]+[^\s]*$", max_length=2048)]
-Cidr = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F.:]{2,45}/[0-9]{1,3}$", max_length=49)]
 
 
 def _between(field: str, low: str, high: str, example: str) -> Rule:
@@ -223,6 +222,8 @@ class Jwt(ApiModel):
         default="tenant", description="Claim that holds the tenant's name."
     )
 
+    rules = (proper_url("issuer", "issuer"), proper_url("jwks_url", "jwksURL"))
+
 
 class Security(ApiModel):
     """Who may talk to the gateway and the hint service."""
@@ -253,26 +254,21 @@ class Security(ApiModel):
         default=100, description="Requests that may be sent per second with one API key or token."
     )
 
+    rules = (proper_cidrs("allow_cidrs", "allowCIDRs"), proper_cidrs("trusted_proxy_cidrs", "trustedProxyCIDRs"))
+
 
 class EmbeddedRedis(ApiModel):
     """A Redis that the operator runs for this policy."""
 
     storage: Quantity | None = Field(
         default=None,
-        description="Size of a persistent volume, at least 1Gi; without it the state lives in memory only.",
+        description="Size of a persistent volume, 1Gi or more; without it the state lives in memory only.",
     )
     storage_class_name: Annotated[str, StringConstraints(min_length=1, max_length=253)] | None = Field(
         default=None, description="StorageClass of the volume; absent is the cluster's default."
     )
 
     rules = (
-        Rule(
-            cel="!has(self.storage) || quantity(self.storage).compareTo(quantity('1Gi')) >= 0",
-            check=lambda self: self.storage is None or amount(self.storage) >= amount("1Gi"),
-            message="storage must be at least 1Gi, for a log of 256Mi that is written anew while it is kept:"
-            " write a value such as 1Gi",
-            field_path=".storage",
-        ),
         Rule(
             cel="!has(self.storageClassName) || has(self.storage)",
             check=lambda self: self.storage_class_name is None or self.storage is not None,
@@ -351,6 +347,8 @@ class Upstream(ApiModel):
     metrics_path: Annotated[str, StringConstraints(pattern=r"^/[^\s?#]*$", max_length=256)] = Field(
         default="/metrics", description="Where the engine exposes its metrics."
     )
+
+    rules = (proper_url("url", "url"),)
 
 
 class Timeouts(ApiModel):
