@@ -62,9 +62,12 @@ class Api:
                 path = kind.path(namespace=manifest["metadata"].get("namespace", ""))
                 group.create_task(self._request("POST", path, body=manifest))
 
-    async def patch(self, kind: Kind, *, namespace: str, name: str, change: Mapping[str, Any]) -> Manifest:
-        """Merge a change into an object, and return what it became."""
-        return await self._request("PATCH", kind.path(namespace=namespace, name=name), body=change)
+    async def patch(
+        self, kind: Kind, *, namespace: str, name: str, change: Mapping[str, Any], by: str = "e2e"
+    ) -> Manifest:
+        """Merge a change into an object in the name of a field manager, and return what it became."""
+        path = kind.path(namespace=namespace, name=name)
+        return await self._request("PATCH", path, query={"fieldManager": by}, body=change)
 
     async def delete(self, kind: Kind, *, namespace: str, name: str) -> None:
         """Delete an object, if there is one."""

@@ -61,8 +61,9 @@ async def recovery_s(stage: Stage, namespace: str, disturbance: Disturbance, *, 
     stage.operator.program.pause()
     await edit(stage, namespace)
     await stage.api.delete(SERVICE, namespace=namespace, name="demo-hintsvc")
-    change = {"spec": {"replicas": 1}}
-    await stage.api.patch(DEPLOYMENT, namespace=namespace, name="demo-hintsvc", change=change)
+    # Somebody else each time: one who comes back again and again is a controller, and is not overruled.
+    somebody, change = f"somebody-{time.monotonic_ns()}", {"spec": {"replicas": 1}}
+    await stage.api.patch(DEPLOYMENT, namespace=namespace, name="demo-hintsvc", change=change, by=somebody)
     with disturbance.wrong(stage):
         stage.operator.program.resume()
         await asyncio.sleep(hold_s)

@@ -101,8 +101,8 @@ async def _good(api: Api, agents: Mirror, pods: Mirror, *, nodes: int) -> Figure
         ),
         goal=f"others >= {_CANARY_S} s after the canaries, never above {allowed} without one, all nodes in the end",
         met=waited_s >= _CANARY_S and course.missing <= allowed and images == {_BETTER: nodes},
-        how=f"maxUnavailablePercent {_UNAVAILABLE_PERCENT}; a new agent counts once it has been ready for 15 s; the pods"
-        f" are looked at {1 / _LOOK_S:.0f} times a second",
+        how=f"maxUnavailablePercent {_UNAVAILABLE_PERCENT}; a new agent counts once it has been ready for 15 s"
+        f"; pods looked at {1 / _LOOK_S:.0f} times a second",
     )
 
 
