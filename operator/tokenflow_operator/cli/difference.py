@@ -8,9 +8,15 @@ from typing import Any, Final
 from tokenflow_operator.kube.objects import Manifest
 from tokenflow_operator.plan.objects import INTENT_ANNOTATION
 
-_LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 _SILENT_METADATA: Final = frozenset({"managedFields", "resourceVersion", "generation", "creationTimestamp", "uid"})
-_SILENT_ANNOTATIONS: Final = frozenset({INTENT_ANNOTATION, _LAST_APPLIED})
+_SILENT_ANNOTATIONS: Final = frozenset(
+    {
+        INTENT_ANNOTATION,
+        "deployment.kubernetes.io/revision",
+        "deprecated.daemonset.template.generation",
+        "kubectl.kubernetes.io/last-applied-configuration",
+    }
+)
 _LONGEST: Final = 120
 """Characters of a value that is shown whole."""
 _ABSENT: Final = object()

@@ -7,7 +7,6 @@ stored ones. What they come to is tried at the API server in dry run, so that it
 import asyncio
 import dataclasses
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,9 +17,9 @@ from tokenflow_operator.cli.difference import differences
 from tokenflow_operator.cli.gathering import Gathered, gather
 from tokenflow_operator.cli.kubectl import Kubectl
 from tokenflow_operator.cli.simulation import ObjectChange, Simulation, applied, deleted
-from tokenflow_operator.command_line import installation, parser
+from tokenflow_operator.cli.started import Started, started_with
 from tokenflow_operator.concern import concerned
-from tokenflow_operator.errors import ForbiddenError, InvalidError
+from tokenflow_operator.errors import InvalidError
 from tokenflow_operator.keys import Key, key_of
 from tokenflow_operator.kube import FIELD_MANAGER, Manifest, ObjectRef
 from tokenflow_operator.kube.kinds import OWNERS
@@ -31,23 +30,10 @@ from tokenflow_operator.polls import Target
 from tokenflow_operator.settings import Installation
 from tokenflow_operator.snapshot import HintServiceState, with_children
 
-_OPERATORS: Final = "app.kubernetes.io/name=tokenflow-operator"
 _NEWEST: Final = str(2**62)
 """A version beyond all that are stored."""
 _DRY: Final = ("--dry-run=server",)
 _AS_OPERATOR: Final = ("--server-side", "--force-conflicts", f"--field-manager={FIELD_MANAGER}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Started:
-    """How the operator was started.
-
-    Attributes:
-        namespace: the only one that it looks after; empty for all.
-    """
-
-    installation: Installation
-    namespace: str
 
 
 class _Unasked:
@@ -74,7 +60,7 @@ def simulate(kubectl: Kubectl, files: Sequence[str], *, stdin: str, now: datetim
         KubeError: the API server would not take the resources, or the cluster could not be read.
     """
     supposed = _supposed(kubectl, files, stdin=stdin)
-    started = _started(kubectl)
+    started = started_with(kubectl)
     simulations = list[Simulation]()
     for namespace in sorted({manifest["metadata"]["namespace"] for manifest in supposed}):
         if started.namespace not in ("", namespace):
@@ -101,9 +87,7 @@ def _supposed(kubectl: Kubectl, files: Sequence[str], *, stdin: str) -> list[Man
     return found
 
 
-def _within(
-    kubectl: Kubectl, supposed: Sequence[Manifest], started: _Started, *, now: datetime
-) -> Iterator[Simulation]:
+def _within(kubectl: Kubectl, supposed: Sequence[Manifest], started: Started, *, now: datetime) -> Iterator[Simulation]:
     """Yield what would change in one namespace: the resources first, then their neighbours that would change too."""
     gathered = gather(kubectl, everywhere=not started.namespace)
     cache = gathered.cache
@@ -160,19 +144,3 @@ def _tried(kubectl: Kubectl, planned: Plan) -> tuple[Mapping[ObjectRef, Manifest
     listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": planned.apply})
     made, words = kubectl.tried("apply", *_AS_OPERATOR, *_DRY, "--filename=-", stdin=listed)
     return {ref_of(manifest): manifest for manifest in made}, words
-
-
-def _started(kubectl: Kubectl) -> _Started:
-    """Return how the operator was started: by its Deployment, or else by the variables of this process."""
-    try:
-        found = kubectl.items(["deployments"], everywhere=True, labels=_OPERATORS)
-    except ForbiddenError:
-        found = []
-    environment, given = dict(os.environ), []
-    if found:
-        container = found[0]["spec"]["template"]["spec"]["containers"][0]
-        environment = {entry["name"]: entry["value"] for entry in container.get("env", []) if "value" in entry}
-        environment["POD_NAMESPACE"] = found[0]["metadata"]["namespace"]
-        given = container.get("args", [])
-    arguments, _ = parser(environment).parse_known_args(given)
-    return _Started(installation=installation(arguments), namespace=arguments.namespace)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.hintsvc.guard.authority import Authority
+from tests.operator.cli.stand_in import stand_in
 from tokenflow_operator.cli.kubectl import Kubectl
 from tokenflow_operator.cli.tunnel import HintServiceAddress, forwarded, get
 from tokenflow_operator.errors import HintServiceRefusedError, HintServiceUnreachableError, KubeError
@@ -84,17 +85,6 @@ def test_over_tls_the_service_is_known_by_its_name_and_the_policys_authority(tmp
 def test_who_does_not_listen_is_out_of_reach(unused_tcp_port: int) -> None:
     with pytest.raises(HintServiceUnreachableError, match="refused"):
         get(unused_tcp_port, "/200", ADDRESS, token="known")
-
-
-@contextmanager
-def stand_in(folder: Path, script: str) -> Iterator[None]:
-    """Put a program in the place of kubectl."""
-    program = folder / "kubectl"
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(0o755)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-        yield
 
 
 def test_the_port_is_the_one_that_kubectl_says_and_kubectl_ends_with_the_context(tmp_path: Path) -> None:
