@@ -80,13 +80,17 @@ async def run(options: Options, installation: Installation) -> None:
         await login() as client,
         # Renewals of the Lease have connections of their own: nothing else may delay them.
         await login() as lease_client,
-        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
+        aiohttp.ClientSession() as session,
+        # Receivers that hang take no connections from the hint services.
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as outside,
         exporter(port=options.metrics_port),
     ):
         leadership = _leadership(options, Kube(lease_client), installation.identity.namespace)
         kube = Kube(client, gate=leadership.budget_s)
         async with probes(heartbeat, leadership, port=options.port):
-            await _run(_engine(kube, session, heartbeat, options, installation), options, leadership)
+            hint_service = HintService(session=session, token_file=options.token_file)
+            engine = _engine(kube, hint_service, Poster(outside), heartbeat, options, installation)
+            await _run(engine, options, leadership)
     _log.info("ended")
 
 
@@ -122,12 +126,17 @@ class _Engine:
 
 
 def _engine(
-    kube: Kube, session: aiohttp.ClientSession, heartbeat: Heartbeat, options: Options, installation: Installation
+    kube: Kube,
+    hint_service: HintService,
+    poster: Poster,
+    heartbeat: Heartbeat,
+    options: Options,
+    installation: Installation,
 ) -> _Engine:
     cache, queue = Cache(), WorkQueue[Key]()
     feed = Feed(cache, queue)
-    polls = Polls(hint_service=HintService(session=session, token_file=options.token_file), changed=feed.heard_from)
-    dispatcher = Dispatcher(addresses=Addresses(kube), poster=Poster(session), settled=queue.add)
+    polls = Polls(hint_service=hint_service, changed=feed.heard_from)
+    dispatcher = Dispatcher(addresses=Addresses(kube), poster=poster, settled=queue.add)
     reconciler = Reconciler(
         kube=kube,
         cache=cache,

@@ -23,8 +23,9 @@ from tokenflow_operator.notify.poster import Poster
 from tokenflow_operator.parts import lasting
 
 MAX_WAITING: Final = 512
-WORKERS: Final = 4
-LIMIT_S: Final = 30.0
+WORKERS: Final = 32
+"""So many receivers may hang, and the others are told all the same: a worker that waits costs next to nothing."""
+LIMIT_S: Final = 15.0
 """Seconds for all attempts at one delivery together."""
 _FIRST_PAUSE_S: Final = 1.0
 

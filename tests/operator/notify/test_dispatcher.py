@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 from typing import Any
 
 import aiohttp
@@ -21,7 +22,13 @@ from tokenflow_operator.notify.poster import Poster
 
 DEMO = Key(kind="PacingPolicy", namespace="llm", name="demo")
 NOTICE = Notice(
-    name="HintServiceDown", severity="critical", since="", over=False, summary="it is away", message="", runbook="x"
+    name="HintServiceDown",
+    severity="critical",
+    since="2025-12-31T23:59:00Z",
+    over=False,
+    summary="it is away",
+    message="it hung up",
+    runbook="https://docs.example/alerts.md",
 )
 
 
@@ -43,6 +50,17 @@ class Cluster:
         return {"data": self.data}
 
 
+def _as_alertmanager_takes_it(alerts: Any) -> bool:
+    """Judge as the OpenAPI specification of Alertmanager 0.2x does, and its check of times."""
+    return bool(alerts) and all(
+        isinstance(alert["labels"]["alertname"], str)
+        and all(isinstance(value, str) for value in (*alert["labels"].values(), *alert["annotations"].values()))
+        and datetime.fromisoformat(alert["startsAt"]) <= datetime.fromisoformat(alert["endsAt"])
+        and alert["generatorURL"].startswith("https://")
+        for alert in alerts
+    )
+
+
 class Receiver:
     """Fails as often as it is told, and keeps what it was sent."""
 
@@ -50,6 +68,10 @@ class Receiver:
         self.failures = 0
         self.status = 503
         self.got: list[Any] = []
+
+    async def alerts(self, request: web.Request) -> web.Response:
+        self.got.append(await request.json())
+        return web.Response(status=200 if _as_alertmanager_takes_it(self.got[-1]) else 400)
 
     async def answer(self, request: web.Request) -> web.Response:
         self.got.append(await request.json())
@@ -68,6 +90,7 @@ def cluster() -> Cluster:
 async def receiver(cluster: Cluster) -> AsyncIterator[Receiver]:
     receiver, app = Receiver(), web.Application()
     app.router.add_post("/hook", receiver.answer)
+    app.router.add_post("/hook/api/v2/alerts", receiver.alerts)
     async with TestServer(app) as server:
         cluster.hold(str(server.make_url("/hook")))
         yield receiver
@@ -116,7 +139,7 @@ def _delivery(*notices: Notice, name: str = "ops", type_: str = "Webhook") -> De
     return Delivery(policy=DEMO, notifier=notifier, notices=notices)
 
 
-@pytest.mark.parametrize("type_", ["Webhook", "Slack"])
+@pytest.mark.parametrize("type_", ["Alertmanager", "Webhook", "Slack"])
 async def test_what_is_taken_is_known_to_be_told(
     started: Callable[..., Dispatcher], receiver: Receiver, settled: Settled, cluster: Cluster, type_: str
 ) -> None:

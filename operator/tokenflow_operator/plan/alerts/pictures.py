@@ -5,6 +5,7 @@ from typing import Final
 
 from tokenflow_operator.plan.alerts.panels import Panel, Row, Series
 from tokenflow_operator.plan.alerts.scope import Scope
+from tokenflow_operator.plan.alerts.table import health_percent
 
 _DEGRADED: Final = 'state="Degraded"'
 _RATE: Final = "[2m]"
@@ -23,7 +24,7 @@ def _now(of: Scope) -> Row:
         panels=(
             _stat(
                 "Health",
-                f"100 * min({of.hint_service('tokenflow_health_ratio')})",
+                health_percent(of),
                 "Health of all paths and GPUs together",
                 unit="percent",
                 threshold=of.thresholds.health_percent,

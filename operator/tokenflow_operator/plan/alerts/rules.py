@@ -1,8 +1,7 @@
 """The alerts of a policy as rules of Prometheus: a PrometheusRule where such exist, else a file in a ConfigMap."""
 
+import json
 from typing import Any, Final
-
-import yaml
 
 from tokenflow_api.pacing_policy import PacingPolicySpec
 from tokenflow_api.quantities import seconds
@@ -33,7 +32,8 @@ def rules_object(owner: Owner, spec: PacingPolicySpec, monitoring: Monitoring, *
     document = {"groups": [_group(owner, spec, monitoring)]}
     if as_resource:
         return owner.object(PROMETHEUS_RULE, name, COMPONENT, labels=monitoring.labels, spec=document)
-    text = yaml.safe_dump(document, sort_keys=False, width=10_000)
+    # JSON is YAML too, and made a hundred times as fast: every pass makes it.
+    text = json.dumps(document, indent=2)
     # Unique over all policies, so that all files may lie in one folder.
     file = f"tokenflow-{owner.key.namespace}-{owner.key.name}.yaml"
     return owner.object(CONFIG_MAP, name, COMPONENT, labels=RULES_LABEL, data={file: text})

@@ -13,11 +13,11 @@ _DEGRADED: Final = 'state="Degraded"'
 _OUT_OF_QUOTA: Final = 'outcome=~"RequestsPerMinute|TokensPerMinute|ConcurrentStreams"'
 
 
-def _health(of: Scope) -> str:
+def health_percent(of: Scope) -> str:
+    """Return the expression of a policy's health."""
     health, age = of.hint_service("tokenflow_health_ratio"), of.hint_service("tokenflow_snapshot_age_seconds")
     # A replica that has had no snapshot yet tells an age of -1, and a health of 0.
-    fresh = f"{health} and on (instance) (({age} >= 0) < {_FRESH_S})"
-    return f"100 * min({fresh}) < {of.thresholds.health_percent}"
+    return f"100 * min({health} and on (instance) (({age} >= 0) < {_FRESH_S}))"
 
 
 def _gpu_memory(of: Scope) -> str:
@@ -75,7 +75,7 @@ ALERTS: Final = (
     Alert(
         name=AlertName.TOKEN_FLOW_HEALTH_LOW,
         severity=AlertSeverity.CRITICAL,
-        expression=_health,
+        expression=lambda of: f"{health_percent(of)} < {of.thresholds.health_percent}",
         summary="the health of the policy's paths and GPUs is below thresholds.healthPercent",
         description="Health is {{ $value | printf `%.0f` }} %.",
         remedy="see which paths are worst in status.tenants, and what holds them down at GET /v1/health",

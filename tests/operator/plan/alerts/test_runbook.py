@@ -1,8 +1,12 @@
 """Every alert has its page, where its link leads, and says of itself what the table says."""
 
+import json
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.operator.running import ROOT
 from tokenflow_operator.plan.alerts.definitions import Alert, AlertName, runbook
@@ -43,3 +47,21 @@ def test_the_table_says_what_the_rules_say(alert: Alert) -> None:
 def test_a_link_leads_to_the_heading(docs_url: str) -> None:
     link = runbook(AlertName.API_KEY_EXPIRING, docs_url=docs_url)
     assert link == "https://docs.example/alerts.md#apikeyexpiring"
+
+
+def test_prometheus_takes_the_scrape_configuration(tmp_path: Path) -> None:
+    section = PAGE.split("## With Prometheus", maxsplit=1)[1].split("\n## ", maxsplit=1)[0]
+    (block,) = re.findall(r"```yaml\n(.+?)```", section, flags=re.DOTALL)
+    # Debian builds Prometheus without its discovery of Kubernetes.
+    static = re.sub(r"kubernetes_sd_configs: .+", "static_configs: [{targets: [example:9090]}]", block)
+    (tmp_path / "prometheus.yaml").write_text(static)
+    command = ["promtool", "check", "config", "--lint=all", "--lint-fatal", str(tmp_path / "prometheus.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_the_page_shows_as_yaml_and_json_is_such() -> None:
+    for block in re.findall(r"```yaml\n(.+?)```", PAGE, flags=re.DOTALL):
+        assert list(yaml.safe_load_all(block))
+    (document,) = re.findall(r"```json\n(.+?)```", PAGE, flags=re.DOTALL)
+    assert json.loads(document)["version"] == "4"
