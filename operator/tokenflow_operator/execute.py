@@ -63,6 +63,11 @@ class Executor:
                 applied = await self.kube.apply(kind, manifest, force=True)
         except (InvalidError, ForbiddenError, ConflictError) as error:
             return Refusal(ref=ref, message=str(error))
+        except NotFoundError as error:
+            if not kind.optional:
+                raise
+            _log.info("a kind is not served any more", extra={"kind": kind.kind, "cause": str(error)})
+            return None
         self.cache.put(kind, applied)
         if not holds(manifest, applied):
             metrics.UNSETTLED.labels(kind=ref.kind).inc()

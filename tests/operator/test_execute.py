@@ -93,6 +93,15 @@ async def test_what_the_api_refuses_stops_nothing_else() -> None:
     ]
 
 
+async def test_a_kind_that_was_just_removed_stops_nothing_else() -> None:
+    executor = _executor(kube := FakeKube())
+    rule = {"apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule", "metadata": CONFIG["metadata"]}
+    kube.error = NotFoundError("404 page not found")
+    assert await executor.execute(OWNER, Plan(apply=(rule,))) == ()
+    with pytest.raises(NotFoundError):
+        await executor.execute(OWNER, Plan(apply=(CONFIG,)))
+
+
 @pytest.mark.parametrize("error", [None, NotFoundError("gone")])
 async def test_what_is_deleted_is_forgotten_at_once(error: Exception | None) -> None:
     executor = _executor(kube := FakeKube())

@@ -2,12 +2,15 @@
 
 import json
 import time
+from typing import Any
 
 import pytest
 
 from tests.operator.running import ROOT, Operator, eventually
 
 AT_REST_S = 15.0
+ALERTS_WITHOUT_PODS = 3
+"""Hint service and gateway are down, and agents are missing: that takes half a minute to be told."""
 
 pytestmark = pytest.mark.cluster
 
@@ -33,13 +36,87 @@ def test_the_examples_become_workloads_and_a_status(applied: Operator) -> None:
     assert "applied ServiceAccount/demo-hintsvc" in applied.kubectl("describe", "pp/demo")
 
 
-def test_what_is_changed_by_hand_is_put_back(applied: Operator) -> None:
+CHILDREN = {
+    "serviceaccount/demo-gateway": {"metadata": {"labels": {"app.kubernetes.io/component": "x"}}},
+    "role/demo-hintsvc": {"rules": []},
+    "rolebinding/demo-hintsvc": {"subjects": []},
+    "configmap/demo-runtime": {"data": {"runtime.json": "{}"}},
+    "service/demo-hintsvc": {"spec": {"selector": {"app.kubernetes.io/component": "x"}}},
+    "networkpolicy/demo-gateway": {"spec": {"policyTypes": ["Egress"]}},
+    "deployment/demo-gateway": {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 1}}}},
+    "poddisruptionbudget/demo-gateway": {"spec": {"maxUnavailable": 7}},
+    "configmap/nodes-agent": {"data": {"agent.json": "{}"}},
+    "daemonset/nodes-agent": {"spec": {"template": {"spec": {"hostPID": False}}}},
+}
+"""A child of each kind, and what somebody might do to it."""
+
+
+def _intent(of: dict[str, Any]) -> str:
+    """Return an object without what the API server counts and others note down."""
+    metadata = {key: of["metadata"].get(key) for key in ("labels", "annotations", "ownerReferences")}
+    metadata["annotations"] = {
+        key: value for key, value in (metadata["annotations"] or {}).items() if key.startswith("tokenflow.io/")
+    }
+    rest = {key: value for key, value in of.items() if key not in ("metadata", "status")}
+    return json.dumps({**rest, "metadata": metadata}, sort_keys=True)
+
+
+def _repaired(operator: Operator, before: dict[str, dict[str, Any]], disturbed: list[str]) -> None:
+    """Wait until the children are as before, for two seconds at most."""
+    eventually(
+        lambda: all((now := operator.get(c)) and _intent(now) == _intent(before[c]) for c in disturbed), within_s=2
+    )
+
+
+def test_what_is_edited_by_hand_is_put_back(applied: Operator) -> None:
+    before = {child: applied.get(child) for child in CHILDREN}
+    for child, patch in CHILDREN.items():
+        applied.kubectl("patch", child, "--type=merge", "-p", json.dumps(patch))
+        _repaired(applied, before, [child])
     applied.kubectl("scale", "deployment/demo-gateway", "--replicas=0")
-    eventually(lambda: applied.get("deployment/demo-gateway")["spec"]["replicas"] == 2, within_s=5)
-    applied.kubectl("delete", "service/demo-hintsvc", "--wait=false")
-    eventually(lambda: applied.get("service/demo-hintsvc"), within_s=5)
-    applied.kubectl("patch", "configmap/demo-runtime", "--type=merge", "-p", '{"data": {"runtime.json": "{}"}}')
-    eventually(lambda: len(applied.get("configmap/demo-runtime")["data"]["runtime.json"]) > 2, within_s=5)
+    _repaired(applied, before, ["deployment/demo-gateway"])
+    # What others add is theirs to keep.
+    applied.kubectl("annotate", "service/demo-hintsvc", "example.com/note=mine")
+    applied.kubectl("patch", "service/demo-hintsvc", "--type=merge", "-p", json.dumps(CHILDREN["service/demo-hintsvc"]))
+    _repaired(applied, before, ["service/demo-hintsvc"])
+    assert applied.get("service/demo-hintsvc")["metadata"]["annotations"]["example.com/note"] == "mine"
+
+
+def test_what_is_deleted_by_hand_comes_back(applied: Operator) -> None:
+    uids = {child: applied.get(child)["metadata"]["uid"] for child in CHILDREN}
+    applied.kubectl("delete", *CHILDREN, "--wait=false")
+    eventually(
+        lambda: all((now := applied.get(c)) and now["metadata"]["uid"] != uid for c, uid in uids.items()), within_s=5
+    )
+
+
+def test_a_field_that_another_manager_applies_is_left_to_it_and_reported(applied: Operator) -> None:
+    theirs = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "demo-gateway"},
+        "spec": {"replicas": 5},
+    }
+    apply = ("apply", "--server-side", "--field-manager=argocd", "--force-conflicts", "-f", "-")
+    applied.kubectl(*apply, stdin=json.dumps(theirs))
+    ready = eventually(lambda: (c := applied.condition("pp/demo", "Ready")).get("reason") == "FieldConflict" and c)
+    assert "Deployment/demo-gateway: .spec.replicas is held by field manager 'argocd'" in ready["message"]
+    assert applied.get("deployment/demo-gateway")["spec"]["replicas"] == 5
+    # It gives the field up: what was asked for holds again.
+    del theirs["spec"]
+    applied.kubectl(*apply, stdin=json.dumps(theirs))
+    eventually(lambda: applied.get("deployment/demo-gateway")["spec"].get("replicas") == 2)
+    eventually(lambda: applied.condition("pp/demo", "Ready")["reason"] != "FieldConflict")
+
+
+def test_who_takes_a_field_again_and_again_is_reported_and_not_fought(applied: Operator) -> None:
+    for _ in range(3):
+        applied.kubectl("scale", "deployment/demo-gateway", "--replicas=7")
+        eventually(lambda: applied.get("deployment/demo-gateway")["spec"]["replicas"] == 2, within_s=5)
+    applied.kubectl("scale", "deployment/demo-gateway", "--replicas=7")
+    ready = eventually(lambda: (c := applied.condition("pp/demo", "Ready")).get("reason") == "FieldConflict" and c)
+    assert "sets it again and again" in ready["message"]
+    assert applied.get("deployment/demo-gateway")["spec"]["replicas"] == 7
 
 
 def test_an_edit_reaches_the_runtime_config_and_no_pod(applied: Operator) -> None:
@@ -68,11 +145,13 @@ def test_a_field_that_is_no_longer_asked_for_goes(applied: Operator) -> None:
 
 def test_nothing_is_written_at_rest(applied: Operator) -> None:
     def fingerprint() -> list[str]:
-        objects = json.loads(applied.kubectl("get", "pp,ta,cm,svc,sa,role,rolebinding", "-o", "json"))["items"]
+        objects = json.loads(applied.kubectl("get", "pp,ta,cm,svc,sa,role,rolebinding,pdb,netpol", "-o", "json"))[
+            "items"
+        ]
         return [o["kind"] + o["metadata"]["name"] + o["metadata"]["resourceVersion"] for o in objects]
 
-    eventually(lambda: applied.condition("ta/nodes", "Degraded").get("reason") == "ImagePullFailed")
-    eventually(lambda: applied.condition("pp/demo", "Degraded").get("reason") == "ImagePullFailed")
+    eventually(lambda: applied.condition("ta/nodes", "Degraded").get("reason") == "RolloutFailed")
+    eventually(lambda: len(applied.get("pp/demo")["status"]["alerts"]) == ALERTS_WITHOUT_PODS, within_s=60)
     time.sleep(AT_REST_S)  # pods settle into backing off; what is measured is the silence after that
     before = (applied.writes(), fingerprint())
     time.sleep(AT_REST_S)
