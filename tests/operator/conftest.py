@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.operator.running import ABSENT, ROOT, Operator, eventually, fresh_namespace, kubectl, running
+from tests.operator.running import ABSENT, ROOT, Operator, fresh_namespace, kubectl, running, with_examples
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +42,4 @@ def operator(namespace: str, unused_tcp_port_factory: Callable[[], int], tmp_pat
 
 @pytest.fixture
 def applied(operator: Operator) -> Operator:
-    operator.kubectl("apply", "-f", str(ROOT / "examples"))
-    eventually(lambda: operator.get("deployment/demo-gateway") and operator.get("daemonset/nodes-agent"))
-    eventually(lambda: operator.condition("pp/demo", "Ready") and operator.condition("ta/nodes", "Ready"))
-    return operator
+    return with_examples(operator)

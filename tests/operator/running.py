@@ -124,3 +124,11 @@ def running(namespace: str, *arguments: str, kubeconfig: str, log: Path, ports: 
         finally:
             process.terminate()
             process.wait(timeout=40)
+
+
+def with_examples(operator: Operator) -> Operator:
+    """Apply both examples, and return once the operator has judged them."""
+    operator.kubectl("apply", "-f", str(ROOT / "examples"))
+    eventually(lambda: operator.get("deployment/demo-gateway") and operator.get("daemonset/nodes-agent"))
+    eventually(lambda: operator.condition("pp/demo", "Ready") and operator.condition("ta/nodes", "Ready"))
+    return operator

@@ -17,7 +17,7 @@ from tokenflow_operator.cli.difference import differences
 from tokenflow_operator.cli.gathering import Gathered, gather
 from tokenflow_operator.cli.kubectl import Kubectl
 from tokenflow_operator.cli.simulation import ObjectChange, Simulation, applied, deleted
-from tokenflow_operator.cli.started import Started, started_with
+from tokenflow_operator.cli.started import Started, started_for
 from tokenflow_operator.concern import concerned
 from tokenflow_operator.errors import InvalidError
 from tokenflow_operator.keys import Key, key_of
@@ -60,12 +60,9 @@ def simulate(kubectl: Kubectl, files: Sequence[str], *, stdin: str, now: datetim
         KubeError: the API server would not take the resources, or the cluster could not be read.
     """
     supposed = _supposed(kubectl, files, stdin=stdin)
-    started = started_with(kubectl)
     simulations = list[Simulation]()
     for namespace in sorted({manifest["metadata"]["namespace"] for manifest in supposed}):
-        if started.namespace not in ("", namespace):
-            words = f"the operator looks after namespace {started.namespace} alone"
-            raise InvalidError(f"{words}: in {namespace} nothing would come of it")
+        started = started_for(kubectl, namespace)
         there = dataclasses.replace(kubectl, namespace=namespace)
         own = [manifest for manifest in supposed if manifest["metadata"]["namespace"] == namespace]
         simulations.extend(_within(there, own, started, now=now))

@@ -1,8 +1,9 @@
-"""How the operator was started, which its plans depend on."""
+"""How the operator of a namespace was started, which its plans depend on."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from tokenflow_operator.cli.kubectl import Kubectl
 from tokenflow_operator.command_line import installation, parser
@@ -16,7 +17,7 @@ _AN_IMAGE: Final = f"{_VARIABLES}HINTSVC_IMAGE"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Started:
-    """How the operator was started.
+    """How an operator was started.
 
     Attributes:
         namespace: the only one that it looks after; empty for all.
@@ -26,27 +27,40 @@ class Started:
     namespace: str
 
 
-def started_with(kubectl: Kubectl) -> Started:
-    """Return how the operator was started: by its Deployment, or else by the variables of this process.
+def started_for(kubectl: Kubectl, namespace: str) -> Started:
+    """Return how the operator of a namespace was started: by its Deployment, or else by this process's variables.
 
     Raises:
-        NotFoundError: there is neither.
+        NotFoundError: no operator looks after the namespace, or it is not known how it was started.
         KubeError: Deployments could not be read.
     """
     try:
-        found = kubectl.items(["deployments"], everywhere=True, labels=_OPERATORS)
+        deployments = kubectl.items(["deployments"], everywhere=True, labels=_OPERATORS)
     except ForbiddenError:
-        found = []
-    environment, given = dict(os.environ), []
-    if not found and not any(name.startswith(_VARIABLES) for name in environment):
+        deployments = []
+    operators = [_by_deployment(deployment) for deployment in deployments] or [_by_variables()]
+    # One that looks after this namespace alone keeps those of the whole cluster out of it.
+    for operator in sorted(operators, key=lambda operator: operator.namespace, reverse=True):
+        if operator.namespace in (namespace, ""):
+            return operator
+    others = ", ".join(operator.namespace for operator in operators)
+    raise NotFoundError(f"no operator looks after namespace {namespace}, only after {others}: nothing would come of it")
+
+
+def _by_deployment(deployment: Mapping[str, Any]) -> Started:
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    environment = {entry["name"]: entry["value"] for entry in container.get("env", []) if "value" in entry}
+    environment["POD_NAMESPACE"] = deployment["metadata"]["namespace"]
+    # The operator may be of a release with further options.
+    arguments, _ = parser(environment).parse_known_args(container.get("args", []))
+    return Started(installation=installation(arguments), namespace=arguments.namespace)
+
+
+def _by_variables() -> Started:
+    if not any(name.startswith(_VARIABLES) for name in os.environ):
         words = (
             f"there is no Deployment labelled {_OPERATORS} that you may read, so that it is not known which images run"
         )
         raise NotFoundError(f"{words}: set the variables that the operator was started with, such as {_AN_IMAGE}")
-    if found:
-        container = found[0]["spec"]["template"]["spec"]["containers"][0]
-        environment = {entry["name"]: entry["value"] for entry in container.get("env", []) if "value" in entry}
-        environment["POD_NAMESPACE"] = found[0]["metadata"]["namespace"]
-        given = container.get("args", [])
-    arguments, _ = parser(environment).parse_known_args(given)
+    arguments = parser(os.environ).parse_args([])
     return Started(installation=installation(arguments), namespace=arguments.namespace)

@@ -4,18 +4,34 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.operator.running import ROOT, Operator, eventually
+from tests.operator.running import ROOT, Operator, eventually, fresh_namespace, running, with_examples
 
 pytestmark = pytest.mark.cluster
 
 Plugin = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def applied(
+    crds: None,  # noqa: ARG001 - they are there
+    unused_tcp_port_factory: Callable[[], int],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Operator]:
+    """One operator for all tests of this module: they look, and leave the spec as it is."""
+    ports, log = (unused_tcp_port_factory(), unused_tcp_port_factory()), tmp_path_factory.mktemp("cli") / "operator.log"
+    kubeconfig = os.environ["KUBECONFIG"]
+    with (
+        fresh_namespace() as namespace,
+        running(namespace, "--no-leader-election", kubeconfig=kubeconfig, log=log, ports=ports) as started,
+    ):
+        yield with_examples(started)
 
 
 @pytest.fixture

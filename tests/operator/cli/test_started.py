@@ -8,14 +8,14 @@ import pytest
 
 from tests.operator.cli.stand_in import stand_in
 from tokenflow_operator.cli.kubectl import Kubectl
-from tokenflow_operator.cli.started import Started, started_with
+from tokenflow_operator.cli.started import Started, started_for
 from tokenflow_operator.errors import NotFoundError
 
 
 def found(folder: Path, *deployments: dict[str, Any]) -> Started:
     (folder / "answer").write_text(json.dumps({"items": deployments}))
     with stand_in(folder, f"cat {folder}/answer"):
-        return started_with(Kubectl())
+        return started_for(Kubectl(), "llm")
 
 
 def deployment(*arguments: str, **variables: str) -> dict[str, Any]:
@@ -44,3 +44,17 @@ def test_with_neither_nothing_is_guessed(tmp_path: Path, monkeypatch: pytest.Mon
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(NotFoundError, match="TOKENFLOW_HINTSVC_IMAGE"):
         found(tmp_path)
+
+
+def test_the_operator_of_the_namespace_goes_before_that_of_the_cluster(tmp_path: Path) -> None:
+    everywhere, here, elsewhere = (
+        deployment(TOKENFLOW_REDIS_IMAGE=image, TOKENFLOW_NAMESPACE=namespace)
+        for image, namespace in (("redis:1", ""), ("redis:2", "llm"), ("redis:3", "other"))
+    )
+    assert found(tmp_path, everywhere, here, elsewhere).installation.images.redis == "redis:2"
+    assert found(tmp_path, elsewhere, everywhere).installation.images.redis == "redis:1"
+
+
+def test_where_no_operator_looks_nothing_would_come_of_it(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="only after other: nothing would come of it"):
+        found(tmp_path, deployment(TOKENFLOW_NAMESPACE="other"))
