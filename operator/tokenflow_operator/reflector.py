@@ -21,6 +21,8 @@ from tokenflow_operator.workqueue import Backoff
 
 _WATCH_S: Final = 300.0
 _SHORT_S: Final = 5.0
+_STEADY_S: Final = 30.0
+"""Seconds that a watch, and a listing with the watches after it, last while all is well."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -70,6 +72,7 @@ class Reflector:
             clock: monotonic seconds.
         """
         self._reflected = reflected
+        self._name = reflected.kind.kind
         self._kube = kube
         self._feed = feed
         self._heartbeat = heartbeat
@@ -85,21 +88,23 @@ class Reflector:
         Raises:
             KubeError: an optional kind is not served, or may not be read.
         """
-        kind = self._reflected.kind
         failures = 0
         while True:
+            started = self._clock()
+            cause: KubeError | None = None
             try:
                 await self._list()
-                metrics.LISTINGS.labels(kind=kind.kind, result="ok").inc()
-                failures = 0
+                metrics.LISTINGS.labels(kind=self._name, result="ok").inc()
                 on_listed()
                 await self._follow()
             except KubeError as error:
-                metrics.LISTINGS.labels(kind=kind.kind, result="error").inc()
-                if kind.optional and isinstance(error, NotFoundError | ForbiddenError):
+                metrics.LISTINGS.labels(kind=self._name, result="error").inc()
+                if self._reflected.kind.optional and isinstance(error, NotFoundError | ForbiddenError):
                     raise
-                failures += 1
-                await self._pause(error, failures)
+                cause = error
+            failures = 0 if self._clock() - started > _STEADY_S else failures + 1
+            if failures:
+                await self._pause(cause, failures)
 
     async def _list(self) -> None:
         reflected = self._reflected
@@ -125,22 +130,18 @@ class Reflector:
         failures = 0
         while (left_s := until - self._clock()) > 1:
             started = self._clock()
-            before = self._version
+            cause: KubeError | None = None
             try:
                 await self._watch(timeout_s=int(min(left_s, _WATCH_S)))
-                cause: KubeError | None = None
             except GoneError as error:
-                _log.info("a watch is taken up by a listing", extra={"cause": str(error)})
+                _log.info("a watch is taken up by a listing", extra={"kind": self._name, "cause": str(error)})
                 return
             except UnavailableError as error:
                 cause = error
-            if self._version != before or self._clock() - started > _SHORT_S:
-                failures = 0
-            else:
-                # Something that ends each watch at once must not be asked without a pause.
-                failures += 1
+            # What ends each watch at once must not be asked without a pause, even if it says something before.
+            failures = 0 if self._clock() - started > _SHORT_S else failures + 1
             if failures:
-                await self._pause(cause or UnavailableError("a watch ended at once"), failures)
+                await self._pause(cause, failures)
 
     async def _watch(self, *, timeout_s: int) -> None:
         """Watch until the API ends it."""
@@ -161,9 +162,12 @@ class Reflector:
                     self._feed.put(reflected.kind, event.manifest)
                 self._version = event.manifest["metadata"]["resourceVersion"]
 
-    async def _pause(self, error: KubeError, failures: int) -> None:
-        asked_s = error.retry_after_s if isinstance(error, UnavailableError) else 0.0
+    async def _pause(self, cause: KubeError | None, failures: int) -> None:
+        asked_s = cause.retry_after_s if isinstance(cause, UnavailableError) else 0.0
         pause_s = max(asked_s, self._backoff.delay_s(failures))
-        _log.warning("not listed or watched", extra={"cause": str(error), "retry_in_s": round(pause_s, 2)})
+        words = str(cause) if cause else "it ended at once"
+        _log.warning(
+            "not listed or watched", extra={"kind": self._name, "cause": words, "retry_in_s": round(pause_s, 2)}
+        )
         self._heartbeat.beat()
         await asyncio.sleep(pause_s)
