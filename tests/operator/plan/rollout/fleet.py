@@ -56,6 +56,8 @@ class Fleet:
     """When the operator ended the agents of which nodes."""
     taken: set[str] = field(default_factory=set)
     """Nodes whose ready agent the operator has ended and that have had no ready one since."""
+    stuck: set[str] = field(default_factory=set)
+    """Nodes on which no agent ends."""
     sacrificed: list[str] = field(default_factory=list)
     """Nodes whose ready and good agent the operator has ended, in order."""
     _made: int = 0
@@ -116,7 +118,8 @@ class Fleet:
         self.time_s += seconds
         for uid, pod in list(self.pods.items()):
             gone = pod.node not in self.nodes
-            over = pod.ended_s is not None and self.time_s >= pod.ended_s + END_S and not self._is_away(pod.node)
+            holds_on = pod.node in self.stuck or self._is_away(pod.node)
+            over = pod.ended_s is not None and self.time_s >= pod.ended_s + END_S and not holds_on
             if gone or over:
                 del self.pods[uid]
         self._control()

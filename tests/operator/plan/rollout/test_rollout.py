@@ -304,3 +304,46 @@ def test_where_agents_run_can_change_without_ending_one() -> None:
     fleet.change_spec(nodeSelector={"pool": "gpu"}, tolerations=[{"key": "gpu", "operator": "Exists"}])
     fleet.settle()
     assert fleet.replaced == []
+
+
+def test_a_canary_whose_node_goes_away_hands_on_to_another() -> None:
+    fleet = running(GOOD, 3)
+    fleet.change_spec(image=BETTER)
+    while not fleet.replaced:
+        fleet.reconcile()
+        fleet.pass_time(1)
+    del fleet.nodes["node0000"]
+    fleet.settle()
+    assert [nodes for _, nodes in fleet.replaced] == [["node0000"], ["node0001"], ["node0002"]]
+    assert fleet.replaced[2][0] - fleet.replaced[1][0] >= 60
+
+
+def test_an_agent_that_does_not_end_is_named_and_holds_nothing_up() -> None:
+    fleet = running(GOOD, 3)
+    fleet.stuck.add("node0001")
+    fleet.change_spec(image=BETTER)
+    fleet.settle()
+    assert {name: image for name, image in fleet.images().items() if name != "node0001"} == {
+        "node0000": BETTER,
+        "node0002": BETTER,
+    }
+    (degraded,) = fleet.status["degradedNodes"]
+    assert (degraded["name"], degraded["reason"]) == ("node0001", "AgentNotEnding")
+
+
+def test_a_new_spec_in_the_middle_begins_with_the_nodes_that_were_touched() -> None:
+    fleet = running(GOOD, 4, progressDeadline="10m")
+    fleet.change_spec(image=NEVER_READY)
+    while not fleet.replaced:
+        fleet.reconcile()
+        fleet.pass_time(5)
+    fleet.change_spec(image=BETTER)
+    fleet.settle()
+    assert [nodes for _, nodes in fleet.replaced] == [[f"node000{i}"] for i in (0, 0, 1, 2, 3)]
+    assert set(fleet.images().values()) == {BETTER}
+
+
+def test_at_rest_nothing_is_looked_at_again() -> None:
+    fleet = running(GOOD, 3)
+    fleet.pass_time(120)
+    assert fleet.planned().requeue_after_s is None
