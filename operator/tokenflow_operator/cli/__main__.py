@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -35,6 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"kubectl tokenflow: {error}\n")
         return NOT_WELL
     except KeyboardInterrupt:
+        return NOT_WELL
+    except BrokenPipeError:
+        # Whoever read has seen enough; what is left must not fail when the process ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NOT_WELL
 
 

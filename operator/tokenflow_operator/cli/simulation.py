@@ -1,5 +1,6 @@
 """What would change, as data, and in words."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,8 +12,12 @@ from tokenflow_operator.kube import Manifest, ObjectRef
 from tokenflow_operator.kube.kinds import CONFIG_MAP, DAEMON_SET, DEPLOYMENT
 from tokenflow_operator.kube.objects import ref_of
 
-_DOCUMENT: Final = "data["
 _SETTINGS: Final = "spec."
+_OF_PODS: Final = re.compile(
+    r"spec\.(hintService\.|gateway\.(replicas|resources)|security$|security\.tlsSecretRef"
+    r"|image|resources|nodeSelector|tolerations|rollout)"
+)
+"""Fields that programs are told, but that act on the objects around them."""
 
 
 class Action(StrEnum):
@@ -64,7 +69,7 @@ class Simulation:
         """Settings that running programs would take over without a restart."""
         documents = [change for change in self.objects if change.ref.kind == CONFIG_MAP.kind]
         paths = (field.path.partition("].")[2] for change in documents for field in change.fields)
-        return [path for path in paths if path.startswith(_SETTINGS)]
+        return [path for path in paths if path.startswith(_SETTINGS) and not _OF_PODS.match(path)]
 
     @property
     def accepted(self) -> bool:

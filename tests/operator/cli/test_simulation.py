@@ -45,14 +45,11 @@ def test_what_comes_goes_or_is_refused_has_no_fields() -> None:
     assert not simulation(refused).accepted
 
 
-def test_settings_in_a_config_map_are_taken_over_live() -> None:
-    path = "data[runtime.json].spec.mode"
-    fields = (
-        FieldChange(path=path, before="Off", after="Shadow"),
-        FieldChange(path="data[runtime.json].generation", before=1, after=2),
-    )
+def test_settings_in_a_config_map_are_taken_over_live_but_for_those_of_pods() -> None:
+    paths = ("spec.mode", "generation", "spec.gateway.replicas", "spec.security", "spec.security.allowCIDRs")
+    fields = tuple(FieldChange(path=f"data[runtime.json].{path}", before=1, after=2) for path in paths)
     config = ObjectChange(ref=ObjectRef("ConfigMap", "demo-runtime"), action=Action.CHANGE, fields=fields)
-    assert simulation(config).live == ["spec.mode"]
+    assert simulation(config).live == ["spec.mode", "spec.security.allowCIDRs"]
 
 
 def test_all_is_told_in_words() -> None:
