@@ -1,31 +1,11 @@
 """The chart, by the real helm."""
 
-import shutil
-from pathlib import Path
-from typing import Any
+import re
 
 import pytest
-import yaml
 
-from e2e.cluster.settings import cache
-from e2e.commands import CommandError, run
-
-ROOT = Path(__file__).resolve().parents[2]
-CHART = ROOT / "charts" / "tokenflow"
-
-
-def helm(*arguments: str) -> str:
-    built = cache() / "bin" / "helm"
-    program = str(built) if built.exists() else shutil.which("helm")
-    if program is None:
-        pytest.skip("helm is not installed: 'make cluster' builds one")
-    return run([program, *arguments])
-
-
-def rendered(*arguments: str) -> list[dict[str, Any]]:
-    # A helm that was built from its module takes itself to be for an old Kubernetes.
-    text = helm("template", "tokenflow", str(CHART), "--kube-version", "1.37.0", "--namespace", "system", *arguments)
-    return [document for document in yaml.safe_load_all(text) if document]
+from e2e.commands import CommandError
+from tests.charts.rendering import CHART, helm, rendered, template
 
 
 @pytest.mark.cluster
@@ -72,6 +52,51 @@ def test_wrong_values_are_refused(cluster: object, value: str) -> None:
     assert cluster
     with pytest.raises(CommandError, match="values don't meet the specifications"):
         rendered("--set", value)
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--kube-version=1.28.0"], "chart requires kubeVersion: >=1."),
+        (
+            ["--set=scope.namespace=llm,notifierSecrets[0].namespace=other,notifierSecrets[0].names={ops}"],
+            'namespace "other" is none that the operator looks after: write "llm"',
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused_with_what_to_do(cluster: object, arguments: list[str], words: str) -> None:
+    assert cluster
+    with pytest.raises(CommandError, match=re.escape(words)):
+        rendered(*arguments)
+
+
+@pytest.mark.cluster
+def test_a_release_for_one_namespace_holds_nothing_elsewhere(cluster: object) -> None:
+    assert cluster
+    roles = [one for one in rendered("--set=scope.namespace=llm,scope.nodes=false") if "Role" in one["kind"]]
+    assert {(one["kind"], one["metadata"]["namespace"]) for one in roles} == {
+        ("Role", "llm"),
+        ("RoleBinding", "llm"),
+        ("Role", "system"),
+        ("RoleBinding", "system"),
+    }
+
+
+@pytest.mark.cluster
+def test_all_images_come_from_one_registry_where_one_is_named(cluster: object) -> None:
+    assert cluster
+    images = [
+        line.split("image: ")[-1].strip()
+        for line in template("--set=imageRegistry=mirror:5000/x").splitlines()
+        if "mirror:5000" in line
+    ]
+    assert {image.removeprefix("value: ") for image in images} == {
+        "mirror:5000/x/tokenflow/operator:0.1.0",
+        "mirror:5000/x/tokenflow/agent:0.1.0",
+        "mirror:5000/x/tokenflow/hintsvc:0.1.0",
+        "mirror:5000/x/library/redis:7.4-bookworm",
+    }
 
 
 @pytest.mark.cluster

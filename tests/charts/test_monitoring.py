@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from e2e.commands import run
-from tests.charts.test_chart import ROOT, rendered
+from tests.charts.rendering import ROOT, rendered
 
 SERVED = tuple(
     argument
