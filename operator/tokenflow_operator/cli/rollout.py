@@ -18,7 +18,6 @@ from tokenflow_operator.cli.resources import AGENTS, Seen, seen
 from tokenflow_operator.errors import InvalidError
 
 POLL_S: Final = 2.0
-_ENDED_BADLY: Final = (RolloutStage.FAILED, RolloutStage.ROLLED_BACK)
 
 
 class Verdict(Enum):
@@ -27,6 +26,13 @@ class Verdict(Enum):
     COMPLETE = auto()
     UNDER_WAY = auto()
     FAILED = auto()
+
+
+_VERDICTS: Final = {
+    RolloutStage.COMPLETE: Verdict.COMPLETE,
+    RolloutStage.FAILED: Verdict.FAILED,
+    RolloutStage.ROLLED_BACK: Verdict.FAILED,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,24 +55,19 @@ def look(kubectl: Kubectl, name: str) -> Progress:
 
 
 def progress(agent: Seen, status: TelemetryAgentStatus) -> Progress:
-    """Return how far the rollout has come by what the operator says."""
+    """Return how far the rollout has come by what the operator says.
+
+    Nodes that are not ready do not hold it up: they get the revision when they come back.
+    """
     rollout = status.rollout
-    stage = rollout.stage if rollout else None
-    current = status.observed_generation >= agent.generation
-    everywhere = status.updated >= status.desired and status.ready >= status.desired
-    if not current:
-        verdict = Verdict.UNDER_WAY
-    elif stage in _ENDED_BADLY:
-        verdict = Verdict.FAILED
-    elif stage in (None, RolloutStage.COMPLETE) and everywhere:
-        verdict = Verdict.COMPLETE
-    else:
-        verdict = Verdict.UNDER_WAY
-    words = f"{stage.value if stage else 'Rollout'}: " if current else "not yet seen by the operator: "
+    current = rollout is not None and status.observed_generation >= agent.generation
+    stage = rollout.stage if rollout is not None and current else None
+    words = f"{stage.value}: " if stage else "not yet seen by the operator: "
     nodes = (
         f"{status.updated} of {status.desired} nodes run revision {status.revision or '?'}, {status.ready} are ready"
     )
     why = f"\n  {rollout.message}" if rollout and rollout.message else ""
+    verdict = _VERDICTS.get(stage, Verdict.UNDER_WAY) if stage else Verdict.UNDER_WAY
     return Progress(verdict=verdict, text=f"TelemetryAgent {agent.place}: {words}{nodes}{why}")
 
 
@@ -117,19 +118,18 @@ def resume(kubectl: Kubectl, name: str) -> str:
 
 
 def undo(kubectl: Kubectl, name: str) -> str:
-    """Go back to the last good revision.
+    """Go back from the present revision to the last good one, or the newest other one that is kept.
 
     Raises:
         ConfigError: there is no kubectl.
-        KubeError: there is none to go back to, or the TelemetryAgent could not be read or changed.
+        KubeError: there is no revision yet, or the TelemetryAgent could not be read or changed.
     """
-    _, status = _read(kubectl, name)
-    if status.last_good_revision in ("", status.revision):
-        words = f"revision {status.revision or '?'} is the only one known to be good: there is none to go back to"
-        raise InvalidError(f"{words}: apply the TelemetryAgent as it was before")
+    agent, status = _read(kubectl, name)
+    if not status.revision:
+        raise InvalidError(f"TelemetryAgent {agent.place} has no revision yet: there is nothing to undo")
     _annotate(kubectl, name, f"{UNDO_ANNOTATION}={status.revision}")
-    remedy = f"another chance gives: kubectl tokenflow rollout retry {name}"
-    return f"going back from revision {status.revision} to {status.last_good_revision}: {remedy}"
+    again = f"kubectl tokenflow rollout retry {name}"
+    return f"going back from revision {status.revision}: give it another chance with: {again}"
 
 
 def retry(kubectl: Kubectl, name: str, *, moment: str) -> str:

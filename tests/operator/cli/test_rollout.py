@@ -22,8 +22,8 @@ def of(**status: Any) -> Progress:
     ("status", "verdict"),
     [
         ({**DONE, "rollout": {"stage": "Complete"}}, Verdict.COMPLETE),
-        ({**DONE, "rollout": None}, Verdict.COMPLETE),
-        ({**DONE, "ready": 2, "rollout": {"stage": "Complete"}}, Verdict.UNDER_WAY),
+        ({**DONE, "rollout": None}, Verdict.UNDER_WAY),
+        ({**DONE, "ready": 2, "rollout": {"stage": "Complete"}}, Verdict.COMPLETE),
         ({**DONE, "updated": 1, "rollout": {"stage": "Canary"}}, Verdict.UNDER_WAY),
         ({**DONE, "updated": 1, "rollout": {"stage": "Paused"}}, Verdict.UNDER_WAY),
         ({**DONE, "rollout": {"stage": "Failed"}}, Verdict.FAILED),
@@ -31,7 +31,7 @@ def of(**status: Any) -> Progress:
         ({**DONE, "rollout": {"stage": "Complete"}, "observedGeneration": 0}, Verdict.UNDER_WAY),
     ],
 )
-def test_the_verdict_follows_stage_and_nodes(status: dict[str, Any], verdict: Verdict) -> None:
+def test_the_verdict_follows_the_stage_of_the_present_generation(status: dict[str, Any], verdict: Verdict) -> None:
     assert of(**status).verdict is verdict
 
 
