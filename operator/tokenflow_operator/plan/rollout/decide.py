@@ -122,7 +122,8 @@ class Decision:
 def decide(now: Situation) -> Decision:
     """Return what to do next."""
     if now.undone or now.condemned:
-        decision = _stop(now, now.condemned or f"revision {now.wanted} was undone by annotation")
+        kept = "" if now.is_guarded and now.can_go_back else ", and no earlier one is kept"
+        decision = _stop(now, now.condemned or f"undone by annotation{kept}")
     elif not now.is_guarded:
         decision = _spread(now)
     elif now.can_go_back and not now.has_begun and (leftovers := _failed(now)):

@@ -167,6 +167,20 @@ def test_a_revision_that_went_out_everywhere_can_be_undone() -> None:
     assert [len(nodes) for _, nodes in fleet.replaced] == [2, 2]
 
 
+def test_without_an_earlier_revision_an_undo_says_so_and_changes_nothing() -> None:
+    fleet = running(GOOD, 2)
+    fleet.annotations["tokenflow.io/rollout-undo"] = fleet.status["revision"]
+    fleet.settle()
+    assert fleet.replaced == []
+    ready = fleet.condition("Ready")
+    assert ready["reason"] == "RolloutFailed"
+    assert "no earlier one is kept" in ready["message"]
+    fleet.annotations.clear()
+    fleet.annotations["tokenflow.io/rollout-retry"] = "1"
+    fleet.settle()
+    assert (fleet.stage, fleet.condition("Ready")["status"]) == ("Complete", "True")
+
+
 def test_paused_means_that_nothing_is_replaced_and_no_new_node_gets_it() -> None:
     fleet = running(GOOD, 4)
     fleet.change_spec(image=BETTER)
