@@ -5,7 +5,7 @@ Contents are kept as JSON and read anew at each use: a tenth of the memory, and 
 """
 
 import json
-from collections import OrderedDict, defaultdict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -50,6 +50,7 @@ class Cache:
         self._entries: defaultdict[str, dict[Name, _Entry]] = defaultdict(dict)
         self._owned: defaultdict[tuple[str, str, str], set[str]] = defaultdict(set)
         self._deleted: OrderedDict[str, None] = OrderedDict()
+        self._revisions: Counter[str] = Counter()
 
     def put(self, kind: Kind, manifest: Manifest) -> Change | None:
         """Take an object as it was told; nothing is returned unless that changes what is kept of it."""
@@ -69,6 +70,7 @@ class Cache:
         self._entries[kind.kind][name] = _Entry(version=version, uid=uid, owner=owner, content=content)
         if owner:
             self._owned[kind.kind, name[0], owner].add(name[1])
+        self._revisions[kind.kind] += 1
         return Change(kind=kind, before=_manifest(kind, entry), after=_decoded(kind, content))
 
     def drop(self, kind: Kind, manifest: Manifest) -> Change | None:
@@ -117,6 +119,10 @@ class Cache:
         """Return the names of all objects of a kind."""
         return list(self._entries[kind.kind])
 
+    def revision(self, kind: Kind) -> int:
+        """Return a number that stays as long as no object of a kind changes."""
+        return self._revisions[kind.kind]
+
     def content(self, kind: Kind, *, namespace: str, name: str) -> bytes | None:
         """Return what is kept of one object as it is kept: the same bytes as long as it has not changed."""
         entry = self._entries[kind.kind].get((namespace, name))
@@ -130,6 +136,7 @@ class Cache:
 
     def _remove(self, kind: Kind, name: Name) -> None:
         entry = self._entries[kind.kind].pop(name)
+        self._revisions[kind.kind] += 1
         if not entry.owner:
             return
         index = (kind.kind, name[0], entry.owner)

@@ -2,11 +2,13 @@
 
 from typing import Final, Protocol
 
+from tokenflow_api.pacing_policy import PacingPolicySpec
+from tokenflow_api.telemetry_agent import TelemetryAgentSpec
 from tokenflow_operator.cache import Cache
 from tokenflow_operator.errors import NotFoundError
 from tokenflow_operator.keys import Key
 from tokenflow_operator.kube import Kind, Manifest, ObjectRef
-from tokenflow_operator.kube.kinds import CHILDREN, CONTROLLER_REVISION, NODE, PACING_POLICY, POD
+from tokenflow_operator.kube.kinds import CHILDREN, CONTROLLER_REVISION, NODE, PACING_POLICY, POD, TELEMETRY_AGENT
 from tokenflow_operator.kube.objects import kind_of, ref_of
 from tokenflow_operator.plan import Plan, hintsvc, names
 from tokenflow_operator.plan.conditions import PROGRESSING
@@ -69,18 +71,23 @@ class Observer:
         self._polls = polls
         self._kube = kube
         self._nodes = nodes
-        self._resources = Resources(cache)
+        self._policies = Resources(cache, PACING_POLICY, PacingPolicySpec)
+        self._agents = Resources(cache, TELEMETRY_AGENT, TelemetryAgentSpec)
 
     def observe(self, key: Key) -> Snapshot | None:
         """Return what a resource's plan depends on; nothing if it is gone or going."""
         if key.kind != PACING_POLICY.kind:
-            agent = self._resources.agent(key)
+            agent = self._agents.find(key)
             return self._agent(agent) if isinstance(agent, Resource) else agent
-        policy = self._resources.policy(key)
+        policy = self._policies.find(key)
         if isinstance(policy, Resource):
             return self._policy(policy)
         self._polls.forget(key)
         return policy
+
+    def known(self) -> Known:
+        """Return all resources that can be read, and the nodes."""
+        return Known(policies=self._policies.all(), agents=self._agents.all(), nodes=self._all_nodes())
 
     async def strangers(self, key: Key, planned: Plan) -> dict[ObjectRef, Manifest]:
         """Return what exists in the place of objects that a plan is about to make.
@@ -102,21 +109,21 @@ class Observer:
     def _policy(self, policy: Policy) -> PolicySnapshot:
         return PolicySnapshot(
             policy=policy,
-            policies=self._resources.policies(),
-            agents=self._resources.agents(),
+            policies=self._policies.all(),
+            agents=self._agents.all(),
             cluster=self._cluster(policy.key),
             hint_service=self._state(policy),
         )
 
     def _agent(self, agent: Agent) -> AgentSnapshot:
         key = agent.key
-        policies = self._resources.policies()
+        policies = self._policies.all()
         served = policies_of(agent, policies)[:MAX_POLICIES_PER_AGENT]
         return AgentSnapshot(
             agent=agent,
             policies=policies,
-            agents=self._resources.agents(),
-            nodes=tuple(self._cache.all(NODE)) if self._nodes else None,
+            agents=self._agents.all(),
+            nodes=self._all_nodes(),
             revisions=tuple(self._cache.owned(CONTROLLER_REVISION, namespace=key.namespace, owner=key.owner_label)),
             cluster=self._cluster(key),
             hint_services=tuple(self._state(policy) for policy in served),
@@ -148,7 +155,7 @@ class Observer:
                 authorities=security.ca_bundle,
                 generation=policy.generation,
                 replicas=frozenset(ready),
-                hurried=any(map(_rolls_out, named_agents(policy, self._resources.agents()))),
+                hurried=any(map(_rolls_out, named_agents(policy, self._agents.all()))),
             )
         )
 

@@ -1,8 +1,7 @@
 """Our own resources out of the cache, each read once per change: every plan sees them all."""
 
 import logging
-from collections.abc import Iterator
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from pydantic import ValidationError
 
@@ -11,82 +10,74 @@ from tokenflow_api.telemetry_agent import TelemetryAgentSpec
 from tokenflow_operator.cache import Cache
 from tokenflow_operator.keys import Key, key_of
 from tokenflow_operator.kube import FIELD_MANAGER, Kind, Manifest
-from tokenflow_operator.kube.kinds import PACING_POLICY, TELEMETRY_AGENT
 from tokenflow_operator.kube.objects import status_written_at
-from tokenflow_operator.snapshot import Agent, InvalidSnapshot, Policy, Resource
+from tokenflow_operator.snapshot import InvalidSnapshot, Resource
 
 SpecT = TypeVar("SpecT", PacingPolicySpec, TelemetryAgentSpec)
 
 _log: Final = logging.getLogger(__name__)
 
 
-class Resources:
-    """The policies and agents of a cache."""
+class Resources(Generic[SpecT]):
+    """The resources of one of our kinds."""
 
-    def __init__(self, cache: Cache) -> None:
+    def __init__(self, cache: Cache, kind: Kind, model: type[SpecT]) -> None:
         self._cache = cache
-        self._policies: dict[Key, tuple[bytes, Policy | InvalidSnapshot]] = {}
-        self._agents: dict[Key, tuple[bytes, Agent | InvalidSnapshot]] = {}
+        self._kind = kind
+        self._model: type[SpecT] = model
+        self._read: dict[Key, tuple[bytes, Resource[SpecT] | InvalidSnapshot]] = {}
+        self._all: tuple[Resource[SpecT], ...] = ()
+        self._revision = -1
 
-    def policy(self, key: Key) -> Policy | InvalidSnapshot | None:
-        """Return one policy, or why it cannot be read; nothing if it is gone or going."""
-        return self._find(key, PacingPolicySpec, self._policies)
+    def find(self, key: Key) -> Resource[SpecT] | InvalidSnapshot | None:
+        """Return one resource, or why it cannot be read; nothing if it is gone or going."""
+        content = self._cache.content(self._kind, namespace=key.namespace, name=key.name)
+        known = self._read.get(key)
+        if known is not None and known[0] is content:
+            return known[1]
+        manifest = self._cache.get(self._kind, namespace=key.namespace, name=key.name)
+        if content is None or manifest is None or "deletionTimestamp" in manifest["metadata"]:
+            return None
+        resource = self._resource(manifest, known[1] if known else None)
+        self._read[key] = (content, resource)
+        return resource
 
-    def agent(self, key: Key) -> Agent | InvalidSnapshot | None:
-        """Return likewise one TelemetryAgent."""
-        return self._find(key, TelemetryAgentSpec, self._agents)
+    def all(self) -> tuple[Resource[SpecT], ...]:
+        """Return all resources that can be read and stay; the others' own passes say what is wrong with them."""
+        revision = self._cache.revision(self._kind)
+        if revision != self._revision:
+            names = self._cache.names(self._kind)
+            keys = sorted(Key(kind=self._kind.kind, namespace=namespace, name=name) for namespace, name in names)
+            found = map(self.find, keys)
+            self._all = tuple(resource for resource in found if isinstance(resource, Resource))
+            self._read = {key: self._read[key] for key in keys if key in self._read}
+            self._revision = revision
+        return self._all
 
-    def policies(self) -> tuple[Policy, ...]:
-        """Return all policies that can be read and stay; the others' own passes say what is wrong with them."""
-        return tuple(self._readable(PACING_POLICY, PacingPolicySpec, self._policies))
-
-    def agents(self) -> tuple[Agent, ...]:
-        """Return likewise all TelemetryAgents."""
-        return tuple(self._readable(TELEMETRY_AGENT, TelemetryAgentSpec, self._agents))
-
-    def _readable(
-        self, kind: Kind, model: type[SpecT], memory: dict[Key, tuple[bytes, Resource[SpecT] | InvalidSnapshot]]
-    ) -> Iterator[Resource[SpecT]]:
-        keys = {Key(kind=kind.kind, namespace=namespace, name=name) for namespace, name in self._cache.names(kind)}
-        for key in sorted(keys):
-            resource = self._find(key, model, memory)
-            if isinstance(resource, Resource):
-                yield resource
-        for gone in memory.keys() - keys:
-            del memory[gone]
-
-    def _find(
-        self, key: Key, model: type[SpecT], memory: dict[Key, tuple[bytes, Resource[SpecT] | InvalidSnapshot]]
-    ) -> Resource[SpecT] | InvalidSnapshot | None:
-        content = self._cache.content(key.served_as, namespace=key.namespace, name=key.name)
-        known = memory.get(key)
-        if known is None or known[0] is not content:
-            manifest = self._cache.get(key.served_as, namespace=key.namespace, name=key.name)
-            if content is None or manifest is None or "deletionTimestamp" in manifest["metadata"]:
-                return None
-            memory[key] = known = (content, _resource(manifest, model))
-        return known[1]
-
-
-def _resource(manifest: Manifest, model: type[SpecT]) -> Resource[SpecT] | InvalidSnapshot:
-    meta, status = manifest["metadata"], manifest.get("status", {})
-    try:
-        spec = model.model_validate(manifest.get("spec", {}))
-    except ValidationError as error:
-        _log.warning("a resource cannot be read", extra={"key": str(key_of(manifest)), "cause": _words(error)})
-        return InvalidSnapshot(
-            key=key_of(manifest), uid=meta["uid"], generation=meta["generation"], status=status, error=_words(error)
+    def _resource(
+        self, manifest: Manifest, before: Resource[SpecT] | InvalidSnapshot | None
+    ) -> Resource[SpecT] | InvalidSnapshot:
+        meta, status = manifest["metadata"], manifest.get("status", {})
+        key, uid, generation = key_of(manifest), meta["uid"], meta["generation"]
+        if isinstance(before, Resource) and (before.uid, before.generation) == (uid, generation):
+            spec = before.spec
+        else:
+            try:
+                spec = self._model.model_validate(manifest.get("spec", {}))
+            except ValidationError as error:
+                words = _words(error)
+                _log.warning("a resource cannot be read", extra={"key": str(key), "cause": words})
+                return InvalidSnapshot(key=key, uid=uid, generation=generation, status=status, error=words)
+        return Resource(
+            key=key,
+            uid=uid,
+            generation=generation,
+            spec=spec,
+            created_at=meta["creationTimestamp"],
+            status=status,
+            status_written_at=status_written_at(manifest, manager=FIELD_MANAGER),
+            annotations=meta.get("annotations", {}),
         )
-    return Resource(
-        key=key_of(manifest),
-        uid=meta["uid"],
-        generation=meta["generation"],
-        spec=spec,
-        created_at=meta["creationTimestamp"],
-        status=status,
-        status_written_at=status_written_at(manifest, manager=FIELD_MANAGER),
-        annotations=meta.get("annotations", {}),
-    )
 
 
 def _words(error: ValidationError) -> str:
