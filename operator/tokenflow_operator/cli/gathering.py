@@ -52,7 +52,8 @@ def gather(kubectl: Kubectl, *, everywhere: bool) -> Gathered:
         ConfigError: there is no kubectl.
         KubeError: it could not be read, or the caller may not read it.
     """
-    served = frozenset(kind for kind in OPTIONAL if _is_served(kubectl, kind))
+    groups = {version: _plurals(kubectl, version) for version in {kind.api_version for kind in OPTIONAL}}
+    served = frozenset(kind for kind in OPTIONAL if kind.plural in groups[kind.api_version])
     children = [kind for kind in CHILDREN if not kind.optional or kind in served]
     near = kubectl.items([_resource(kind) for kind in (*children, POD, CONTROLLER_REVISION)])
     nodes = _nodes(kubectl)
@@ -89,10 +90,11 @@ def _nodes(kubectl: Kubectl) -> list[Manifest] | None:
         return None
 
 
-def _is_served(kubectl: Kubectl, kind: Kind) -> bool:
+def _plurals(kubectl: Kubectl, api_version: str) -> frozenset[str]:
+    """Return what the API serves of a group and version."""
     try:
-        document = json.loads(kubectl.run("get", "--raw", f"/apis/{kind.api_version}"))
+        document = json.loads(kubectl.run("get", "--raw", f"/apis/{api_version}"))
     except KubeError:
         # Not installed, or another server's, which is away: the operator leaves such kinds out too.
-        return False
-    return any(resource["name"] == kind.plural for resource in document["resources"])
+        return frozenset()
+    return frozenset(resource["name"] for resource in document["resources"])

@@ -1,7 +1,7 @@
 """How the operator of a namespace was started, which its plans depend on."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,7 +28,7 @@ class Started:
 
 
 def started_for(kubectl: Kubectl, namespace: str) -> Started:
-    """Return how the operator of a namespace was started: by its Deployment, or else by this process's variables.
+    """Return how the operator of a namespace was started: by its Deployment, or by variables for one without.
 
     Raises:
         NotFoundError: no operator looks after the namespace, or it is not known how it was started.
@@ -38,7 +38,10 @@ def started_for(kubectl: Kubectl, namespace: str) -> Started:
         deployments = kubectl.items(["deployments"], everywhere=True, labels=_OPERATORS)
     except ForbiddenError:
         deployments = []
-    operators = [_by_deployment(deployment) for deployment in deployments] or [_by_variables()]
+    operators = [*map(_by_deployment, deployments), *_by_variables()]
+    if not operators:
+        words = f"there is no Deployment labelled {_OPERATORS} that you may read, which tells the images that run"
+        raise NotFoundError(f"{words}: set the variables that the operator was started with, such as {_AN_IMAGE}")
     # One that looks after this namespace alone keeps those of the whole cluster out of it.
     for operator in sorted(operators, key=lambda operator: operator.namespace, reverse=True):
         if operator.namespace in (namespace, ""):
@@ -56,11 +59,7 @@ def _by_deployment(deployment: Mapping[str, Any]) -> Started:
     return Started(installation=installation(arguments), namespace=arguments.namespace)
 
 
-def _by_variables() -> Started:
-    if not any(name.startswith(_VARIABLES) for name in os.environ):
-        words = (
-            f"there is no Deployment labelled {_OPERATORS} that you may read, so that it is not known which images run"
-        )
-        raise NotFoundError(f"{words}: set the variables that the operator was started with, such as {_AN_IMAGE}")
-    arguments = parser(os.environ).parse_args([])
-    return Started(installation=installation(arguments), namespace=arguments.namespace)
+def _by_variables() -> Iterator[Started]:
+    if any(name.startswith(_VARIABLES) for name in os.environ):
+        arguments = parser(os.environ).parse_args([])
+        yield Started(installation=installation(arguments), namespace=arguments.namespace)
