@@ -21,6 +21,7 @@ from tokenflow_operator.snapshot import (
     AgentSnapshot,
     Cluster,
     HintServiceState,
+    Known,
     Policy,
     PolicySnapshot,
     Resource,
@@ -128,6 +129,9 @@ class Observer:
             cluster=self._cluster(key),
             hint_services=tuple(self._state(policy) for policy in served),
         )
+
+    def _all_nodes(self) -> tuple[Manifest, ...] | None:
+        return tuple(self._cache.all(NODE)) if self._nodes else None
 
     def _cluster(self, key: Key) -> Cluster:
         children = {

@@ -43,6 +43,21 @@ Agent = Resource[TelemetryAgentSpec]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """All that the operator looks after, whoever's plan it concerns.
+
+    Attributes:
+        policies: in any namespace.
+        agents: likewise.
+        nodes: all nodes of the cluster; ``None`` where the operator may not read them.
+    """
+
+    policies: tuple[Policy, ...]
+    agents: tuple[Agent, ...]
+    nodes: tuple[Manifest, ...] | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Refusal:
     """A child that the Kubernetes API would not take.
 
@@ -63,12 +78,14 @@ class HintServiceState:
         view: what it last said, for the short while too in which it does not answer.
         error: why it says nothing.
         refused: it answered, but does not accept the operator's token.
+        failing: it answered that it cannot tell its state, as it does without Redis.
         pending: it has only just been asked for the first time: nothing is known yet, bad or good.
     """
 
     view: ClusterView | None = None
     error: str = ""
     refused: bool = False
+    failing: bool = False
     pending: bool = False
 
 
