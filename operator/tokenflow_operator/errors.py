@@ -90,5 +90,9 @@ class HintServiceUnreachableError(HintServiceError):
     """The hint service did not answer, or not in the agreed form."""
 
 
+class HintServiceFailingError(HintServiceError):
+    """The hint service answered that it cannot tell its state, as it does without Redis."""
+
+
 class HintServiceRefusedError(HintServiceError):
     """The hint service does not accept the operator's token."""

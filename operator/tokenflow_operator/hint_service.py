@@ -12,13 +12,18 @@ from pydantic import ValidationError
 
 from tokenflow_api.client_tls import client_context
 from tokenflow_api.hints import ClusterView
-from tokenflow_operator.errors import HintServiceRefusedError, HintServiceUnreachableError
+from tokenflow_operator.errors import (
+    HintServiceFailingError,
+    HintServiceRefusedError,
+    HintServiceUnreachableError,
+)
 from tokenflow_operator.problem_documents import words
 
 _TIMEOUT_S: Final = 2.0
 _MAX_BYTES: Final = 16 << 20
 _REFUSED: Final = (401, 403)
 _NOT_MODIFIED: Final = 304
+_SERVER_ERROR: Final = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +57,7 @@ class HintService:
 
         Raises:
             HintServiceRefusedError: it does not accept the token.
+            HintServiceFailingError: it answered that it cannot tell.
             HintServiceUnreachableError: it did not answer in time, or not with such a document.
         """
         url = f"{address}/v1/cluster"
@@ -70,6 +76,8 @@ class HintService:
             return None
         if response.status in _REFUSED:
             raise HintServiceRefusedError(f"{response.status} {words(body)}")
+        if response.status >= _SERVER_ERROR:
+            raise HintServiceFailingError(f"{response.status} {words(body)}")
         if not response.ok:
             raise HintServiceUnreachableError(f"{response.status} {words(body)}")
         try:

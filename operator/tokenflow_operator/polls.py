@@ -13,7 +13,7 @@ from typing import Final
 
 from tokenflow_api.hints import ClusterView
 from tokenflow_operator import metrics
-from tokenflow_operator.errors import HintServiceError, HintServiceRefusedError
+from tokenflow_operator.errors import HintServiceError, HintServiceFailingError, HintServiceRefusedError
 from tokenflow_operator.hint_service import HintService
 from tokenflow_operator.keys import Key
 from tokenflow_operator.parts import lasting
@@ -160,11 +160,11 @@ class Polls:
         if followed.failures < MAX_FAILURES and now - followed.failing_since < MAX_SILENCE_S:
             followed.pause_s = _FAILED_S
             return
-        refused = isinstance(error, HintServiceRefusedError)
+        refused, failing = (isinstance(error, kind) for kind in (HintServiceRefusedError, HintServiceFailingError))
         known = followed.state
         # The words of a failure change from one to the next; each change would be a write.
-        if known.view is not None or known.pending or known.refused != refused:
-            followed.state = HintServiceState(error=str(error), refused=refused)
+        if known.view is not None or known.pending or (known.refused, known.failing) != (refused, failing):
+            followed.state = HintServiceState(error=str(error), refused=refused, failing=failing)
         followed.tag = ""
         followed.pause_s = min(_RAREST_S, followed.pause_s * _GROWTH)
 

@@ -6,7 +6,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.operator.builders import view
-from tokenflow_operator.errors import HintServiceRefusedError, HintServiceUnreachableError
+from tokenflow_operator.errors import HintServiceFailingError, HintServiceRefusedError, HintServiceUnreachableError
 from tokenflow_operator.hint_service import Answer, HintService
 
 
@@ -48,14 +48,14 @@ async def test_a_refusal_is_told_apart(token_file: Path, status: int) -> None:
         await _ask(token_file, status=status)
 
 
-@pytest.mark.parametrize(("status", "body"), [(503, "{}"), (200, "<html>"), (200, '{"term": "x"}')])
+@pytest.mark.parametrize(("status", "body"), [(404, "{}"), (200, "<html>"), (200, '{"term": "x"}')])
 async def test_an_answer_that_is_no_view_counts_as_none(token_file: Path, status: int, body: str) -> None:
     with pytest.raises(HintServiceUnreachableError):
         await _ask(token_file, status=status, body=body)
 
 
 async def test_the_hint_services_own_words_are_passed_on(token_file: Path) -> None:
-    with pytest.raises(HintServiceUnreachableError, match="503 Redis is away"):
+    with pytest.raises(HintServiceFailingError, match="503 Redis is away"):
         await _ask(token_file, status=503, body='{"detail": "Redis is away"}')
 
 

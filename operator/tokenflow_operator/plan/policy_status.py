@@ -105,7 +105,8 @@ def _hint_service(snapshot: PolicySnapshot, *, now: datetime) -> Iterator[Proble
         message = f"Deployment {_deployment(snapshot)} is ready, and {url} does not answer yet"
         yield Problem(reason=Reason.HINT_SERVICE_STARTING, severity=Severity.PROGRESSING, message=message)
     else:
-        message = f"{url} does not answer: {state.error}: see the logs of Deployment {_deployment(snapshot)}"
+        what = "cannot tell its state" if state.failing else "does not answer"
+        message = f"{url} {what}: {state.error}: see the logs of Deployment {_deployment(snapshot)}"
         yield Problem(reason=Reason.HINT_SERVICE_UNREACHABLE, severity=Severity.BLOCKING, message=message)
 
 

@@ -39,9 +39,8 @@ def seen(snapshot: PolicySnapshot) -> dict[AlertName, str]:
 
 def _hint_service_down(snapshot: PolicySnapshot) -> str:
     state = snapshot.hint_service
-    if state.view is not None or state.refused:
-        return ""
-    return f"no replica of the hint service answers: {state.error}"
+    answers = state.view is not None or state.refused or state.failing
+    return "" if answers else f"no replica of the hint service answers: {state.error}"
 
 
 def _gateway_down(snapshot: PolicySnapshot) -> str:
@@ -50,8 +49,10 @@ def _gateway_down(snapshot: PolicySnapshot) -> str:
 
 
 def _no_leader(snapshot: PolicySnapshot) -> str:
-    view = snapshot.hint_service.view
-    return "no replica of the hint service computes hints" if view is not None and not view.leader else ""
+    state = snapshot.hint_service
+    if state.failing:
+        return f"no replica of the hint service can tell who computes hints: {state.error}"
+    return "no replica of the hint service computes hints" if state.view is not None and not state.view.leader else ""
 
 
 def _health_low(snapshot: PolicySnapshot) -> str:

@@ -130,6 +130,12 @@ def test_a_path_that_loses_is_named_with_its_tenant() -> None:
     assert "path llama/192.0.2.0/24 of tenant gold: 3.4 %" in found[AlertName.RETRANSMITS_HIGH]
 
 
+def test_a_hint_service_that_answers_without_redis_is_not_down() -> None:
+    found = seen(settled_policy(hint_service=HintServiceState(error="503 Redis: timeout", failing=True)))
+    assert set(found) == {AlertName.HINT_SERVICE_NO_LEADER}
+    assert "503 Redis: timeout" in found[AlertName.HINT_SERVICE_NO_LEADER]
+
+
 def test_an_agent_that_sends_nothing_is_missing() -> None:
     found = seen(_with_view(nodes=[]))
     assert "TelemetryAgent nodes sends nothing" in found[AlertName.AGENT_MISSING]
