@@ -39,6 +39,9 @@ from tokenflow_operator.workqueue import WorkQueue
 DRAIN_S: Final = 1.0
 """Longest wait for passes under way: what one leaves undone the next leader's first pass finds."""
 
+_KEPT_S: Final = 60.0
+"""Seconds that a connection to a hint service is kept for the next question: setting one up costs more than asking."""
+
 _log: Final = logging.getLogger(__name__)
 
 
@@ -80,7 +83,7 @@ async def run(options: Options, installation: Installation) -> None:
         await login() as client,
         # Renewals of the Lease have connections of their own: nothing else may delay them.
         await login() as lease_client,
-        aiohttp.ClientSession() as session,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(keepalive_timeout=_KEPT_S)) as session,
         # Receivers that hang take no connections from the hint services.
         aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as outside,
         exporter(port=options.metrics_port),

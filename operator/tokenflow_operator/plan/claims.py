@@ -5,6 +5,7 @@ Each keeps its own limits, so that together they let through the sum of what eit
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -47,6 +48,7 @@ def claim_problems(policy: Policy, policies: Iterable[Policy]) -> Iterator[Probl
     )
 
 
+@lru_cache(maxsize=4096)
 def upstream_address(url: str, *, namespace: str) -> str:
     """Return what two URLs of the same place have in common.
 
