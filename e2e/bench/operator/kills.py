@@ -15,7 +15,7 @@ from tokenflow_operator.kube.kinds import PACING_POLICY, TELEMETRY_AGENT
 
 Deed = Callable[[Stage, str], Awaitable[None]]
 
-_MOST_WRITES: Final = 100
+_MOST_LIVES: Final = 100
 _SETTLED_S: Final = 1.0
 """Longer than the operator waits between two writes of what it has begun."""
 _EDITS: Final = (
@@ -51,17 +51,17 @@ async def delete(stage: Stage, namespace: str) -> None:
     await stage.api.delete(TELEMETRY_AGENT, namespace=namespace, name="nodes")
 
 
-async def killed_at_each_write(stage: Stage, namespace: str, deed: Deed) -> int:
-    """Let the operator live for one write at a time until nothing is left to do, and return how often it was killed.
+async def killed_on_the_way(stage: Stage, namespace: str, deed: Deed, *, writes: int) -> int:
+    """Let the operator live for so many writes at a time until nothing is left, and return how often it was killed.
 
     Raises:
         BenchError: it never came to an end, or not to what was planned.
     """
     await deed(stage, namespace)
-    for kills in range(_MOST_WRITES):
-        if not await lives(stage, namespace, until_write=1):
+    for kills in range(_MOST_LIVES):
+        if not await lives(stage, namespace, until_write=writes):
             return kills
-    raise BenchError(f"after {_MOST_WRITES} lives of the operator there still is something to write")
+    raise BenchError(f"after {_MOST_LIVES} lives of the operator there still is something to write")
 
 
 async def lives(stage: Stage, namespace: str, *, until_write: int | None = None) -> bool:
@@ -116,18 +116,19 @@ async def kills(stage: Stage, *, most: int) -> AsyncIterator[Figure]:
 
 
 async def _all_kills(stage: Stage, words: str, *, before: Deed, deed: Deed, after: Deed, most: int) -> Figure:
-    started, kills = time.monotonic(), 0
-    for write in range(1, most + 1):
-        namespace = f"{words.translate({32: '-', 44: None})}-{write}"
+    started, kills, killed = time.monotonic(), 0, True
+    while killed and kills < most:
+        namespace = f"{words.translate({32: '-', 44: None})}-{kills + 1}"
         await before(stage, namespace)
         if before is not nothing:
             await lives(stage, namespace)
         await deed(stage, namespace)
-        if not await lives(stage, namespace, until_write=write):
-            break
-        kills = write
-        await after(stage, namespace)
-        await lives(stage, namespace)
+        if killed := await lives(stage, namespace, until_write=kills + 1):
+            kills += 1
+            await after(stage, namespace)
+            await lives(stage, namespace)
+        # Agents of several namespaces would claim the same nodes.
+        await delete(stage, namespace)
     took_s = time.monotonic() - started
     return Figure(
         name=f"Operator killed at each write of {words}",
