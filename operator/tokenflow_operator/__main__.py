@@ -1,5 +1,6 @@
 """``tokenflow-operator``: brings PacingPolicies and TelemetryAgents to what they ask for."""
 
+import argparse
 import asyncio
 import logging
 import os
@@ -12,6 +13,7 @@ from tokenflow_operator.app import Options, run
 from tokenflow_operator.command_line import installation, parser
 from tokenflow_operator.errors import OperatorError
 from tokenflow_operator.follow import Reach
+from tokenflow_operator.webhook import WebhookOptions
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         reach=Reach(namespace=arguments.namespace, nodes=arguments.nodes, resync_s=arguments.resync),
         instance=os.environ.get("POD_NAME") or socket.gethostname(),
         lease=arguments.lease_name if arguments.leader_election else "",
+        webhook=_webhook(arguments),
         kubeconfig=arguments.kubeconfig or None,
         token_file=arguments.token_file,
         workers=arguments.workers,
@@ -41,6 +44,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.getLogger(__name__).error(str(error))  # noqa: TRY400 - the words say all there is
         return 1
     return 0
+
+
+def _webhook(arguments: argparse.Namespace) -> WebhookOptions | None:
+    if not arguments.webhook_host:
+        return None
+    return WebhookOptions(
+        host=arguments.webhook_host,
+        port=arguments.webhook_port,
+        namespace=arguments.pod_namespace,
+        secret=arguments.webhook_secret,
+        configuration=arguments.webhook_configuration,
+    )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import logging
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -32,7 +33,9 @@ from tokenflow_operator.probes import exporter, probes
 from tokenflow_operator.reconcile import Reconciler
 from tokenflow_operator.recorder import Recorder
 from tokenflow_operator.settings import Installation
+from tokenflow_operator.snapshot import Known
 from tokenflow_operator.watch import watch
+from tokenflow_operator.webhook import Webhook, WebhookOptions
 from tokenflow_operator.workers import Workers
 from tokenflow_operator.workqueue import WorkQueue
 
@@ -53,6 +56,7 @@ class Options:
         reach: what it looks at.
         instance: name of this replica.
         lease: name of the Lease, in the operator's own namespace, that decides who leads; empty to lead without one.
+        webhook: how the admission webhook is served, if it is.
         kubeconfig: file with credentials; without it the pod's service account serves.
         token_file: projected token for the hint services.
         workers: resources worked on at a time.
@@ -63,6 +67,7 @@ class Options:
     reach: Reach
     instance: str
     lease: str
+    webhook: WebhookOptions | None
     kubeconfig: str | None
     token_file: Path
     workers: int
@@ -92,7 +97,7 @@ async def run(options: Options, installation: Installation) -> None:
         kube = Kube(client, gate=leadership.budget_s)
         async with probes(heartbeat, leadership, port=options.port):
             hint_service = HintService(session=session, token_file=options.token_file)
-            engine = _engine(kube, hint_service, Poster(outside), heartbeat, options, installation)
+            engine = _engine(kube, hint_service, Poster(outside), heartbeat, leadership, options, installation)
             await _run(engine, options, leadership)
     _log.info("ended")
 
@@ -116,6 +121,7 @@ class _Engine:
         workers: reconcile.
         dispatcher: tells receivers of alerts.
         queue: between them.
+        webhook: answers the API server, where it is switched on.
         heartbeat: of them all.
     """
 
@@ -125,6 +131,7 @@ class _Engine:
     workers: Workers
     dispatcher: Dispatcher
     queue: WorkQueue[Key]
+    webhook: Webhook | None
     heartbeat: Heartbeat
 
 
@@ -133,6 +140,7 @@ def _engine(
     hint_service: HintService,
     poster: Poster,
     heartbeat: Heartbeat,
+    leadership: Leadership,
     options: Options,
     installation: Installation,
 ) -> _Engine:
@@ -140,10 +148,11 @@ def _engine(
     feed = Feed(cache, queue)
     polls = Polls(hint_service=hint_service, changed=feed.heard_from)
     dispatcher = Dispatcher(addresses=Addresses(kube), poster=poster, settled=queue.add)
+    observer = Observer(cache=cache, polls=polls, kube=kube, nodes=options.reach.nodes)
     reconciler = Reconciler(
         kube=kube,
         cache=cache,
-        observer=Observer(cache=cache, polls=polls, kube=kube, nodes=options.reach.nodes),
+        observer=observer,
         executor=Executor(kube=kube, cache=cache, contests=Contests()),
         recorder=Recorder(kube=kube, instance=options.instance),
         dispatcher=dispatcher,
@@ -156,8 +165,17 @@ def _engine(
         workers=Workers(queue, reconciler.reconcile, heartbeat),
         dispatcher=dispatcher,
         queue=queue,
+        webhook=_webhook(options.webhook, kube, leadership, lambda: observer.known() if heartbeat.ready else None),
         heartbeat=heartbeat,
     )
+
+
+def _webhook(
+    options: WebhookOptions | None, kube: Kube, leadership: Leadership, known: Callable[[], Known | None]
+) -> Webhook | None:
+    if options is None:
+        return None
+    return Webhook(options=options, kube=kube, leadership=leadership, known=known)
 
 
 async def _run(engine: _Engine, options: Options, leadership: Leadership) -> None:
@@ -175,7 +193,8 @@ async def _run(engine: _Engine, options: Options, leadership: Leadership) -> Non
     electing = asyncio.create_task(leadership.run())
     following = asyncio.create_task(engine.follower.run())
     leading = asyncio.create_task(_lead(engine, options, leadership))
-    parts = (watching, electing, following, leading)
+    answering = [asyncio.create_task(engine.webhook.run())] if engine.webhook else []
+    parts = (watching, electing, following, leading, *answering)
     for part in parts:
         part.add_done_callback(lambda _: asked_to_end.set())
     _log.info("started", extra={"namespace": options.reach.namespace or "all"})
@@ -186,7 +205,7 @@ async def _run(engine: _Engine, options: Options, leadership: Leadership) -> Non
         engine.queue.close()
         await asyncio.wait([leading], timeout=DRAIN_S if leadership.leading.is_set() else 0)
     finally:
-        await ended(leading, following, electing)
+        await ended(leading, following, electing, *answering)
         await leadership.release()
         stop_watching.set()
         await asyncio.wait([watching])

@@ -69,6 +69,22 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         help="without it nothing keeps two operators apart: for one that runs outside the cluster",
     )
     add(
+        "--webhook-host",
+        default=env("TOKENFLOW_WEBHOOK_HOST", ""),
+        help="name or address by which the API server calls the admission webhook (default: there is none)",
+    )
+    add("--webhook-port", type=int, default=env("TOKENFLOW_WEBHOOK_PORT", "9443"), help="port of the webhook")
+    add(
+        "--webhook-secret",
+        default=env("TOKENFLOW_WEBHOOK_SECRET", "tokenflow-operator-webhook"),
+        help="Secret in the operator's namespace that keeps the webhook's certificates",
+    )
+    add(
+        "--webhook-configuration",
+        default=env("TOKENFLOW_WEBHOOK_CONFIGURATION", "tokenflow-operator-webhook"),
+        help="ValidatingWebhookConfiguration that is told whom to trust",
+    )
+    add(
         "--service-account",
         default=env("TOKENFLOW_SERVICE_ACCOUNT", "tokenflow-operator"),
         help="the operator's own service account, granted to read the state of hint services",

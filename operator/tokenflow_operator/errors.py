@@ -96,3 +96,7 @@ class HintServiceFailingError(HintServiceError):
 
 class HintServiceRefusedError(HintServiceError):
     """The hint service does not accept the operator's token."""
+
+
+class AdmissionRequestError(OperatorError):
+    """What was sent to the webhook is no question that it can answer."""

@@ -36,3 +36,7 @@ NOTIFICATIONS: Final = Counter(
     "Messages to receivers of alerts, and looks for their URLs that failed, by result: sent, failed.",
     ["type", "result"],
 )
+REVIEWS: Final = Counter("tokenflow_operator_admission_reviews", "Questions to the webhook by result.", ["result"])
+CERTIFICATE_FAILURES: Final = Counter(
+    "tokenflow_operator_certificate_failures", "Looks at the webhook's certificate that failed."
+)

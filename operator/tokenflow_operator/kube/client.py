@@ -147,7 +147,7 @@ class Kube:
                 subresource) or UnavailableError.
         """
         meta = manifest["metadata"]
-        path = kind.path(namespace=meta["namespace"], name=meta["name"], subresource=subresource)
+        path = kind.path(namespace=meta.get("namespace", ""), name=meta["name"], subresource=subresource)
         query = {"fieldManager": FIELD_MANAGER, "force": "true" if force else "false"}
         request = Request(
             method="PATCH", path=path, verb="apply", kind=kind.kind, query=query, body=manifest, content_type=APPLY

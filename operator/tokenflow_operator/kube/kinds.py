@@ -49,6 +49,12 @@ NETWORK_POLICY: Final = Kind(api_version="networking.k8s.io/v1", kind="NetworkPo
 HORIZONTAL_POD_AUTOSCALER: Final = Kind(
     api_version="autoscaling/v2", kind="HorizontalPodAutoscaler", plural="horizontalpodautoscalers"
 )
+VALIDATING_WEBHOOK_CONFIGURATION: Final = Kind(
+    api_version="admissionregistration.k8s.io/v1",
+    kind="ValidatingWebhookConfiguration",
+    plural="validatingwebhookconfigurations",
+    namespaced=False,
+)
 _MONITORING: Final = "monitoring.coreos.com/v1"
 PROMETHEUS_RULE: Final = Kind(api_version=_MONITORING, kind="PrometheusRule", plural="prometheusrules", optional=True)
 SERVICE_MONITOR: Final = Kind(api_version=_MONITORING, kind="ServiceMonitor", plural="servicemonitors", optional=True)
