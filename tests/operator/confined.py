@@ -19,7 +19,7 @@ from tests.operator.running import ROOT, kubectl
 
 RELEASE = "tokenflow"
 ACCOUNT = f"{RELEASE}-operator"
-SHOWN = ("serviceaccount", "rbac")
+SHOWN = ("serviceaccount", "rbac", "ha")
 
 Right = tuple[str, str, str]
 """API group, resource and verb; a right to some names alone has these behind the resource."""

@@ -6,13 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.operator.running import ABSENT, ROOT, Operator, fresh_namespace, kubectl, running, with_examples
+from tests.operator.running import (
+    ABSENT,
+    ROOT,
+    Operator,
+    fresh_namespace,
+    kubectl,
+    operators_of_all_namespaces,
+    running,
+    with_examples,
+)
 
 
 @pytest.fixture(scope="session")
 def crds(request: pytest.FixtureRequest) -> Iterator[None]:
     request.getfixturevalue("cluster")
-    if kubectl("get", "deployments", "-A", "-l", "app.kubernetes.io/name=tokenflow-operator", "-o", "name"):
+    if operators_of_all_namespaces():
         pytest.skip("another operator looks after this cluster: uninstall it first")
     missing = [str(crd) for crd in (ROOT / "crds").glob("*.yaml") if not kubectl("get", "-f", str(crd), *ABSENT)]
     # Those that are there may be of an older model.
