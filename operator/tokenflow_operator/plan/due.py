@@ -12,7 +12,8 @@ from tokenflow_api.meta import Condition
 from tokenflow_operator.plan.reasons import Problem, Reason, Severity
 
 UNSETTLED_S: Final = 5.0
-"""Seconds between two looks while something is under way, and for a while after."""
+UNSETTLED_LONG_S: Final = 60.0
+"""Least and most seconds between two looks while something is under way, and for a while after."""
 SETTLED_S: Final = 60.0
 """Seconds after which nothing follows from a change by time alone."""
 REFUSED_S: Final = 15.0
@@ -36,7 +37,9 @@ def due_in_s(problems: Iterable[Problem], judged: Sequence[Condition], *, now: d
         # As long again as it has lasted: what was not mended at once may take days.
         return min(REFUSED_LONG_S, max(REFUSED_S, changed_s))
     under_way = any(problem.severity is Severity.PROGRESSING for problem in problems)
-    return UNSETTLED_S if under_way or changed_s < SETTLED_S else inf
+    if under_way or changed_s < SETTLED_S:
+        return min(UNSETTLED_LONG_S, max(UNSETTLED_S, changed_s / 2))
+    return inf
 
 
 def _age_s(condition: Condition, now: datetime) -> float:

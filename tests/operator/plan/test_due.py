@@ -34,9 +34,13 @@ def test_at_rest_never() -> None:
     assert due_in_s([degraded], _ready_since(3600), now=NOW) == inf
 
 
-def test_soon_while_something_is_under_way_or_has_just_changed() -> None:
+@pytest.mark.parametrize(("lasts_s", "due_s"), [(0, 5.0), (9, 5.0), (40, 20.0), (86400, 60.0)])
+def test_while_something_is_under_way_soon_and_then_ever_more_rarely(lasts_s: float, due_s: float) -> None:
     starting = _problem(Reason.GATEWAY_STARTING, Severity.PROGRESSING)
-    assert due_in_s([starting], _ready_since(3600), now=NOW) == 5.0
+    assert due_in_s([starting], _ready_since(lasts_s), now=NOW) == due_s
+
+
+def test_what_has_just_changed_is_looked_at_again() -> None:
     assert due_in_s([], _ready_since(3), now=NOW) == 5.0
 
 
