@@ -4,7 +4,6 @@ The table below is the only place that says so. A test runs the operator with ex
 each of them against what the API server saw: neither one too few nor one too many.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any, Final
 
 import yaml
 
-from tokenflow_api.crdgen import stale
+from tokenflow_api.crdgen import ROOT, generate
 from tokenflow_operator.kube.kinds import (
     CHILDREN,
     CONTROLLER_REVISION,
@@ -27,7 +26,6 @@ from tokenflow_operator.kube.kinds import (
     Kind,
 )
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 CHART_FILE: Final = ROOT / "charts" / "tokenflow" / "files" / "rbac.yaml"
 DOCS_FILE: Final = ROOT / "docs" / "permissions.md"
 
@@ -174,18 +172,5 @@ def _rows(part: Part) -> Iterator[str]:
         yield f"| {', '.join(resources)}{which} | {', '.join(verbs)} | {why} |"
 
 
-def main() -> int:
-    """Run the command line: 0, or 1 when a file is stale."""
-    parser = argparse.ArgumentParser(prog="python -m tokenflow_operator.permissions", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail when a file is stale")
-    if parser.parse_args().check:
-        differences = stale(files())
-        sys.stderr.write("\n".join([*differences, "permissions: run 'make generate'\n"] if differences else []))
-        return 1 if differences else 0
-    for path, content in files().items():
-        path.write_text(content)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generate(files, prog="tokenflow_operator.permissions", description=__doc__ or ""))
