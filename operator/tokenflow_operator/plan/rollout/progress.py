@@ -18,11 +18,12 @@ from tokenflow_api.telemetry_agent import (
 )
 from tokenflow_operator.kube.objects import Manifest
 from tokenflow_operator.plan.conditions import timestamp
-from tokenflow_operator.plan.rollout.decide import Decision, Situation, decide
+from tokenflow_operator.plan.rollout.decide import decide
 from tokenflow_operator.plan.rollout.gates import evidence
 from tokenflow_operator.plan.rollout.nodes import name_of
 from tokenflow_operator.plan.rollout.revisions import History, revision_of
 from tokenflow_operator.plan.rollout.sites import Site, sites_of
+from tokenflow_operator.plan.rollout.situation import Decision, Situation
 from tokenflow_operator.snapshot import Agent
 
 _AT_ONCE_S: Final = 0.2
@@ -117,6 +118,7 @@ def roll_out(
         standing_s=(now - since).total_seconds(),
         sites=sites,
         desired=max(desired or 0, len(sites)),
+        is_seen=desired is not None,
         nodes=None if nodes is None else {name_of(node): node for node in nodes},
         evidence=evidence(reports, sites, wanted),
         now=now,
@@ -124,7 +126,7 @@ def roll_out(
     decision = decide(situation)
     status = _status(agent, situation, decision, since=since)
     recorded = not memory.is_new and _essence(status) == _essence(memory.rollout)
-    replace = decision.replace if recorded and desired is not None else ()
+    replace = decision.replace if recorded and situation.is_seen else ()
     proved = decision.stage is RolloutStage.COMPLETE and decision.is_over and situation.desired > 0
     return Progress(
         template=template if kept is None or decision.target == wanted else kept,
