@@ -42,12 +42,13 @@ class Cluster:
 
     def hold(self, url: str) -> None:
         self.data = {"url": base64.b64encode(url.encode()).decode()}
+        self.hanging = {"url": base64.b64encode(f"{url}/hang".encode()).decode()}
 
     async def get(self, kind: Any, *, namespace: str, name: str) -> dict[str, Any]:
         self.asked.append((kind.kind, namespace, name))
         if self.error:
             raise self.error
-        return {"data": self.data}
+        return {"data": self.hanging if name == "hanging" else self.data}
 
 
 def _as_alertmanager_takes_it(alerts: Any) -> bool:
@@ -68,10 +69,15 @@ class Receiver:
         self.failures = 0
         self.status = 503
         self.got: list[Any] = []
+        self.released = asyncio.Event()
 
     async def alerts(self, request: web.Request) -> web.Response:
         self.got.append(await request.json())
         return web.Response(status=200 if _as_alertmanager_takes_it(self.got[-1]) else 400)
+
+    async def hang(self, _: web.Request) -> web.Response:
+        await self.released.wait()
+        return web.Response()
 
     async def answer(self, request: web.Request) -> web.Response:
         self.got.append(await request.json())
@@ -90,10 +96,12 @@ def cluster() -> Cluster:
 async def receiver(cluster: Cluster) -> AsyncIterator[Receiver]:
     receiver, app = Receiver(), web.Application()
     app.router.add_post("/hook", receiver.answer)
+    app.router.add_post("/hook/hang", receiver.hang)
     app.router.add_post("/hook/api/v2/alerts", receiver.alerts)
     async with TestServer(app) as server:
         cluster.hold(str(server.make_url("/hook")))
         yield receiver
+        receiver.released.set()
 
 
 class Settled:
@@ -134,8 +142,8 @@ async def started(cluster: Cluster, settled: Settled) -> AsyncIterator[Callable[
         await asyncio.wait(running)
 
 
-def _delivery(*notices: Notice, name: str = "ops", type_: str = "Webhook") -> Delivery:
-    notifier = Notifier.model_validate({"name": name, "type": type_, "secretRef": {"name": "hook"}})
+def _delivery(*notices: Notice, name: str = "ops", type_: str = "Webhook", where: str = "hook") -> Delivery:
+    notifier = Notifier.model_validate({"name": name, "type": type_, "secretRef": {"name": where}})
     return Delivery(policy=DEMO, notifier=notifier, notices=notices)
 
 
@@ -253,16 +261,18 @@ async def test_what_finds_no_place_counts_as_failed(cluster: Cluster, settled: S
     assert idle.states(DEMO)["second"].trouble == Trouble(kind=TroubleKind.FAILING, message="too many messages wait")
 
 
-async def test_one_receiver_that_hangs_holds_up_no_other(
+async def test_receivers_that_hang_hold_up_no_other(
     started: Callable[..., Dispatcher], receiver: Receiver, settled: Settled
 ) -> None:
-    receiver.failures = 0
     dispatcher = started()
+    for number in range(20):
+        dispatcher.take(_delivery(NOTICE, name=f"hanging-{number}", where="hanging"))
     for number in range(20):
         dispatcher.take(_delivery(NOTICE, name=f"ops-{number}"))
     for _ in range(20):
         await settled.once()
     assert len(receiver.got) == 20
+    assert sum(state.busy for state in dispatcher.states(DEMO).values()) == 20
 
 
 @pytest.mark.usefixtures("receiver")

@@ -70,4 +70,5 @@ def _rule(alert: Alert, of: Scope, *, held_for: str, docs_url: str) -> dict[str,
 
 def _duration(of_policy: str) -> str:
     """Return a Go duration as Prometheus takes it: not of units in any order."""
-    return f"{round(seconds(of_policy) * 1000)}ms"
+    whole_s, left_ms = divmod(round(seconds(of_policy) * 1000), 1000)
+    return f"{whole_s}s{left_ms}ms" if left_ms else f"{whole_s}s"

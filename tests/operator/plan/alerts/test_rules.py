@@ -145,6 +145,13 @@ def test_promtool_accepts_the_rules(tmp_path: Path, agents: list[dict[str, str]]
     _promtool("check", "rules", "--lint-fatal", str(tmp_path / "rules.yaml"))
 
 
+@pytest.mark.parametrize(("asked", "told"), [("30s", "30s"), ("30s1m", "90s"), ("1500ms", "1s500ms"), ("1h", "3600s")])
+def test_durations_are_written_as_prometheus_takes_them(tmp_path: Path, asked: str, told: str) -> None:
+    (group,) = _rules(tmp_path, alerts={"for": asked})["groups"]
+    assert {rule["for"] for rule in group["rules"]} == {told}
+    _promtool("check", "rules", str(tmp_path / "rules.yaml"))
+
+
 def test_there_is_a_course_for_every_alert() -> None:
     assert set(COURSES) == set(AlertName)
 
