@@ -19,6 +19,8 @@ from tokenflow_operator.plan.rollout.waves import outdated
 
 _ENDING_S: Final = 120.0
 """Seconds that old agents may take to end, on top of what new ones may take to begin."""
+_NAMED: Final = 3
+"""Nodes that are named of those where a revision failed."""
 _STEPS: Final = 20
 """Steps in which a long canary's time is told: each is a write of the status."""
 
@@ -103,7 +105,7 @@ def _spread(situation: Situation) -> Decision:
         stage=stage,
         target=situation.wanted,
         replace=situation.replaceable(situation.wanted),
-        message="; ".join(failures) if stage is RolloutStage.FAILED else _progress(situation, stage),
+        message=_told(failures) if stage is RolloutStage.FAILED else _progress(situation, stage),
         is_over=over,
         again_s=None if over else _settling_s(situation, situation.wanted),
     )
@@ -125,7 +127,7 @@ def _canary(situation: Situation) -> Decision:
         verdict(site, situation.evidence, situation.spec, wanted=situation.wanted, now=situation.now) for site in trying
     ]
     if failed := [found.failed for found in verdicts if found.failed]:
-        return _stop(situation, "; ".join(failed))
+        return _stop(situation, _told(failed))
     duration_s = seconds(situation.spec.canary.duration)
     well_s = min(
         site.since_s(situation.now) if site.is_ready and site.revision == situation.wanted else 0.0 for site in trying
@@ -153,7 +155,7 @@ def _canary(situation: Situation) -> Decision:
 def _waves(situation: Situation) -> Decision:
     failures = _failures(situation)
     if len(failures) >= situation.allowed_unavailable:
-        return _stop(situation, "; ".join(failures))
+        return _stop(situation, _told(failures))
     patience_s = seconds(situation.spec.progress_deadline) + _ENDING_S
     if situation.before.stage is RolloutStage.WAVES and situation.standing_s > patience_s:
         standing = _progress(situation, RolloutStage.WAVES)
@@ -173,6 +175,11 @@ def _waves(situation: Situation) -> Decision:
 
 def _failures(situation: Situation) -> list[str]:
     return [failure(site, situation.spec, situation.now) for site in situation.failed()]
+
+
+def _told(failures: Sequence[str]) -> str:
+    more = f"; and {len(failures) - _NAMED} more" if len(failures) > _NAMED else ""
+    return f"{'; '.join(failures[:_NAMED])}{more}"
 
 
 def _progress(situation: Situation, stage: RolloutStage) -> str:
