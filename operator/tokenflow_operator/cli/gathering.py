@@ -8,6 +8,7 @@ from typing import Final
 from tokenflow_operator.cache import Cache
 from tokenflow_operator.cli.kubectl import Kubectl
 from tokenflow_operator.errors import ForbiddenError, KubeError, NotFoundError
+from tokenflow_operator.keys import OWNER_LABEL
 from tokenflow_operator.kube import Kind, Manifest, ObjectRef
 from tokenflow_operator.kube.kinds import CHILDREN, CONTROLLER_REVISION, NODE, OPTIONAL, OWNERS, POD
 from tokenflow_operator.kube.objects import ref_of
@@ -59,7 +60,9 @@ def gather(kubectl: Kubectl, *, everywhere: bool) -> Gathered:
     nodes = _nodes(kubectl)
     cache = Cache()
     cache.served = served
-    for manifest in (*near, *_owners(kubectl, everywhere=everywhere), *(nodes or ())):
+    # The operator's watches see only what carries an owner's label, too.
+    labelled = [manifest for manifest in near if OWNER_LABEL in manifest["metadata"].get("labels", {})]
+    for manifest in (*labelled, *_owners(kubectl, everywhere=everywhere), *(nodes or ())):
         cache.put(_KINDS[manifest["kind"]], manifest)
     kinds = {kind.kind for kind in children}
     objects = {ref_of(manifest): manifest for manifest in near if manifest["kind"] in kinds}

@@ -16,7 +16,7 @@ from tokenflow_api.meta import API_VERSION
 from tokenflow_operator.cli.difference import differences
 from tokenflow_operator.cli.gathering import Gathered, gather
 from tokenflow_operator.cli.kubectl import Kubectl
-from tokenflow_operator.cli.simulation import ObjectChange, Simulation, applied, deleted
+from tokenflow_operator.cli.simulation import Action, ObjectChange, Simulation, applied, deleted
 from tokenflow_operator.cli.started import Started, started_for
 from tokenflow_operator.concern import concerned
 from tokenflow_operator.errors import InvalidError
@@ -130,8 +130,10 @@ class _Rehearsal:
             planned = plan(with_children(snapshot, strangers), self.installation, now=self.now)
         after, words = _tried(self.kubectl, planned)
         present = self.gathered.objects
-        changed = (applied(ref, before=present.get(ref), after=after.get(ref)) for ref in map(ref_of, planned.apply))
-        return (*changed, *map(deleted, planned.delete)), words if len(after) < len(planned.apply) else ""
+        wanted = [ref_of(manifest) for manifest in planned.apply]
+        changed = (applied(ref, before=present.get(ref), after=after.get(ref)) for ref in wanted)
+        taken = (ObjectChange(ref=ref, action=Action.TAKEN) for ref in strangers if ref not in wanted)
+        return (*changed, *map(deleted, planned.delete), *taken), words if len(after) < len(wanted) else ""
 
 
 def _tried(kubectl: Kubectl, planned: Plan) -> tuple[Mapping[ObjectRef, Manifest], str]:

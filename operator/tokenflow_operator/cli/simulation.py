@@ -28,9 +28,15 @@ class Action(StrEnum):
     DELETE = "delete"
     REFUSED = "refused"
     """The API server would not take it."""
+    TAKEN = "taken"
+    """It exists, belongs to another, and would be left alone."""
 
 
-_SIGNS: Final = {Action.CREATE: "+", Action.CHANGE: "~", Action.DELETE: "-", Action.REFUSED: "!"}
+_SIGNS: Final = {Action.CREATE: "+", Action.CHANGE: "~", Action.DELETE: "-", Action.REFUSED: "!", Action.TAKEN: "!"}
+_REMARKS: Final = {
+    Action.REFUSED: ": the API server would not take it",
+    Action.TAKEN: ": it exists and belongs to another: rename or delete it, or give the resource another name",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,8 +79,8 @@ class Simulation:
 
     @property
     def accepted(self) -> bool:
-        """Whether the API server would take all objects."""
-        return all(change.action is not Action.REFUSED for change in self.objects)
+        """Whether all objects would come to be as the resource asks."""
+        return all(change.action not in (Action.REFUSED, Action.TAKEN) for change in self.objects)
 
 
 def applied(ref: ObjectRef, *, before: Manifest | None, after: Manifest | None) -> ObjectChange:
@@ -114,7 +120,7 @@ def _paragraph(simulation: Simulation) -> Iterator[str]:
     if not simulation.objects:
         yield "  no object changes"
     for change in simulation.objects:
-        yield f"  {_SIGNS[change.action]} {change.ref}"
+        yield f"  {_SIGNS[change.action]} {change.ref}{_REMARKS.get(change.action, '')}"
         yield from (f"      {field}" for field in change.fields)
     if simulation.words:
         yield f"  refused: {simulation.words}"

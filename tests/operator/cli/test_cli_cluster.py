@@ -104,7 +104,8 @@ def test_simulate_tells_what_would_change_and_changes_nothing(applied: Operator,
     spec["spec"]["thresholds"] = {"rttInflationPercent": 300}
     spec["spec"]["gateway"]["resources"] = {"limits": {"memory": "300Mi"}}
     spec["spec"]["telemetry"] = {"agents": []}
-    eventually(lambda: plugin("simulate", "-f", str(ROOT / "examples")).stdout.count("no object changes") == 2)
+    at_rest = plugin("simulate", "-f", str(ROOT / "examples"))
+    assert at_rest.stdout.count("no object changes") == 2, at_rest
     before = applied.kubectl("get", "all,cm,pp,ta", "-o", "name")
     told = plugin("simulate", "-f", "-", input=json.dumps(spec))
     assert told.returncode == 0, told.stderr
@@ -124,3 +125,14 @@ def test_simulate_passes_on_what_the_api_server_refuses(plugin: Plugin) -> None:
     told = plugin("simulate", "-f", "-", input=json.dumps(spec))
     assert (told.returncode, told.stdout) == (1, "")
     assert "minTokensPerSecond must not be above maxTokensPerSecond" in told.stderr
+
+
+def test_simulate_names_what_is_in_the_way(applied: Operator, plugin: Plugin) -> None:
+    other = yaml.safe_load((ROOT / "examples" / "pacingpolicy.yaml").read_text())
+    other["metadata"]["name"] = "other"
+    applied.kubectl("create", "configmap", "other-runtime")
+    told = plugin("simulate", "-f", "-", input=json.dumps(other))
+    assert told.returncode == 1
+    assert f"PacingPolicy {applied.namespace}/other (new)\n" in told.stdout
+    assert "\n  + Deployment/other-hintsvc\n" in told.stdout
+    assert "\n  ! ConfigMap/other-runtime: it exists and belongs to another: " in told.stdout

@@ -71,7 +71,7 @@ def test_a_refusal_is_told_with_its_words() -> None:
     told = text([simulation(refused, words="forbidden: exceeded quota", exists=False)])
     assert told.splitlines()[:3] == [
         "PacingPolicy default/demo (new)",
-        "  ! Deployment/demo-gateway",
+        "  ! Deployment/demo-gateway: the API server would not take it",
         "  refused: forbidden: exceeded quota",
     ]
     assert document([simulation(refused)])["accepted"] is False
