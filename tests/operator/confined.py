@@ -19,6 +19,8 @@ from tests.operator.running import ROOT, kubectl
 
 RELEASE = "tokenflow"
 ACCOUNT = f"{RELEASE}-operator"
+NOTIFIER = "ops"
+"""Name of the one Secret that the chart is told to let the operator read."""
 SHOWN = ("serviceaccount", "rbac", "ha")
 
 Right = tuple[str, str, str]
@@ -92,7 +94,10 @@ def confined(namespace: str, directory: Path) -> Iterator[Confined]:
         pytest.skip("the cluster that was given keeps no audit log here")
     chart = ["helm", "template", RELEASE, str(ROOT / "charts" / "tokenflow"), "--kube-version=1.37.0"]
     shown = [f"--show-only=templates/{name}.yaml" for name in SHOWN]
-    rendered = run([*chart, f"--namespace={namespace}", f"--set=scope.namespace={namespace}", *shown])
+    values = (
+        f"scope.namespace={namespace},notifierSecrets[0].namespace={namespace},notifierSecrets[0].names={{{NOTIFIER}}}"
+    )
+    rendered = run([*chart, f"--namespace={namespace}", f"--set={values}", *shown])
     kubectl("apply", "-f", "-", stdin=rendered)
     kubeconfig = json.loads(kubectl("config", "view", "--raw", "-o", "json"))
     kubeconfig["users"][0]["user"] = {"token": kubectl("-n", namespace, "create", "token", ACCOUNT).strip()}

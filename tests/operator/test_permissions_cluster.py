@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.operator.confined import ACCOUNT, Confined, confined, now
+from tests.operator.confined import ACCOUNT, NOTIFIER, Confined, confined, now
 from tests.operator.leftovers import leftovers
 from tests.operator.running import ROOT, Operator, eventually, fresh_namespace, kubectl, monitoring, running
 from tokenflow_operator.keys import OWNER_LABEL
@@ -78,7 +78,12 @@ def test_a_full_life_uses_every_right_and_needs_no_other(account: Confined, star
 def _live(operator: Operator) -> None:
     """Do all to the examples that can be done to resources."""
     operator.kubectl("apply", "-f", str(ROOT / "examples"))
-    grown = {"hintService": {"autoscaling": {"maxReplicas": 4}, "redis": {"embedded": {"storage": "1Gi"}}}}
+    operator.kubectl("create", "secret", "generic", NOTIFIER, "--from-literal=url=http://127.0.0.1:9")
+    notifier = {"name": "ops", "type": "Webhook", "secretRef": {"name": NOTIFIER}}
+    grown = {
+        "hintService": {"autoscaling": {"maxReplicas": 4}, "redis": {"embedded": {"storage": "1Gi"}}},
+        "alerts": {"for": "1s", "notifiers": [notifier]},
+    }
     operator.kubectl("patch", "pp/demo", "--type=merge", "-p", json.dumps({"spec": grown}))
     eventually(lambda: operator.condition("pp/demo", "Ready") and operator.condition("ta/nodes", "Ready"))
     eventually(lambda: operator.get("hpa/demo-hintsvc") and operator.get("pvc") and operator.get("prometheusrule"))
@@ -89,6 +94,7 @@ def _live(operator: Operator) -> None:
     eventually(lambda: "/left\n" not in operator.kubectl("get", kinds, "-o", "name"))
     operator.kubectl("patch", "ta/nodes", "--type=merge", "-p", '{"spec": {"image": "absent:2"}}')
     eventually(lambda: "absent:2" in operator.kubectl("get", "pods", "-o", "jsonpath={..image}"))
+    eventually(lambda: operator.get("pp/demo")["status"].get("notifiers"))
     operator.kubectl("delete", "pp/demo", "ta/nodes")
     eventually(lambda: not operator.kubectl("get", f"{kinds},pod", "-l", OWNER_LABEL, "-o", "name"), within_s=60)
 
