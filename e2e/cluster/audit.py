@@ -59,7 +59,8 @@ class Request:
         namespace: empty for what has none.
         name: empty for collections.
         query: the URL's part after the question mark.
-        code: HTTP status of the answer.
+        allowed: whether they hold the right to ask.
+        code: HTTP status of the answer; 403 also where more than the right was wanting.
     """
 
     at: datetime
@@ -71,6 +72,7 @@ class Request:
     namespace: str
     name: str
     query: str
+    allowed: bool
     code: int
 
     @property
@@ -137,5 +139,6 @@ def _request(event: dict[str, Any]) -> Request:
         namespace=ref.get("namespace", ""),
         name=ref.get("name", ""),
         query=query,
+        allowed=event.get("annotations", {}).get("authorization.k8s.io/decision") == "allow",
         code=event.get("responseStatus", {}).get("code", 0),
     )

@@ -21,6 +21,7 @@ def event(verb: str, *, user: str = ALICE, stage: str = "ResponseComplete", code
         "userAgent": "tests",
         "objectRef": {"resource": "configmaps", "namespace": "demo", "name": "one", "apiVersion": "v1"},
         "responseStatus": {"code": code},
+        "annotations": {"authorization.k8s.io/decision": "forbid" if code == 403 else "allow"},
         "requestReceivedTimestamp": f"2026-01-01T00:{minute:02}:00.000001Z",
     }
     return json.dumps(noted) + "\n"
@@ -48,6 +49,7 @@ def test_a_request_is_told_with_who_asked_for_what_and_how_it_ended(log: Path) -
             namespace="demo",
             name="one",
             query="fieldManager=m",
+            allowed=True,
             code=409,
         )
     ]
@@ -63,7 +65,8 @@ def test_others_and_what_was_before_are_left_out(log: Path) -> None:
 def test_a_watch_counts_once_whether_it_lasts_or_is_refused(log: Path) -> None:
     lasting = event("watch", stage="ResponseStarted") + event("watch")
     log.write_text(lasting + event("watch", code=403))
-    assert [request.code for request in audit.requests(log, user=ALICE, since=START)] == [200, 403]
+    asked = audit.requests(log, user=ALICE, since=START)
+    assert [(request.code, request.allowed) for request in asked] == [(200, True), (403, False)]
 
 
 def test_full_files_are_read_before_the_one_that_is_written(log: Path) -> None:

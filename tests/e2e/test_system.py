@@ -7,11 +7,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from e2e.cluster import audit
+from e2e.cluster.settings import Layout, cache
 from e2e.commands import CommandError, run
 from e2e.demo.__main__ import NAMESPACE, SYSTEM_NAMESPACE
 from e2e.reader import steady
@@ -259,3 +262,12 @@ def test_describe_says_what_is_going_on(system: System) -> None:
         assert expected in words
     words = system.cluster.kubectl("-n", NAMESPACE, "describe", "telemetryagent", "nodes")
     assert "TCPRoundTripTime/BTFTracepoint" in words
+
+
+def test_the_operator_was_refused_nothing(demo: tuple[System, subprocess.CompletedProcess[str]]) -> None:
+    assert demo
+    account = f"system:serviceaccount:{SYSTEM_NAMESPACE}:tokenflow-operator"
+    ever = datetime.min.replace(tzinfo=UTC)
+    asked = list(audit.requests(Layout(cache=cache()).audit_log, user=account, since=ever))
+    assert asked
+    assert [request for request in asked if not request.allowed] == []
