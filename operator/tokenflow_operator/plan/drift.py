@@ -15,6 +15,8 @@ _MERGED_LISTS: Final = frozenset({"containers", "env", "ports", "volumeMounts", 
 
 def holds(intent: Any, observed: Any, *, field: str = "") -> bool:
     """Return whether all that ``intent`` says is so in ``observed``, ``field`` being the name of both."""
+    if intent == observed:
+        return True
     match intent:
         case dict():
             return isinstance(observed, dict) and all(
@@ -32,7 +34,7 @@ def holds(intent: Any, observed: Any, *, field: str = "") -> bool:
         case str() if field in _QUANTITIES and isinstance(observed, str):
             return _equal_quantities(intent, observed)
         case _:
-            return bool(intent == observed)
+            return False
 
 
 def _equal_quantities(mine: str, other: str) -> bool:
