@@ -40,6 +40,13 @@ def test_roles_let_hint_services_watch_their_own_config_and_no_more(name: str) -
         assert one["kind"] not in {"ClusterRole", "ClusterRoleBinding", "Secret"}
 
 
+@pytest.mark.parametrize("name", RENDERED)
+def test_only_the_hint_service_may_talk_to_the_api_server(name: str) -> None:
+    for pod in pods(RENDERED[name]):
+        (container,) = pod["containers"]
+        assert pod["automountServiceAccountToken"] == (container["name"] == "hintsvc")
+
+
 @pytest.mark.parametrize("name", OF_POLICIES)
 def test_pods_of_policies_see_nothing_of_their_node(name: str) -> None:
     for pod in pods(OF_POLICIES[name]):
