@@ -10,7 +10,11 @@ import yaml
 from tests.crds.compatibility import Schema, broken, broken_definitions
 from tokenflow_api.crdgen import RESOURCES, Resource, definition
 
-LAST_RELEASE = Path(__file__).parent / "golden" / "v0.1.0"
+RELEASES = Path(__file__).parent / "golden"
+"""A folder for each release, named after it, with its CustomResourceDefinitions."""
+LAST_RELEASE = max(
+    RELEASES.iterdir(), key=lambda folder: [int(part) for part in folder.name.removeprefix("v").split(".")]
+)
 
 OLD: Schema = {
     "type": "object",

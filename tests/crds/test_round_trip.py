@@ -21,11 +21,11 @@ from tokenflow_api.telemetry_agent import TelemetryAgent
 pytestmark = pytest.mark.cluster
 
 MODELS: tuple[type[ApiModel], ...] = (PacingPolicy, TelemetryAgent)
-TOGETHER = 60
+TOGETHER = 40
 """Documents that the API server is asked about at once: one at a time would take a second each."""
 
 
-ASKED = 200
+ASKED = 120
 """Documents of those nearly right that are tried: there are some thousands."""
 
 WHOLE: dict[type[ApiModel], Document] = {
