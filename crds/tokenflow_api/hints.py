@@ -227,8 +227,19 @@ class TenantUsage(WireModel):
     tokens_last_minute: int = 0
 
 
+class KeyExpiry(WireModel):
+    """When the next API key of a tenant ends."""
+
+    tenant: str
+    ends_unix_ms: int
+
+
 class ClusterView(WireModel):
-    """State of a policy's hint service, as any of its replicas sees it."""
+    """State of a policy's hint service, as any of its replicas sees it.
+
+    ``certificate_ends_unix_ms`` is of the certificate that it serves with, absent without one; ``keys`` has the tenants
+    of which an API key ends at all.
+    """
 
     schema_: Literal[1] = Field(default=SCHEMA, alias="schema")
     leader: str = ""
@@ -237,3 +248,5 @@ class ClusterView(WireModel):
     nodes: list[NodeReport] = []
     snapshot: Snapshot | None = None
     usage: list[TenantUsage] = []
+    certificate_ends_unix_ms: int | None = None
+    keys: list[KeyExpiry] = []

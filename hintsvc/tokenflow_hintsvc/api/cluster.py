@@ -4,7 +4,7 @@ from typing import Final
 
 from aiohttp import web
 
-from tokenflow_api.hints import ClusterView
+from tokenflow_api.hints import ClusterView, KeyExpiry
 from tokenflow_api.runtime import Role, RuntimeConfig
 from tokenflow_hintsvc.api.endpoint import IF_NONE_MATCH, Endpoint
 from tokenflow_hintsvc.api.service import SERVICE
@@ -40,6 +40,8 @@ async def get_cluster(request: web.Request) -> web.Response:
         nodes=nodes,
         snapshot=service.view.snapshot,
         usage=usage,
+        certificate_ends_unix_ms=service.certificates.ends_unix_ms if service.certificates else None,
+        keys=[KeyExpiry(tenant=tenant, ends_unix_ms=end) for tenant, end in sorted(service.guard.keys_end().items())],
     )
     tag = entity_tag(view, config)
     headers = {"Cache-Control": CACHE_CONTROL, "ETag": tag}

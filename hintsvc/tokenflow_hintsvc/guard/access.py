@@ -7,7 +7,7 @@ import asyncio
 import itertools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from tokenflow_api.runtime import RuntimeConfig
@@ -51,6 +51,10 @@ class Guard:
         self._credentials.configure(config.spec.security.jwt, config.spec.tenants)
         self._audit.done("ConfigApplied", reason=f"generation {config.generation}")
         self._renew_rules()
+
+    def keys_end(self) -> Mapping[str, int]:
+        """Return when the next API key of a tenant ends, in Unix milliseconds, of tenants of which one does."""
+        return self._credentials.keys_end
 
     async def run(self) -> None:
         """Look after the tenants' Secrets, for ever."""

@@ -5,7 +5,7 @@ What was proven once is remembered by its digest, so that it costs a hash the ne
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import jwt
@@ -34,6 +34,9 @@ class Credentials:
         cluster: keys of the issuer of service-account tokens.
         published: returns the source of the keys of a policy's own issuer.
         now: Unix time in seconds.
+
+    Attributes:
+        keys_end: when the next key of a tenant ends, in Unix milliseconds; of tenants of which one does.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Credentials:
         self._tenants: frozenset[str] = frozenset()
         self._issuer: KeySet | None = None
         self._remembered: dict[bytes, tuple[Credential, float]] = {}
+        self.keys_end: Mapping[str, int] = {}
 
     def configure(self, issuer: Jwt | None, tenants: Sequence[Tenant]) -> None:
         """Go by another policy from now on."""
@@ -74,6 +78,7 @@ class Credentials:
                 ends[key.tenant] = min(key.not_after, ends.get(key.tenant, math.inf))
         for tenant, end in ends.items():
             metrics.KEY_EXPIRY.labels(tenant).set(end)
+        self.keys_end = {tenant: round(end * 1000) for tenant, end in ends.items()}
         return True
 
     def known(self, secret: str) -> Credential | None:

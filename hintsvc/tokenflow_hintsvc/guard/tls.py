@@ -26,6 +26,10 @@ class Certificates:
     With ``client-ca.crt`` in the Secret, callers may show a certificate of that authority, and those who deliver
     telemetry must.
 
+    Attributes:
+        context: by which connections are encrypted from now on.
+        ends_unix_ms: when the certificate in it ends.
+
     Args:
         directory: where a Secret of type kubernetes.io/tls is mounted.
 
@@ -83,4 +87,5 @@ class Certificates:
                 f"{self._directory} holds no {CERTIFICATE} with its {PRIVATE_KEY} to serve with: {error}"
             ) from error
         metrics.CERTIFICATE_EXPIRY.set(expiry.timestamp())
+        self.ends_unix_ms = round(expiry.timestamp() * 1000)
         return context

@@ -16,6 +16,7 @@ from tests.hintsvc.guard.issuer import ISSUER, Issuer
 from tests.hintsvc.support import RedisServer, ReplicaProcess, free_port, replicas, runtime
 from tokenflow_api.api_keys import hashed_line
 from tokenflow_api.codec import CONTENT_TYPE, encode
+from tokenflow_api.hints import ClusterView, KeyExpiry
 from tokenflow_api.runtime import Grant, Role
 from tokenflow_api.telemetry import Reporter, TelemetryBatch
 from tokenflow_hintsvc.api.application import ENDPOINTS
@@ -93,6 +94,7 @@ async def served(
     for tenant in ("gold", "silver"):
         (directory / "tenants" / tenant).mkdir(parents=True)
         (directory / "tenants" / tenant / "key").write_text(hashed_line(f"sk-{tenant}"))
+    (directory / "tenants" / "silver" / "last").write_text("sk-last not-after=2100-01-01T00:00:00Z")
     (directory / "tenants" / "gold" / "old").write_text("sk-old not-after=2026-01-01T00:00:00Z")
     config = runtime(
         tenants=[{"name": name, "apiKeysSecretRef": {"name": f"{name}-keys"}} for name in ("gold", "silver")],
@@ -231,6 +233,19 @@ async def test_what_was_denied_is_on_record(
         assert {entry["reason"] for entry in denied} == {"TenantNotReadable"}
         assert {entry["address"] for entry in denied} == {"127.0.0.1"}
         assert "sk-" not in json.dumps(entries)
+
+
+async def test_the_operator_learns_when_keys_end(
+    redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        served(redis_server, tmp_path, monkeypatch) as (replica, credentials),
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {credentials['operator']}"}) as session,
+        session.get(f"{replica.url}/v1/cluster") as answer,
+    ):
+        view = ClusterView.model_validate_json(await answer.read())
+    assert view.keys == [KeyExpiry(tenant="silver", ends_unix_ms=4_102_444_800_000)]
+    assert view.certificate_ends_unix_ms is None
 
 
 async def test_what_needs_redis_says_when_to_ask_again(

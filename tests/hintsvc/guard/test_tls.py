@@ -40,7 +40,9 @@ def test_a_new_certificate_serves_the_connections_that_follow(tmp_path: Path) ->
     assert not certificates.refresh()
     authority.issue(tmp_path, "second")
     assert certificates.refresh()
-    assert common_name(shake(certificates.context, authority.client())[0]) == "second"
+    seen = shake(certificates.context, authority.client())[0]
+    assert common_name(seen) == "second"
+    assert certificates.ends_unix_ms == 1000 * ssl.cert_time_to_seconds(seen["notAfter"])
 
 
 def test_a_broken_certificate_leaves_the_last_good_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.hintsvc.serving import config, hint, snapshot
-from tokenflow_api.hints import ClusterView, NodeReport, Replica, TenantUsage, Term
+from tokenflow_api.hints import ClusterView, KeyExpiry, NodeReport, Replica, TenantUsage, Term
 from tokenflow_api.telemetry import AgentCost, Signal, SignalState
 from tokenflow_hintsvc.view.meaning import entity_tag
 
@@ -62,6 +62,8 @@ def test_stamps_versions_and_trembling_numbers_say_nothing_new(changes: dict[str
         {"snapshot": snapshot().model_copy(update={"health": 0.9})},
         {"snapshot": snapshot(1, hint("gold", rate=7.0))},
         {"usage": [TenantUsage(tenant="gold", requests_last_minute=2)]},
+        {"certificate_ends_unix_ms": NOW_MS},
+        {"keys": [KeyExpiry(tenant="gold", ends_unix_ms=NOW_MS)]},
     ],
 )
 def test_what_somebody_would_act_upon_is_told(changes: dict[str, object]) -> None:

@@ -68,7 +68,7 @@ def alarm(snapshot: PolicySnapshot, installation: Installation, *, now: datetime
 def _evaluation(snapshot: PolicySnapshot, memory: Memory, *, now: datetime) -> Evaluation:
     if snapshot.hint_service.pending:
         return unchanged(memory)
-    return evaluate(seen(snapshot), memory, for_s=seconds(snapshot.policy.spec.alerts.for_), now=now)
+    return evaluate(seen(snapshot, now=now), memory, for_s=seconds(snapshot.policy.spec.alerts.for_), now=now)
 
 
 def _tellings(

@@ -1,9 +1,10 @@
 """Which alerts' causes the operator sees itself: in the pods, in what agents say, and in what the hint service says.
 
-Certificates, API keys and the quota store tell of themselves in metrics alone, so their alerts are left to Prometheus.
+Whether a replica reaches the quota store only its metrics tell: that alert is left to Prometheus.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Final
 
 from tokenflow_api.hints import NodeHealth, Snapshot
@@ -12,6 +13,7 @@ from tokenflow_api.pacing_policy import Mode
 from tokenflow_api.telemetry import SignalState
 from tokenflow_operator.plan import gateway, hintsvc
 from tokenflow_operator.plan.alerts.definitions import AlertName
+from tokenflow_operator.plan.alerts.expiry import expiring
 from tokenflow_operator.plan.alerts.table import ALERTS
 from tokenflow_operator.plan.conditions import PROGRESSING
 from tokenflow_operator.plan.pods import ready_pods
@@ -19,22 +21,17 @@ from tokenflow_operator.plan.policy_status import silent_agents
 from tokenflow_operator.plan.runtime import named_agents
 from tokenflow_operator.snapshot import Agent, PolicySnapshot
 
-LEFT_TO_PROMETHEUS: Final = frozenset(
-    {AlertName.QUOTA_UNREACHABLE, AlertName.CERTIFICATE_EXPIRING, AlertName.API_KEY_EXPIRING}
-)
+LEFT_TO_PROMETHEUS: Final = frozenset({AlertName.QUOTA_UNREACHABLE})
 _NAMED: Final = 3
 _MOST_WORDS: Final = 1024
 
 
-def seen(snapshot: PolicySnapshot) -> dict[AlertName, str]:
-    """Return the alerts whose causes are there, each with what is wrong and what to do."""
-    found = {}
-    for alert in ALERTS:
-        sight = _SIGHTS.get(alert.name)
-        words = sight(snapshot) if sight else ""
-        if words:
-            found[alert.name] = f"{words}: {alert.remedy}"[:_MOST_WORDS]
-    return found
+def seen(snapshot: PolicySnapshot, *, now: datetime) -> dict[AlertName, str]:
+    """Return the alerts whose causes are there at the time of day ``now``, each with what is wrong and what to do."""
+    view = snapshot.hint_service.view
+    words = {name: sight(snapshot) for name, sight in _SIGHTS.items()} | (expiring(view, now=now) if view else {})
+    wrong = ((alert, words.get(alert.name, "")) for alert in ALERTS)
+    return {alert.name: f"{what}: {alert.remedy}"[:_MOST_WORDS] for alert, what in wrong if what}
 
 
 def _hint_service_down(snapshot: PolicySnapshot) -> str:

@@ -8,7 +8,8 @@ from tokenflow_operator.plan.alerts.scope import Scope
 _FRESH_S: Final = 10
 """Age beyond which a replica's snapshot says nothing of the present."""
 _EXPIRY_DAYS: Final = 7
-_EXPIRY_S: Final = _EXPIRY_DAYS * 86_400
+EXPIRY_S: Final = _EXPIRY_DAYS * 86_400
+"""Time before the end of a certificate or a key at which somebody should look after it."""
 _DEGRADED: Final = 'state="Degraded"'
 _OUT_OF_QUOTA: Final = 'outcome=~"RequestsPerMinute|TokensPerMinute|ConcurrentStreams"'
 
@@ -118,7 +119,7 @@ ALERTS: Final = (
         name=AlertName.CERTIFICATE_EXPIRING,
         severity=AlertSeverity.WARNING,
         expression=lambda of: (
-            f"min({of.hint_service('tokenflow_tls_certificate_expiry_timestamp_seconds')} > 0) - time() < {_EXPIRY_S}"
+            f"min({of.hint_service('tokenflow_tls_certificate_expiry_timestamp_seconds')} > 0) - time() < {EXPIRY_S}"
         ),
         summary=f"the hint service's certificate ends within {_EXPIRY_DAYS} days",
         description="The certificate that the hint service serves with ends in {{ $value | humanizeDuration }}.",
@@ -129,7 +130,7 @@ ALERTS: Final = (
         severity=AlertSeverity.WARNING,
         expression=lambda of: (
             f"min by (tenant) ({of.hint_service('tokenflow_api_key_next_expiry_timestamp_seconds')}) - time()"
-            f" < {_EXPIRY_S}"
+            f" < {EXPIRY_S}"
         ),
         summary=f"an API key of a tenant ends within {_EXPIRY_DAYS} days",
         description="An API key of tenant {{ $labels.tenant }} ends in {{ $value | humanizeDuration }}.",

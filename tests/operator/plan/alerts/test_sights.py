@@ -5,13 +5,18 @@ from typing import Any
 
 import pytest
 
-from tests.operator.builders import NOW_MS, agent, example, hint, policy, settled_policy, view
-from tokenflow_api.hints import ModelReport, NodeHealth, NodeReport, TenantUsage, Term
+from tests.operator.builders import NOW, NOW_MS, agent, example, hint, policy, settled_policy, view
+from tokenflow_api.hints import KeyExpiry, ModelReport, NodeHealth, NodeReport, TenantUsage, Term
 from tokenflow_api.pacing_policy import ModelMode, PacingPolicySpec
 from tokenflow_api.telemetry import Signal, SignalState
 from tokenflow_operator.plan.alerts.definitions import AlertName
-from tokenflow_operator.plan.alerts.sights import LEFT_TO_PROMETHEUS, seen
+from tokenflow_operator.plan.alerts.sights import LEFT_TO_PROMETHEUS
+from tokenflow_operator.plan.alerts.sights import seen as seen_at
 from tokenflow_operator.snapshot import HintServiceState, PolicySnapshot
+
+
+def seen(snapshot: PolicySnapshot) -> dict[AlertName, str]:
+    return seen_at(snapshot, now=NOW)
 
 
 def _saying(**snapshot: Any) -> PolicySnapshot:
@@ -58,6 +63,7 @@ def _losing(ratio: float) -> PolicySnapshot:
     )
 
 
+DAY_MS = 86_400_000
 ROLLING = {"conditions": [{"type": "Progressing", "status": "True"}], "desired": 3, "ready": 2}
 
 CAUSES: dict[AlertName, tuple[PolicySnapshot, str]] = {
@@ -76,6 +82,14 @@ CAUSES: dict[AlertName, tuple[PolicySnapshot, str]] = {
     AlertName.MODEL_DRIFT: (
         _saying(model=ModelReport(mode=ModelMode.ACTIVE, version="v7", drifted=True)),
         "model v7 no longer fits",
+    ),
+    AlertName.CERTIFICATE_EXPIRING: (
+        _with_view(certificate_ends_unix_ms=NOW_MS + 6 * DAY_MS),
+        "the certificate ends at 2026-01-07T00:00:00Z",
+    ),
+    AlertName.API_KEY_EXPIRING: (
+        _with_view(keys=[KeyExpiry(tenant="gold", ends_unix_ms=NOW_MS - DAY_MS)]),
+        "an API key of tenant gold ended at 2025-12-31T00:00:00Z",
     ),
     AlertName.GPU_UTILIZATION_HIGH: (_with_term("GPUUtilization", 0.97, 0.9), "node1: 97 %, above 90 %"),
     AlertName.GPU_MEMORY_HIGH: (_with_term("GPUMemory", 0.99, 0.95), "node1: 99 %, above 95 %"),
@@ -97,6 +111,8 @@ HARMLESS = {
     "a node of another's agent": _with_term("GPUMemory", 0.99, 0.95, of="default/others"),
     "a path within its threshold": _losing(0.02),
     "usage below the limit": _used(tokens_last_minute=199_999, requests_last_minute=599),
+    "a certificate that lasts": _with_view(certificate_ends_unix_ms=NOW_MS + 7 * DAY_MS),
+    "a key that lasts": _with_view(keys=[KeyExpiry(tenant="gold", ends_unix_ms=NOW_MS + 7 * DAY_MS)]),
     "a signal that is off": _with_view(nodes=_signals(SignalState.OFF)),
     "a tenant that is gone": _with_view(usage=[TenantUsage(tenant="gone", tokens_last_minute=10**9)]),
     "agents that are being replaced": _with_agent(**ROLLING),
