@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -45,7 +46,7 @@ class Kubectl:
         return ["kubectl", *options, *arguments]
 
     def run(self, *arguments: str, stdin: str = "") -> str:
-        """Run kubectl and return what it printed.
+        """Run kubectl and return what it printed. What the API server warns of goes on to the caller.
 
         Raises:
             ConfigError: there is no kubectl.
@@ -54,6 +55,7 @@ class Kubectl:
         done = self._done(arguments, stdin=stdin)
         if done.returncode:
             raise failure(done.stderr)
+        sys.stderr.write(done.stderr)
         return done.stdout
 
     def tried(self, *arguments: str, stdin: str) -> tuple[list[dict[str, Any]], str]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.operator.cli.stand_in import stand_in
 from tokenflow_operator.cli.__main__ import main
 from tokenflow_operator.cli.kubectl import Kubectl, failure
 from tokenflow_operator.errors import ConfigError, ForbiddenError, KubeError, NotFoundError, UnavailableError
@@ -52,3 +53,15 @@ def test_without_kubectl_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 def test_a_wrong_command_line_ends_with_2(line: list[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(line)
+
+
+def test_what_the_api_server_warns_of_reaches_the_caller(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with stand_in(tmp_path, "echo 'Warning: tenant gold is claimed twice' >&2; echo '{}'"):
+        assert Kubectl().json("apply") == {}
+    assert capsys.readouterr().err == "Warning: tenant gold is claimed twice\n"
+
+
+def test_of_several_objects_those_that_failed_are_missing(tmp_path: Path) -> None:
+    script = """echo '{"kind": "List", "items": [{"kind": "Role"}]}'; echo 'forbidden: exceeded quota' >&2; exit 1"""
+    with stand_in(tmp_path, script):
+        assert Kubectl().tried("apply", stdin="") == ([{"kind": "Role"}], "forbidden: exceeded quota")
