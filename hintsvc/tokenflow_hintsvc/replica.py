@@ -57,6 +57,7 @@ from tokenflow_hintsvc.store.quotas import Quotas
 from tokenflow_hintsvc.store.replicas import Replicas
 from tokenflow_hintsvc.store.snapshots import Snapshots
 from tokenflow_hintsvc.store.telemetry import Telemetry
+from tokenflow_hintsvc.store.url_file import UrlFile
 from tokenflow_hintsvc.store.usage import Usage
 from tokenflow_hintsvc.view.answers import HintAnswers
 from tokenflow_hintsvc.view.current import View
@@ -78,6 +79,7 @@ class Settings:
     Attributes:
         name: of this replica, unique in its policy.
         redis_url: where the shared state is.
+        redis_url_file: holds the URL instead, and may be changed meanwhile.
         tenants_directory: a directory of API keys per tenant.
         tls_directory: the certificate to serve with; ``None`` serves plain HTTP.
         host: address to listen on.
@@ -89,6 +91,7 @@ class Settings:
 
     name: str
     redis_url: str
+    redis_url_file: Path | None = None
     tenants_directory: Path
     tls_directory: Path | None = None
     host: str = "0.0.0.0"  # noqa: S104 - it serves the pod's network
@@ -155,7 +158,8 @@ async def _serve_policy(
     certificates: Certificates | None,
     stop: asyncio.Event,
 ) -> None:
-    connection = Connection(settings.redis_url, policy_uid=config.uid)
+    url_file = UrlFile(settings.redis_url_file) if settings.redis_url_file else None
+    connection = Connection(url_file.read() if url_file else settings.redis_url, policy_uid=config.uid)
     leadership = Leadership(connection, holder=settings.name)
     replicas, telemetry = Replicas(connection), Telemetry(connection)
     snapshots, explanations = Snapshots(connection, leadership), Explanations(connection, leadership)
@@ -226,7 +230,7 @@ async def _serve_policy(
     try:
         async with (
             _running(UsageWriter(used, usage).run(), *secrets),
-            _running(keeper.link.run()),
+            _running(keeper.link.run(), *([url_file.follow(connection)] if url_file else [])),
             _running(guard.run(), audit.run(), clock.run(), intake.run(), _follow_snapshots(snapshots, view)),
             _listening(application(service), settings.host, settings.port, certificates) as listener,
             _listening_fast(service, settings) as fast,

@@ -69,7 +69,9 @@ def _pod(pod: Manifest) -> Manifest:
 def _autoscaler(autoscaler: Manifest) -> Manifest:
     """Leave out the measurements, which change every quarter of a minute."""
     status = autoscaler.get("status", {})
-    conditions = [_only(condition, "type", "status", "reason") for condition in status.get("conditions", [])]
+    conditions = [
+        _only(condition, "type", "status", "reason", "lastTransitionTime") for condition in status.get("conditions", [])
+    ]
     replicas = _only(status, "currentReplicas", "desiredReplicas")
     return {**autoscaler, "status": {**replicas, "conditions": conditions}}
 

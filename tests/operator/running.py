@@ -64,17 +64,17 @@ class Operator:
         conditions = self.get(what).get("status", {}).get("conditions", [])
         return next((c for c in conditions if c["type"] == type_), {})
 
-    def metric(self, name: str) -> float:
-        """Return the sum over all labels of a metric, 0 while nothing is counted yet."""
+    def metric(self, name: str, labels: str = "") -> float:
+        """Return the sum over all labels of a metric that begin so, 0 while nothing is counted yet."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
                 lines = answer.read().decode().splitlines()
         except URLError:
             return 0.0
-        return sum(float(line.split()[-1]) for line in lines if line.startswith((f"{name}{{", f"{name} ")))
+        return sum(float(line.split()[-1]) for line in lines if line.startswith((f"{name}{{{labels}", f"{name} ")))
 
-    def writes(self) -> float:
-        return self.metric("tokenflow_operator_writes_total")
+    def writes(self, kind: str = "") -> float:
+        return self.metric("tokenflow_operator_writes_total", f'kind="{kind}"' if kind else "")
 
 
 @contextmanager

@@ -37,9 +37,7 @@ def _serve(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--config-map", default=env("TOKENFLOW_CONFIG_MAP", ""), help="ConfigMap to watch; empty: none"
     )
-    command.add_argument(
-        "--redis-url", default=env("TOKENFLOW_REDIS_URL", "redis://localhost:6379/0"), help="the shared state"
-    )
+    _redis(command)
     command.add_argument(
         "--tenants-dir",
         type=Path,
@@ -124,12 +122,22 @@ def _data(command: argparse.ArgumentParser) -> None:
 
 
 def _registry(command: argparse.ArgumentParser) -> None:
+    _redis(command)
+    command.add_argument(
+        "--policy-uid", default=os.environ.get("TOKENFLOW_POLICY_UID", ""), help="metadata.uid of the PacingPolicy"
+    )
+
+
+def _redis(command: argparse.ArgumentParser) -> None:
     env = os.environ.get
     command.add_argument(
         "--redis-url", default=env("TOKENFLOW_REDIS_URL", "redis://localhost:6379/0"), help="the shared state"
     )
     command.add_argument(
-        "--policy-uid", default=env("TOKENFLOW_POLICY_UID", ""), help="metadata.uid of the PacingPolicy"
+        "--redis-url-file",
+        type=Path,
+        default=env("TOKENFLOW_REDIS_URL_FILE"),
+        help="a file that holds the URL instead; a replica follows its changes",
     )
 
 

@@ -27,6 +27,7 @@ def main(arguments: argparse.Namespace) -> int:
     settings = Settings(
         name=arguments.replica,
         redis_url=arguments.redis_url,
+        redis_url_file=arguments.redis_url_file,
         tenants_directory=arguments.tenants_dir,
         tls_directory=arguments.tls_dir,
         port=arguments.port,

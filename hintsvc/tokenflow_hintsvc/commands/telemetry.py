@@ -12,6 +12,7 @@ from tokenflow_hintsvc.learn import history, sources
 from tokenflow_hintsvc.learn.series import Series
 from tokenflow_hintsvc.store.connection import Connection
 from tokenflow_hintsvc.store.history import History
+from tokenflow_hintsvc.store.url_file import UrlFile
 
 REDIS: Final = "redis"
 
@@ -34,11 +35,12 @@ async def policy(arguments: argparse.Namespace) -> AsyncIterator[Connection]:
 
     Raises:
         UsageError: no policy is named.
-        RedisUrlError: ``--redis-url`` is none.
+        RedisUrlError: ``--redis-url`` is none, or ``--redis-url-file`` holds none.
     """
     if not arguments.policy_uid:
         raise UsageError("which policy? write --policy-uid $(kubectl get pp NAME -o jsonpath={.metadata.uid})")
-    connection = Connection(arguments.redis_url, policy_uid=arguments.policy_uid)
+    url = UrlFile(arguments.redis_url_file).read() if arguments.redis_url_file else arguments.redis_url
+    connection = Connection(url, policy_uid=arguments.policy_uid)
     try:
         yield connection
     finally:

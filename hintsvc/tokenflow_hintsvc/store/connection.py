@@ -33,7 +33,18 @@ class Connection:
 
     def __init__(self, url: str, *, policy_uid: str) -> None:
         self._prefix = f"tf:{{{policy_uid}}}"
+        self.url = url
         self.redis = Redis(connection_pool=pool(url, slot_key=self._prefix))
+
+    async def redirect(self, url: str) -> None:
+        """Go by another URL from the next call on; what is under way ends where it is.
+
+        Raises:
+            RedisUrlError: ``url`` is not such a URL; the one before stays.
+        """
+        left, self.redis.connection_pool = self.redis.connection_pool, pool(url, slot_key=self._prefix)
+        self.url = url
+        await left.disconnect(inuse_connections=False)
 
     async def close(self) -> None:
         """Close all connections."""

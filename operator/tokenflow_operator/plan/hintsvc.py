@@ -15,7 +15,6 @@ from tokenflow_operator.settings import Images
 from tokenflow_operator.snapshot import Cluster
 
 COMPONENT: Final = "hintsvc"
-_REDIS_URL: Final = "TOKENFLOW_REDIS_URL"
 _DRAIN_S: Final = 30
 _FAST_PORT: Final = {"hints": names.FAST_HINT_PORT}
 """Serves hint reads and the stream alone, to many clients."""
@@ -59,6 +58,7 @@ def _permission_to_watch_config(owner: Owner) -> tuple[Manifest, Manifest]:
 
 def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images, *, replicas: int) -> Manifest:
     policy, tls = owner.key.name, spec.security.tls_secret_ref
+    redis_env, redis_volumes, redis_mounts = _redis(owner, spec)
     tenant_volumes, tenant_mounts = replicated.tenant_keys(spec.tenants)
     container = {
         "name": COMPONENT,
@@ -76,7 +76,7 @@ def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images, *, replica
             f"--metrics-port={names.METRICS_PORT}",
             *([f"--tls-dir={names.TLS_DIR}"] if tls else []),
         ],
-        "env": [_redis_url(owner, spec), *replicated.pod_identity()],
+        "env": [redis_env, *replicated.pod_identity()],
         "resources": resources(
             spec.hint_service.resources,
             # Of a follower, and of a leader with models: any replica may become one.
@@ -85,6 +85,7 @@ def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images, *, replica
         ),
         "volumeMounts": [
             mount("runtime", names.RUNTIME_DIR),
+            *redis_mounts,
             *tenant_mounts,
             *([mount("tls", names.TLS_DIR)] if tls else []),
             mount("tmp", "/tmp", read_only=False),  # noqa: S108 - the container's own
@@ -105,6 +106,7 @@ def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images, *, replica
             "containers": [container],
             "volumes": [
                 config_volume("runtime", names.runtime(policy)),
+                *redis_volumes,
                 *tenant_volumes,
                 *([{"name": "tls", "secret": {"secretName": tls.name}}] if tls else []),
                 replicated.SCRATCH,
@@ -113,8 +115,16 @@ def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images, *, replica
     )
 
 
-def _redis_url(owner: Owner, spec: PacingPolicySpec) -> Manifest:
+def _redis(owner: Owner, spec: PacingPolicySpec) -> tuple[Manifest, list[Manifest], list[Manifest]]:
+    """Return the environment, volumes and mounts by which the shared state is found."""
     secret = spec.hint_service.redis.secret_ref
     if secret is None:
-        return {"name": _REDIS_URL, "value": f"redis://{names.redis(owner.key.name)}:{names.REDIS_PORT}/0"}
-    return {"name": _REDIS_URL, "valueFrom": {"secretKeyRef": {"name": secret.name, "key": "url"}}}
+        url = f"redis://{names.redis(owner.key.name)}:{names.REDIS_PORT}/0"
+        return {"name": "TOKENFLOW_REDIS_URL", "value": url}, [], []
+    # A file, so that another password needs no restart. Without the Secret the program says what is missing.
+    volume = {
+        "name": "redis",
+        "secret": {"secretName": secret.name, "optional": True, "items": [{"key": "url", "path": "url"}]},
+    }
+    path = f"{names.REDIS_DIR}/url"
+    return {"name": "TOKENFLOW_REDIS_URL_FILE", "value": path}, [volume], [mount("redis", names.REDIS_DIR)]

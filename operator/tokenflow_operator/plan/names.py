@@ -29,6 +29,7 @@ AGENT_PORT: Final = 9435
 RUNTIME_DIR: Final = "/etc/tokenflow/runtime"
 AGENT_DIR: Final = "/etc/tokenflow/agent"
 TENANTS_DIR: Final = "/etc/tokenflow/tenants"
+REDIS_DIR: Final = "/etc/tokenflow/redis"
 TOKEN_DIR: Final = "/var/run/secrets/tokenflow"  # noqa: S105 - a directory
 TOKEN_FILE: Final = f"{TOKEN_DIR}/token"
 TLS_DIR: Final = "/etc/tokenflow/tls"

@@ -79,9 +79,7 @@ async def test_apply_is_server_side_under_one_manager(force: bool) -> None:
         assert request.headers["Content-Type"] == "application/apply-patch+yaml"
         return web.json_response(json.loads(await request.text()))
 
-    applied = await _against(
-        patch, lambda kube: kube.apply(PACING_POLICY, CONFIG, subresource="status", force=force)
-    )
+    applied = await _against(patch, lambda kube: kube.apply(PACING_POLICY, CONFIG, subresource="status", force=force))
     assert applied == CONFIG
 
 
