@@ -93,15 +93,17 @@ _MONITORING = {"PrometheusRule": "prometheusrules", "ServiceMonitor": "servicemo
 
 @contextmanager
 def monitoring() -> Iterator[None]:
-    """Install the kinds of the Prometheus operator, with any content, for a while."""
-    crds = json.dumps({"apiVersion": "v1", "kind": "List", "items": [_crd(*names) for names in _MONITORING.items()]})
-    names = [f"crd/{plural}.monitoring.coreos.com" for plural in _MONITORING.values()]
-    kubectl("apply", "-f", "-", stdin=crds)
+    """Install the kinds of the Prometheus operator, with any content, for a while; those that are there stay."""
+    names = {f"crd/{plural}.monitoring.coreos.com": (kind, plural) for kind, plural in _MONITORING.items()}
+    missing = [name for name in names if not kubectl("get", name, *ABSENT)]
     try:
+        for name in missing:
+            kubectl("apply", "-f", "-", stdin=json.dumps(_crd(*names[name])))
         kubectl("wait", "--for=condition=Established", *names)
         yield
     finally:
-        kubectl("delete", *names)
+        for name in missing:
+            kubectl("delete", name, "--ignore-not-found")
 
 
 def _crd(kind: str, plural: str) -> dict[str, Any]:
