@@ -23,6 +23,7 @@ from tokenflow_operator.kube.kinds import (
     OWNERS,
     POD,
     SECRET,
+    VALIDATING_WEBHOOK_CONFIGURATION,
     Kind,
 )
 
@@ -43,6 +44,8 @@ class Part(Enum):
     NODES = "nodes"
     ELECTION = "election"
     NOTIFIERS = "notifiers"
+    WEBHOOK = "webhook"
+    TRUST = "trust"
 
     @property
     def words(self) -> str:
@@ -52,6 +55,8 @@ class Part(Enum):
             Part.NODES: "In the cluster, unless `scope.nodes` is off",
             Part.ELECTION: "In its own namespace",
             Part.NOTIFIERS: "In the namespaces of `notifierSecrets`, and of the Secrets named there",
+            Part.WEBHOOK: "In its own namespace, where `webhook.enabled` is on",
+            Part.TRUST: "In the cluster, where `webhook.enabled` is on",
         }[self]
 
 
@@ -124,6 +129,20 @@ GRANTS: Final = (
         verbs=("get",),
         names=("{{ .secret }}",),
         why="the address that a notifier sends alerts to",
+    ),
+    Grant(
+        part=Part.WEBHOOK,
+        kind=SECRET,
+        verbs=("get", "update"),
+        names=(f"{_OWN_NAME}-webhook",),
+        why="the webhook's certificates, which it makes itself",
+    ),
+    Grant(
+        part=Part.TRUST,
+        kind=VALIDATING_WEBHOOK_CONFIGURATION,
+        verbs=("get", "patch"),
+        names=(f"{{{{ .Release.Namespace }}}}-{_OWN_NAME}-webhook",),
+        why="to tell the API server whose certificate to trust",
     ),
 )
 

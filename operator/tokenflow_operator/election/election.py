@@ -19,6 +19,8 @@ EXIT_LEASE_LOST: Final = 3
 """Exit code of a process that led and could no longer prove it."""
 _RELEASE_S: Final = 1.0
 _TICK_S: Final = 0.01
+_SETTLE_S: Final = 0.2
+"""API servers that themselves go by the Lease hear of its new holder by a watch."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -103,6 +105,7 @@ class Election:
                 _log.critical("the lease is lost: ending at once", extra={"leader": self.leader})
                 self._end()
             elif self._candidacy.proof_left_s > 0 and not self.leading.is_set():
+                await asyncio.sleep(_SETTLE_S)
                 metrics.LEADER.set(1)
                 _log.info("leading", extra={"identity": self._identity})
                 self.leading.set()
