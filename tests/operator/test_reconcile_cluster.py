@@ -145,15 +145,26 @@ def test_a_field_that_is_no_longer_asked_for_goes(applied: Operator) -> None:
 
 def test_nothing_is_written_at_rest(applied: Operator) -> None:
     def fingerprint() -> list[str]:
-        objects = json.loads(applied.kubectl("get", "pp,ta,cm,svc,sa,role,rolebinding,pdb,netpol", "-o", "json"))[
+        objects = json.loads(applied.kubectl("get", "pp,ta,cm,svc,sa,role,rolebinding,pdb,netpol,hpa,pvc", "-o", "json"))[
             "items"
         ]
         return [o["kind"] + o["metadata"]["name"] + o["metadata"]["resourceVersion"] for o in objects]
 
-    eventually(lambda: applied.condition("ta/nodes", "Degraded").get("reason") == "RolloutFailed")
+    # All that is ever rendered, whatever the API server makes of it.
+    spec = {
+        "hintService": {
+            "autoscaling": {"maxReplicas": 5, "targetCPUPercent": 60},
+            "redis": {"embedded": {"storage": "1Gi"}},
+            "resources": {"requests": {"cpu": "1500m", "memory": "1024Mi"}},
+        }
+    }
+    applied.kubectl("patch", "pp/demo", "--type=merge", "-p", json.dumps({"spec": spec}))
+    eventually(lambda: applied.get("horizontalpodautoscaler/demo-hintsvc") and applied.get("pvc/demo-redis"))
+    eventually(lambda: applied.condition("ta/nodes", "Degraded").get("reason") == "ImagePullFailed")
     eventually(lambda: len(applied.get("pp/demo")["status"]["alerts"]) == ALERTS_WITHOUT_PODS, within_s=60)
     time.sleep(AT_REST_S)  # pods settle into backing off; what is measured is the silence after that
     before = (applied.writes(), fingerprint())
+    assert applied.metric("tokenflow_operator_unsettled_applies_total") == 0
     time.sleep(AT_REST_S)
     assert (applied.writes(), fingerprint()) == before
 

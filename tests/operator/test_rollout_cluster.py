@@ -14,7 +14,7 @@ from tests.operator.stand_in import CRASHING, ONE, TWO
 
 pytestmark = pytest.mark.cluster
 
-ROLLOUT = {"maxUnavailablePercent": 100, "canary": {"duration": "5s"}}
+ROLLOUT = {"maxUnavailablePercent": 100, "canary": {"duration": "5s", "maxRestarts": 0}}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -67,6 +67,11 @@ def test_a_bad_image_stops_at_the_canary_and_gives_way(installed: Operator) -> N
     assert f"replaced the agents on {canary}" in installed.kubectl(
         "get", "events.events.k8s.io", "-o", "jsonpath={..note}"
     )
+
+    tried = after[canary]["uid"]
+    installed.kubectl("annotate", "ta/nodes", "tokenflow.io/rollout-retry=now")
+    eventually(lambda: _agents(installed).get(canary, {}).get("uid", tried) != tried)
+    eventually(lambda: _runs_everywhere(installed, ONE) and _stage(installed) == "RolledBack")
 
     _set_image(installed, CRASHING)
     eventually(lambda: "restarts, above" in installed.condition("ta/nodes", "Degraded")["message"], within_s=60)

@@ -37,7 +37,7 @@ def rollout_problems(progress: Progress) -> Iterator[Problem]:
                 f"{progress.updated} of {progress.desired} nodes have revision {wanted}: no further agent is"
                 f" replaced until the annotation {PAUSE_ANNOTATION} is removed",
             )
-        case RolloutStage.FAILED:
+        case RolloutStage.FAILED if status.failed_revision:
             message = (
                 f"revision {wanted} has failed: {status.message}: mend the spec, or set the annotation"
                 f" {RETRY_ANNOTATION} to a new value to try it again"

@@ -288,7 +288,9 @@ def test_a_broken_first_install_is_mended_without_a_canary() -> None:
     for _ in range(10):
         fleet.reconcile()
         fleet.pass_time(5)
-    assert fleet.condition("Ready")["reason"] == "RolloutFailed"
+    assert fleet.stage == "Failed"
+    assert fleet.condition("Ready")["reason"] == "AgentsStarting"
+    assert fleet.condition("Degraded")["reason"] == "ImagePullFailed"
     fleet.change_spec(image=GOOD)
     fleet.settle(within_s=60)
     assert set(fleet.images().values()) == {GOOD}
