@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import logging
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
@@ -110,8 +111,11 @@ class Dispatcher:
             except NotifyError as error:
                 kind = _KINDS.get(type(error), TroubleKind.FAILING)
                 self._failed(delivery, Trouble(kind=kind, message=str(error)))
-            except Exception:  # noqa: BLE001 - a defect in one message must not end the others
-                _log.exception("a delivery failed by a defect", extra=_extra(delivery))
+            except Exception as error:  # noqa: BLE001 - a defect in one message must not end the others
+                # Its words might hold the receiver's URL.
+                where = traceback.extract_tb(error.__traceback__)[-1]
+                cause = f"{type(error).__name__} at {where.filename}:{where.lineno}"
+                _log.error("a delivery failed by a defect", extra={**_extra(delivery), "cause": cause})
                 self._failed(delivery, Trouble(kind=TroubleKind.FAILING, message="a defect: see the operator's log"))
             else:
                 self._succeeded(delivery)

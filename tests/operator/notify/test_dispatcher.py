@@ -275,6 +275,27 @@ async def test_receivers_that_hang_hold_up_no_other(
     assert sum(state.busy for state in dispatcher.states(DEMO).values()) == 20
 
 
+async def test_a_defect_ends_no_worker_and_tells_no_url(
+    started: Callable[..., Dispatcher],
+    cluster: Cluster,
+    receiver: Receiver,
+    settled: Settled,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    dispatcher = started()
+    cluster.error = RuntimeError("https://hooks.example/very-secret")
+    for number in range(40):
+        dispatcher.take(_delivery(NOTICE, name=f"ops-{number}"))
+    for _ in range(40):
+        await settled.once()
+    assert "RuntimeError at" in caplog.records[0].__dict__["cause"]
+    assert "very-secret" not in " ".join(str(record.__dict__) for record in caplog.records)
+    cluster.error = None
+    dispatcher.take(_delivery(NOTICE))
+    await settled.once()
+    assert len(receiver.got) == 1
+
+
 @pytest.mark.usefixtures("receiver")
 async def test_a_policy_that_is_gone_is_forgotten(started: Callable[..., Dispatcher], settled: Settled) -> None:
     dispatcher = started()
