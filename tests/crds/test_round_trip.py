@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import random
 import subprocess
 from collections.abc import Iterator
@@ -208,3 +209,21 @@ def test_what_no_model_knows_is_pruned_with_a_warning(crds: Cluster) -> None:
     assert "probez" not in spec["ebpf"]
     with pytest.raises(CommandError, match=r'unknown field "spec\.intervall"'):
         crds.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(document))
+
+
+def test_what_is_stored_is_read_back(crds: Cluster) -> None:
+    namespace = f"round-trip-{os.getpid()}"
+    documents = [named(model, [WHOLE[model]])[0] for model in MODELS]
+    crds.kubectl("create", "namespace", namespace)
+    try:
+        for model, document in zip(MODELS, documents, strict=True):
+            crds.kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(document))
+            stored = json.loads(crds.kubectl("get", "-n", namespace, model.__name__, "d0", "-o", "json"))
+            assert stored["apiVersion"] == "tokenflow.io/v1alpha1"
+            assert stored["spec"] == model.model_validate(document).model_dump(mode="json", exclude_none=True)["spec"]
+            # What was read may be written as it is: nothing changes by that.
+            crds.kubectl("replace", "-n", namespace, "-f", "-", stdin=json.dumps(stored))
+            again = json.loads(crds.kubectl("get", "-n", namespace, model.__name__, "d0", "-o", "json"))
+            assert again["metadata"]["generation"] == stored["metadata"]["generation"]
+    finally:
+        crds.kubectl("delete", "namespace", namespace, "--wait=false")

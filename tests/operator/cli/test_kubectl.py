@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from tests.operator.cli.stand_in import stand_in
-from tokenflow_operator.cli.__main__ import main
 from tokenflow_operator.cli.kubectl import Kubectl, failure
 from tokenflow_operator.errors import ConfigError, ForbiddenError, KubeError, NotFoundError, UnavailableError
 
@@ -47,12 +46,6 @@ def test_without_kubectl_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="no kubectl on the PATH"):
         Kubectl().run("get", "pods")
-
-
-@pytest.mark.parametrize("line", [[], ["states"], ["status", "-o", "yaml"]])
-def test_a_wrong_command_line_ends_with_2(line: list[str]) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        main(line)
 
 
 def test_what_the_api_server_warns_of_reaches_the_caller(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
