@@ -20,7 +20,10 @@ def holds(intent: Any, observed: Any, *, field: str = "") -> bool:
     match intent:
         case dict():
             return isinstance(observed, dict) and all(
-                key in observed and holds(value, observed[key], field=field if field in _QUANTITIES else key)
+                holds(value, observed[key], field=field if field in _QUANTITIES else key)
+                if key in observed
+                # The API leaves out what is empty.
+                else value in ({}, [])
                 for key, value in intent.items()
             )
         case list() if field in _MERGED_LISTS:
