@@ -68,6 +68,8 @@ def test_a_full_life_uses_every_right_and_needs_no_other(account: Confined, star
         _live(operator)
     requests = account.requests(since=since)
     assert [request for request in requests if request.code in {401, 403}] == []
+    elsewhere = {request.resource for request in requests if request.namespace != account.namespace}
+    assert {resource for resource in elsewhere if not resource.startswith("/api")} == {"nodes"}
     used = {(request.group, request.resource, request.verb) for request in requests}
     # Server-side apply asks for the right to create, and is noted as a patch.
     used |= {(request.group, request.resource, "create") for request in requests if request.code == 201}
