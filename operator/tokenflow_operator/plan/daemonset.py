@@ -19,6 +19,7 @@ from tokenflow_operator.plan.objects import (
     field_env,
     http_probe,
     mount,
+    pull_secrets,
     resources,
     token_mount,
     token_volume,
@@ -82,6 +83,7 @@ def agent_template(owner: Owner, spec: TelemetryAgentSpec, images: Images, *, tl
         "serviceAccountName": names.agent(owner.key.name),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
+        **pull_secrets(images),
         # The libraries that processes have loaded, and the pods that hold a GPU, are known by their process ids.
         "hostPID": True,
         "priorityClassName": "system-node-critical",

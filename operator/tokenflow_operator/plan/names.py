@@ -2,22 +2,8 @@
 
 from typing import Final
 
-from tokenflow_api.pacing_policy import HintService, Redis, Security
+from tokenflow_api.pacing_policy import Security
 from tokenflow_operator.keys import Key
-from tokenflow_operator.kube.kinds import (
-    CONFIG_MAP,
-    DAEMON_SET,
-    DEPLOYMENT,
-    HORIZONTAL_POD_AUTOSCALER,
-    NETWORK_POLICY,
-    PERSISTENT_VOLUME_CLAIM,
-    POD_DISRUPTION_BUDGET,
-    ROLE,
-    ROLE_BINDING,
-    SERVICE,
-    SERVICE_ACCOUNT,
-)
-from tokenflow_operator.kube.objects import ObjectRef
 
 HINT_PORT: Final = 8080
 FAST_HINT_PORT: Final = 8081
@@ -81,32 +67,3 @@ def hint_service_url(policy: Key, security: Security) -> str:
     """Return where the policy's hint service answers within the cluster: its certificate must be for this name."""
     scheme = "http" if security.tls_secret_ref is None else "https"
     return f"{scheme}://{hintsvc(policy.name)}.{policy.namespace}.svc:{HINT_PORT}"
-
-
-def policy_children(policy: str, hint_service: HintService) -> tuple[ObjectRef, ...]:
-    """Return all objects that a policy asks for."""
-    return (
-        ObjectRef(CONFIG_MAP.kind, runtime(policy)),
-        ObjectRef(ROLE.kind, hintsvc(policy)),
-        ObjectRef(ROLE_BINDING.kind, hintsvc(policy)),
-        *(
-            ObjectRef(kind.kind, name)
-            for kind in (SERVICE_ACCOUNT, SERVICE, NETWORK_POLICY, DEPLOYMENT, POD_DISRUPTION_BUDGET)
-            for name in (hintsvc(policy), gateway(policy))
-        ),
-        *([ObjectRef(HORIZONTAL_POD_AUTOSCALER.kind, hintsvc(policy))] if hint_service.autoscaling else []),
-        *_redis_children(redis(policy), hint_service.redis),
-    )
-
-
-def _redis_children(name: str, spec: Redis) -> tuple[ObjectRef, ...]:
-    if spec.embedded is None:
-        return ()
-    storage = (PERSISTENT_VOLUME_CLAIM,) if spec.embedded.storage else ()
-    return tuple(ObjectRef(kind.kind, name) for kind in (SERVICE, NETWORK_POLICY, *storage, DEPLOYMENT))
-
-
-def agent_children(telemetry_agent: str) -> tuple[ObjectRef, ...]:
-    """Return all objects that a TelemetryAgent asks for."""
-    name = agent(telemetry_agent)
-    return tuple(ObjectRef(kind.kind, name) for kind in (SERVICE_ACCOUNT, CONFIG_MAP, DAEMON_SET))
