@@ -31,6 +31,7 @@ from tokenflow_operator.kube.kinds import DEPLOYMENT, SERVICE
 
 MAX_RECOVERY_S: Final = 30.0
 _NAMESPACE: Final = "disturbed"
+_CALM_S: Final = 6.0
 _CUTS_PER_S: Final = 5
 _ETCD_S: Final = 5.0
 
@@ -144,6 +145,8 @@ async def disturbances(stage: Stage, *, hold_s: float) -> AsyncIterator[Figure]:
     await stage.create(_NAMESPACE)
     await stage.converged(_NAMESPACE)
     for disturbance in DISTURBANCES:
+        # So that the operator does not take the next one for more of the same, and wait longer between attempts.
+        await asyncio.sleep(_CALM_S)
         yield await _figure(stage, disturbance, hold_s=hold_s)
     await delete(stage, _NAMESPACE)
 
