@@ -6,6 +6,7 @@ from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
 from tokenflow_operator.errors import ConfigError
+from tokenflow_operator.kube.connections import PromptConnections
 
 
 async def connect(*, kubeconfig: str | None, instance: str) -> ApiClient:
@@ -28,5 +29,6 @@ async def connect(*, kubeconfig: str | None, instance: str) -> ApiClient:
         remedy = "run the operator in a pod, or give --kubeconfig"
         raise ConfigError(f"no credentials for the Kubernetes API: {error}: {remedy}") from error
     client = ApiClient(configuration)
+    client.rest_client = PromptConnections(configuration)
     client.user_agent = f"tokenflow-operator/{version('tokenflow-operator')} ({instance})"
     return client
