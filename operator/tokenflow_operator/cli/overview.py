@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
-from tokenflow_api.pacing_policy import PacingPolicyStatus
+from tokenflow_api.pacing_policy import PacingPolicyStatus, TenantStatus
 from tokenflow_api.telemetry_agent import TelemetryAgentStatus
 from tokenflow_operator.cli.resources import Seen
 from tokenflow_operator.cli.table import age, table
@@ -31,15 +31,7 @@ def summary(resources: Iterable[Seen], *, now: datetime) -> str:
 def details(resources: Iterable[Seen]) -> str:
     """Return the tables of tenants, replicas, signals and nodes that cannot be read in full."""
     policies, agents = _by_kind(resources)
-    tenants = [
-        (
-            *(seen.place, tenant.name, tenant.state or _UNKNOWN, tenant.tokens_per_second),
-            *(f"{tenant.health_percent}%", tenant.active_streams),
-            *(tenant.requests_last_minute, tenant.tokens_last_minute),
-        )
-        for seen, status in policies
-        for tenant in status.tenants
-    ]
+    tenants = [(seen.place, *_tenant_cells(tenant)) for seen, status in policies for tenant in status.tenants]
     replicas = [
         (seen.place, replica.name, replica.generation, "leads" if replica.leader else _UNKNOWN)
         for seen, status in policies
@@ -82,21 +74,22 @@ def _by_kind(
 
 
 def _policy_row(seen: Seen, status: PacingPolicyStatus, *, now: datetime) -> tuple[object, ...]:
-    wanted = seen.spec["hintService"]["replicas"]
-    return (
-        *(seen.place, *_ready(seen), seen.spec["mode"]),
-        *(_UNKNOWN if status.health_percent is None else f"{status.health_percent}%",),
-        *(_UNKNOWN if status.tokens_per_second is None else status.tokens_per_second,),
-        *(f"{status.serving_replicas}/{wanted}", len(status.alerts), age(seen.created_at, now=now)),
-    )
+    health = _UNKNOWN if status.health_percent is None else f"{status.health_percent}%"
+    rate = _UNKNOWN if status.tokens_per_second is None else status.tokens_per_second
+    serving = f"{status.serving_replicas}/{seen.spec['hintService']['replicas']}"
+    alerts, since = len(status.alerts), age(seen.created_at, now=now)
+    return (seen.place, *_ready(seen), seen.spec["mode"], health, rate, serving, alerts, since)
+
+
+def _tenant_cells(tenant: TenantStatus) -> tuple[object, ...]:
+    gets = (tenant.state or _UNKNOWN, tenant.tokens_per_second, f"{tenant.health_percent}%", tenant.active_streams)
+    return (tenant.name, *gets, tenant.requests_last_minute, tenant.tokens_last_minute)
 
 
 def _agent_row(seen: Seen, status: TelemetryAgentStatus, *, now: datetime) -> tuple[object, ...]:
+    ready, updated = (f"{nodes}/{status.desired}" for nodes in (status.ready, status.updated))
     stage = status.rollout.stage.value if status.rollout else _UNKNOWN
-    return (
-        *(seen.place, *_ready(seen), f"{status.ready}/{status.desired}", f"{status.updated}/{status.desired}"),
-        *(status.degraded, stage, age(seen.created_at, now=now)),
-    )
+    return (seen.place, *_ready(seen), ready, updated, status.degraded, stage, age(seen.created_at, now=now))
 
 
 def _ready(seen: Seen) -> tuple[str, str]:
