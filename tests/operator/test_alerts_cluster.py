@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -109,3 +110,18 @@ def test_rules_are_in_the_form_that_the_cluster_serves(watched: Operator) -> Non
         groups = watched.get("prometheusrule/demo-alerts")["spec"]["groups"]
         assert groups == yaml.safe_load(rules)["groups"]
     eventually(lambda: watched.get("configmap/demo-alerts"), within_s=DISCOVERED_S)
+
+
+def test_who_comes_after_a_kill_tells_nobody_again(
+    watched: Operator, receiver: Receiver, tmp_path: Path, unused_tcp_port_factory: Callable[[], int]
+) -> None:
+    eventually(lambda: len(watched.get("pp/demo")["status"]["notifiers"][0].get("alerts", [])) == 2)
+    told = len(receiver.messages)
+    watched.process.kill()
+    watched.process.wait(timeout=10)
+    ports = unused_tcp_port_factory(), unused_tcp_port_factory()
+    flags = {"kubeconfig": os.environ["KUBECONFIG"], "log": tmp_path / "operator.log", "ports": ports}
+    with running(watched.namespace, "--no-leader-election", **flags) as successor:
+        # It has looked at all notifiers once it knows that one of them cannot be used.
+        eventually(lambda: successor.metric("tokenflow_operator_notifications_total") >= 1)
+        assert len(receiver.messages) == told
