@@ -11,7 +11,7 @@ from tokenflow_operator.kube import Kind, Kube
 from tokenflow_operator.kube.kinds import OPTIONAL
 from tokenflow_operator.workqueue import Backoff
 
-PERIOD_S: Final = 30.0
+PERIOD_S: Final = 10.0
 
 _log: Final = logging.getLogger(__name__)
 
