@@ -12,6 +12,8 @@ from tokenflow_operator.plan.rollout.revisions import revision_of
 
 SETTLED_S: Final = 15
 """Seconds that a new agent must stay ready before it counts."""
+_PRECISION_S: Final = 1.0
+"""Kubernetes cuts its times to whole seconds: what is a second old there may have happened just now."""
 _STUCK_S: Final = 60.0
 """Seconds past its grace period after which an agent that does not end is its node's trouble, not the rollout's."""
 
@@ -55,11 +57,11 @@ class Site:
         return first
 
     def since_s(self, now: datetime) -> float:
-        """Return the seconds since its agent became ready or ceased to be, or was made where it never has."""
+        """Return the least seconds since its agent became ready or ceased to be, or was made where it never has."""
         if self.pod is None:
             return 0.0
         moment = self._readiness.get("lastTransitionTime") or self.pod["metadata"]["creationTimestamp"]
-        return max(0.0, (now - datetime.fromisoformat(moment)).total_seconds())
+        return max(0.0, (now - datetime.fromisoformat(moment)).total_seconds() - _PRECISION_S)
 
     def is_settled(self, now: datetime) -> bool:
         """Return whether its agent has been ready for long enough to count on it."""
