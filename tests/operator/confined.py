@@ -21,7 +21,7 @@ RELEASE = "tokenflow"
 ACCOUNT = f"{RELEASE}-operator"
 NOTIFIER = "ops"
 """Name of the one Secret that the chart is told to let the operator read."""
-SHOWN = ("serviceaccount", "rbac", "ha")
+SHOWN = ("serviceaccount", "rbac", "ha", "webhook")
 
 Right = tuple[str, str, str]
 """API group, resource and verb; a right to some names alone has these behind the resource."""
@@ -52,9 +52,19 @@ class Confined:
     granted: set[Right]
 
     @property
+    def configuration(self) -> str:
+        """Return the name of the one ValidatingWebhookConfiguration that it may read and patch."""
+        return f"{self.namespace}-{ACCOUNT}-webhook"
+
+    @property
     def flags(self) -> tuple[str, ...]:
-        """Return how the operator is told who it is."""
-        return ("--pod-namespace", self.namespace, "--service-account", ACCOUNT, "--lease-name", ACCOUNT)
+        """Return how the operator is told what the chart's Deployment tells it."""
+        webhook = f"{ACCOUNT}-webhook"
+        return (
+            *("--pod-namespace", self.namespace, "--service-account", ACCOUNT, "--lease-name", ACCOUNT),
+            *("--webhook-host", f"{webhook}.{self.namespace}.svc", "--webhook-secret", webhook),
+            *("--webhook-configuration", self.configuration),
+        )
 
     def requests(self, *, since: datetime) -> list[audit.Request]:
         """Return what the API server was asked by the service account."""
@@ -95,9 +105,10 @@ def confined(namespace: str, directory: Path) -> Iterator[Confined]:
     chart = ["helm", "template", RELEASE, str(ROOT / "charts" / "tokenflow"), "--kube-version=1.37.0"]
     shown = [f"--show-only=templates/{name}.yaml" for name in SHOWN]
     values = (
-        f"scope.namespace={namespace},notifierSecrets[0].namespace={namespace},notifierSecrets[0].names={{{NOTIFIER}}}"
+        f"--set=scope.namespace={namespace},webhook.enabled=true",
+        f"--set=notifierSecrets[0].namespace={namespace},notifierSecrets[0].names={{{NOTIFIER}}}",
     )
-    rendered = run([*chart, f"--namespace={namespace}", f"--set={values}", *shown])
+    rendered = run([*chart, f"--namespace={namespace}", *values, *shown])
     kubectl("apply", "-f", "-", stdin=rendered)
     kubeconfig = json.loads(kubectl("config", "view", "--raw", "-o", "json"))
     kubeconfig["users"][0]["user"] = {"token": kubectl("-n", namespace, "create", "token", ACCOUNT).strip()}

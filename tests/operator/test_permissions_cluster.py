@@ -55,7 +55,7 @@ def account(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def start(account: Confined, unused_tcp_port_factory: Callable[[], int], tmp_path: Path) -> Start:
     def started() -> AbstractContextManager[Operator]:
         ports = (unused_tcp_port_factory(), unused_tcp_port_factory())
-        flags = (*account.flags, f"--resync={RESYNC_S}s")
+        flags = (*account.flags, f"--resync={RESYNC_S}s", f"--webhook-port={unused_tcp_port_factory()}")
         kubeconfig, log = str(account.kubeconfig), tmp_path / "operator.log"
         return running(account.namespace, *flags, kubeconfig=kubeconfig, log=log, ports=ports)
 
@@ -69,7 +69,10 @@ def test_a_full_life_uses_every_right_and_needs_no_other(account: Confined, star
     requests = account.requests(since=since)
     assert [request for request in requests if request.code in {401, 403}] == []
     elsewhere = {request.resource for request in requests if request.namespace != account.namespace}
-    assert {resource for resource in elsewhere if not resource.startswith("/api")} == {"nodes"}
+    assert {resource for resource in elsewhere if not resource.startswith("/api")} == {
+        "nodes",
+        "validatingwebhookconfigurations",
+    }
     used = {(request.group, request.resource, request.verb) for request in requests}
     # Server-side apply asks for the right to create, and is noted as a patch.
     used |= {(request.group, request.resource, "create") for request in requests if request.code == 201}
@@ -121,8 +124,13 @@ def test_nothing_is_written_at_rest_nor_after_a_restart(account: Confined, start
 
 def test_it_holds_what_the_chart_gives_and_nothing_else(account: Confined) -> None:
     assert account.held(account.namespace) == account.granted
-    elsewhere = account.held("kube-system")
-    assert elsewhere == {("", "nodes", "list"), ("", "nodes", "watch")}
+    configuration = f"validatingwebhookconfigurations {account.configuration}"
+    assert account.held("kube-system") == {
+        ("", "nodes", "list"),
+        ("", "nodes", "watch"),
+        ("admissionregistration.k8s.io", configuration, "get"),
+        ("admissionregistration.k8s.io", configuration, "patch"),
+    }
 
 
 @pytest.mark.parametrize(
