@@ -99,13 +99,17 @@ class Observer:
             KubeError: the cluster could not be read.
         """
         found = {}
-        for ref in map(ref_of, planned.apply):
-            if self._cache.get(kind_of(ref), namespace=key.namespace, name=ref.name) is None:
-                try:
-                    found[ref] = await self._kube.get(kind_of(ref), namespace=key.namespace, name=ref.name)
-                except NotFoundError:
-                    continue
+        for ref in self.missing(key, planned):
+            try:
+                found[ref] = await self._kube.get(kind_of(ref), namespace=key.namespace, name=ref.name)
+            except NotFoundError:
+                continue
         return found
+
+    def missing(self, key: Key, planned: Plan) -> list[ObjectRef]:
+        """Return which objects a plan is about to make."""
+        refs = map(ref_of, planned.apply)
+        return [ref for ref in refs if self._cache.get(kind_of(ref), namespace=key.namespace, name=ref.name) is None]
 
     def _policy(self, policy: Policy) -> PolicySnapshot:
         return PolicySnapshot(

@@ -73,6 +73,8 @@ class Reconciler:
         if isinstance(snapshot, PolicySnapshot):
             snapshot = dataclasses.replace(snapshot, notifiers=self._dispatcher.states(key))
         planned = self._plan(snapshot)
+        if self._observer.missing(key, planned) and not await self._exists(key, _uid(snapshot)):
+            return self._gone(key, _uid(snapshot))
         strangers = await self._observer.strangers(key, planned)
         if strangers:
             snapshot = with_children(snapshot, strangers)
@@ -89,13 +91,30 @@ class Reconciler:
                     key.served_as, _status(key, planned.status), subresource="status", force=True
                 )
             except NotFoundError:
-                return Outcome(again_s=None, wrote=wrote)
+                return self._gone(key, _uid(snapshot))
             self._cache.put(key.served_as, written)
         for note in planned.notes:
             await self._recorder.record(key, _uid(snapshot), note)
         for delivery in planned.deliveries:
             self._dispatcher.take(delivery)
         return Outcome(again_s=planned.requeue_after_s, wrote=wrote)
+
+    async def _exists(self, key: Key, uid: str) -> bool:
+        """Ask whether a resource is still there before anything is made for it.
+
+        Kubernetes deletes the children of a resource that is gone. Without its own end having been told, they would
+        be made and deleted in turn until the next listing.
+        """
+        try:
+            manifest = await self._kube.get(key.served_as, namespace=key.namespace, name=key.name)
+        except NotFoundError:
+            return False
+        return bool(manifest["metadata"]["uid"] == uid)
+
+    def _gone(self, key: Key, uid: str) -> Outcome:
+        self._cache.drop(key.served_as, {"metadata": {"namespace": key.namespace, "name": key.name, "uid": uid}})
+        self._dispatcher.forget(key)
+        return Outcome(again_s=None, wrote=False)
 
     def _plan(self, snapshot: Snapshot) -> Plan:
         return plan(snapshot, self._installation, now=self._now())
