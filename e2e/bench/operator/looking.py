@@ -3,20 +3,28 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Generic, TypeVar
 
 from e2e.bench.errors import BenchError
 from e2e.bench.operator.api import Api, Manifest
 from tokenflow_operator.kube.kinds import Kind
 
+T = TypeVar("T")
 
-class Mirror:
-    """The objects of a kind as a watch tells of them."""
 
-    def __init__(self) -> None:
-        self.objects: dict[tuple[str, str], Manifest] = {}
+class Mirror(Generic[T]):
+    """What a watch tells of the objects of a kind.
+
+    Attributes:
+        objects: what is kept of each, by namespace and name.
+    """
+
+    def __init__(self, keep: Callable[[Manifest], T]) -> None:
+        self.objects: dict[tuple[str, str], T] = {}
+        self._keep = keep
         self._changed = asyncio.Condition()
 
-    async def until(self, so: Callable[["Mirror"], bool], *, within_s: float, what: str) -> None:
+    async def until(self, so: Callable[[], bool], *, within_s: float, what: str) -> None:
         """Wait until it is so.
 
         Raises:
@@ -24,7 +32,7 @@ class Mirror:
         """
         try:
             async with asyncio.timeout(within_s), self._changed:
-                await self._changed.wait_for(lambda: so(self))
+                await self._changed.wait_for(so)
         except TimeoutError as error:
             raise BenchError(f"not within {within_s:.0f} s: {what}") from error
 
@@ -36,24 +44,30 @@ class Mirror:
             if type_ == "DELETED":
                 self.objects.pop(key, None)
             else:
-                self.objects[key] = manifest
+                self.objects[key] = self._keep(manifest)
             self._changed.notify_all()
 
 
 @asynccontextmanager
-async def mirror(api: Api, kind: Kind, *, namespace: str = "", labels: str = "") -> AsyncIterator[Mirror]:
+async def mirror(api: Api, kind: Kind, *, keep: Callable[[Manifest], T], labels: str = "") -> AsyncIterator[Mirror[T]]:
     """Follow a kind until the block is left.
+
+    Args:
+        api: where.
+        kind: of the objects.
+        keep: takes from each object what is looked at.
+        labels: that the objects carry.
 
     Raises:
         BenchError: the watch ended before.
     """
-    made = Mirror()
-    items, version = await api.list(kind, namespace=namespace, labels=labels)
+    made = Mirror(keep)
+    items, version = await api.list(kind, labels=labels)
     for item in items:
         await made.take("ADDED", item)
 
     async def follow() -> None:
-        async for event in api.watch(kind, since=version, namespace=namespace, labels=labels):
+        async for event in api.watch(kind, since=version, labels=labels):
             if event.type == "ERROR":
                 break
             await made.take(event.type, event.object)

@@ -79,15 +79,17 @@ async def rollouts(*, nodes: int) -> AsyncIterator[Figure]:
             api = await stack.enter_async_context(connected(place.plane.layout.kubeconfig))
             await api.create_all(TELEMETRY_AGENT, [_resource(TELEMETRY_AGENT.kind, AGENT, _agent(_GOOD))])
             await api.create_all(PACING_POLICY, [_resource(PACING_POLICY.kind, _POLICY, _policy())])
-            agents = await stack.enter_async_context(mirror(api, TELEMETRY_AGENT))
-            pods = await stack.enter_async_context(mirror(api, POD, labels="app.kubernetes.io/component=agent"))
+            agents = await stack.enter_async_context(mirror(api, TELEMETRY_AGENT, keep=_whole))
+            pods = await stack.enter_async_context(
+                mirror(api, POD, keep=_whole, labels="app.kubernetes.io/component=agent")
+            )
             stack.enter_context(at_work(subject))
             await _until(agents, RolloutStage.COMPLETE, generation=1)
             yield await _good(api, agents, pods, nodes=nodes)
             yield await _bad(api, agents, pods, nodes=nodes)
 
 
-async def _good(api: Api, agents: Mirror, pods: Mirror, *, nodes: int) -> Figure:
+async def _good(api: Api, agents: Mirror[Manifest], pods: Mirror[Manifest], *, nodes: int) -> Figure:
     course = await _course(api, agents, pods, image=_BETTER, until=RolloutStage.COMPLETE, nodes=nodes)
     took_s = time.monotonic() - course.began_at
     allowed = nodes * _UNAVAILABLE_PERCENT // 100
@@ -106,11 +108,11 @@ async def _good(api: Api, agents: Mirror, pods: Mirror, *, nodes: int) -> Figure
     )
 
 
-async def _bad(api: Api, agents: Mirror, pods: Mirror, *, nodes: int) -> Figure:
+async def _bad(api: Api, agents: Mirror[Manifest], pods: Mirror[Manifest], *, nodes: int) -> Figure:
     course = await _course(api, agents, pods, image=kwok.BAD_IMAGE, until=RolloutStage.ROLLED_BACK, nodes=nodes)
     failed_s = time.monotonic() - course.began_at
     await pods.until(
-        lambda _: _images(pods) == {_BETTER: nodes}, within_s=_WITHIN_S, what="every node has its old agent again"
+        lambda: _images(pods) == {_BETTER: nodes}, within_s=_WITHIN_S, what="every node has its old agent again"
     )
     took_s = time.monotonic() - course.began_at
     return Figure(
@@ -122,7 +124,9 @@ async def _bad(api: Api, agents: Mirror, pods: Mirror, *, nodes: int) -> Figure:
     )
 
 
-async def _course(api: Api, agents: Mirror, pods: Mirror, *, image: str, until: RolloutStage, nodes: int) -> Course:
+async def _course(
+    api: Api, agents: Mirror[Manifest], pods: Mirror[Manifest], *, image: str, until: RolloutStage, nodes: int
+) -> Course:
     """Roll an image out, and watch how it goes until its rollout has come to a stage."""
     course = Course(image=image)
     changed = await api.patch(TELEMETRY_AGENT, namespace=_NAMESPACE, name=AGENT, change={"spec": {"image": image}})
@@ -139,14 +143,18 @@ async def _course(api: Api, agents: Mirror, pods: Mirror, *, image: str, until: 
     return course
 
 
-async def _until(agents: Mirror, stage: RolloutStage, *, generation: int) -> None:
-    def there(_: Mirror) -> bool:
+async def _until(agents: Mirror[Manifest], stage: RolloutStage, *, generation: int) -> None:
+    def there() -> bool:
         status = agents.objects[_NAMESPACE, AGENT].get("status", {})
         at = (status.get("rollout") or {}).get("stage")
         ended = stage is not RolloutStage.COMPLETE or status.get("updated") == status.get("desired") != 0
         return status.get("observedGeneration") == generation and at == stage.value and ended
 
     await agents.until(there, within_s=_WITHIN_S, what=f"the rollout is {stage.value}")
+
+
+def _whole(manifest: Manifest) -> Manifest:
+    return manifest
 
 
 def _agent(image: str) -> Manifest:
@@ -170,7 +178,7 @@ def _resource(kind: str, name: str, spec: Manifest) -> Manifest:
     }
 
 
-def _images(pods: Mirror) -> Counter[str]:
+def _images(pods: Mirror[Manifest]) -> Counter[str]:
     """Return how many ready agents run which image."""
     return Counter(_image(pod) for pod in pods.objects.values() if _ready(pod))
 

@@ -1,11 +1,12 @@
 """The operator with as much to look after as a large cluster has."""
 
 import asyncio
+import functools
 import itertools
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from typing import Final
 
 from e2e.bench.errors import BenchError
 from e2e.bench.figures import Figure
-from e2e.bench.operator.api import Api, connected
+from e2e.bench.operator.api import Api, Manifest, connected
 from e2e.bench.operator.golden import remaining
 from e2e.bench.operator.looking import Mirror, mirror
 from e2e.bench.operator.plane import OPERATOR
@@ -39,23 +40,29 @@ _PASSES: Final = "tokenflow_operator_reconcile_seconds_bucket"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """Whether a resource's status is of its generation, and whether it says that all is well."""
+
+    judged: bool
+    ready: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Running:
     """An operator with a population.
 
     Attributes:
         api: the API server, as the one who asks for things.
-        policies: as a watch tells of them.
-        agents: likewise.
-        configs: likewise the policies' ConfigMaps.
+        resources: how the policies and the agents stand, by watches.
+        configs: the generation of each policy's runtime config, likewise.
     """
 
     place: Site
     api: Api
     subject: Subject
     population: Population
-    policies: Mirror
-    agents: Mirror
-    configs: Mirror
+    resources: Sequence[Mirror[Standing]]
+    configs: Mirror[int]
 
     def requests(self, since: datetime) -> list[audit.Request]:
         """Return what the operator has asked for, by the API server's own log."""
@@ -78,10 +85,12 @@ async def scale(population: Population, *, changes: int, rest_s: float) -> Async
                 api=api,
                 subject=subject,
                 population=population,
-                policies=await stack.enter_async_context(mirror(api, PACING_POLICY)),
-                agents=await stack.enter_async_context(mirror(api, TELEMETRY_AGENT)),
+                resources=[
+                    await stack.enter_async_context(mirror(api, kind, keep=_standing))
+                    for kind in (TELEMETRY_AGENT, PACING_POLICY)
+                ],
                 configs=await stack.enter_async_context(
-                    mirror(api, CONFIG_MAP, labels="app.kubernetes.io/component=runtime")
+                    mirror(api, CONFIG_MAP, keep=_config_generation, labels="app.kubernetes.io/component=runtime")
                 ),
             )
             with at_work(subject):
@@ -100,8 +109,7 @@ async def scale(population: Population, *, changes: int, rest_s: float) -> Async
 
 async def _first_start(running: Running) -> AsyncIterator[Figure]:
     started, at = time.monotonic(), datetime.now(UTC)
-    for kind in (running.agents, running.policies):
-        await kind.until(_judged, within_s=_READY_S, what="every resource is judged at its generation")
+    await _all(running, lambda one: one.judged, what="every resource is judged at its generation")
     took_s = time.monotonic() - started
     writes = sum(request.writes for request in running.requests(at))
     yield Figure(
@@ -111,8 +119,7 @@ async def _first_start(running: Running) -> AsyncIterator[Figure]:
         met=took_s < MAX_START_S,
         how=f"{running.population.words}, none of it looked after before; {writes:,} writes",
     )
-    for kind in (running.agents, running.policies):
-        await kind.until(_ready, within_s=_READY_S, what="every resource is ready")
+    await _all(running, lambda one: one.ready, what="every resource is ready")
     ready_s = time.monotonic() - started
     await _quiet(running)
     left = [one for name in running.population.namespaces for one in await _left(running, name)]
@@ -176,12 +183,11 @@ async def _change(running: Running, target: tuple[str, str], *, rtt_percent: int
     change = {"spec": {"thresholds": {"rttInflationPercent": rtt_percent}}}
     changed = await running.api.patch(PACING_POLICY, namespace=namespace, name=name, change=change)
     wanted = changed["metadata"]["generation"]
-
-    def applied(configs: Mirror) -> bool:
-        config = configs.objects.get((namespace, names.runtime(name)))
-        return config is not None and json.loads(config["data"][RUNTIME_KEY])["generation"] == wanted
-
-    await running.configs.until(applied, within_s=_APPLIED_S, what=f"generation {wanted} of {namespace}/{name} applied")
+    await running.configs.until(
+        lambda: running.configs.objects.get((namespace, names.runtime(name))) == wanted,
+        within_s=_APPLIED_S,
+        what=f"generation {wanted} of {namespace}/{name} is applied",
+    )
     return time.monotonic() - started
 
 
@@ -257,6 +263,15 @@ def _memory(running: Running) -> Figure:
     )
 
 
+async def _all(running: Running, so: Callable[[Standing], bool], *, what: str) -> None:
+    for kind in running.resources:
+        await kind.until(functools.partial(_holds, kind, so), within_s=_READY_S, what=what)
+
+
+def _holds(kind: Mirror[Standing], so: Callable[[Standing], bool]) -> bool:
+    return all(map(so, kind.objects.values()))
+
+
 async def _quiet(running: Running) -> None:
     """Wait until the operator has written nothing for a while.
 
@@ -280,21 +295,18 @@ def _writes(subject: Subject) -> float:
     )
 
 
-def _judged(mirror: Mirror) -> bool:
-    return all(
-        one.get("status", {}).get("observedGeneration") == one["metadata"]["generation"]
-        for one in mirror.objects.values()
+def _standing(resource: Manifest) -> Standing:
+    status = resource.get("status", {})
+    conditions = {one["type"]: one["status"] for one in status.get("conditions", [])}
+    return Standing(
+        judged=status.get("observedGeneration") == resource["metadata"]["generation"],
+        ready=conditions.get("Ready") == "True",
     )
 
 
-def _ready(mirror: Mirror) -> bool:
-    return all(_conditions(one).get("Ready") == "True" for one in mirror.objects.values())
-
-
-def _conditions(resource: Mapping[str, object]) -> dict[str, str]:
-    status = resource.get("status")
-    listed = status.get("conditions", []) if isinstance(status, dict) else []
-    return {one["type"]: one["status"] for one in listed}
+def _config_generation(config_map: Manifest) -> int:
+    generation: int = json.loads(config_map["data"][RUNTIME_KEY])["generation"]
+    return generation
 
 
 def _quantile(values: Sequence[float], share: float) -> float:
