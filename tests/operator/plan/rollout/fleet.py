@@ -56,6 +56,8 @@ class Fleet:
     """When the operator ended the agents of which nodes."""
     taken: set[str] = field(default_factory=set)
     """Nodes whose ready agent the operator has ended and that have had no ready one since."""
+    sick: set[str] = field(default_factory=set)
+    """Nodes on which the better image does not come up."""
     stuck: set[str] = field(default_factory=set)
     """Nodes on which no agent ends."""
     sacrificed: list[str] = field(default_factory=list)
@@ -206,7 +208,8 @@ class Fleet:
         return name in self.nodes and self.nodes[name]["status"]["conditions"][0]["status"] != "True"
 
     def _is_ready(self, pod: Pod) -> bool:
-        runs = pod.image not in BAD and self.time_s >= pod.created_s + START_S
+        fails = pod.image in BAD or (pod.image == BETTER and pod.node in self.sick)
+        runs = not fails and self.time_s >= pod.created_s + START_S
         return runs and not self._is_away(pod.node)
 
     def _pod(self, pod: Pod) -> Manifest:

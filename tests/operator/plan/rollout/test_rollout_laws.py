@@ -90,6 +90,25 @@ def test_a_bad_revision_never_leaves_the_canary(nodes: int, percent: int, image:
     assert set(fleet.images().values()) == {GOOD}
 
 
+@settings(max_examples=20, deadline=None)
+@given(nodes=st.integers(1, MAX_NODES), percent=st.integers(1, 100), sick=st.sets(st.integers(0, MAX_NODES - 1)))
+def test_a_revision_that_fails_on_some_nodes_ends_everywhere_or_nowhere(
+    nodes: int, percent: int, sick: set[int]
+) -> None:
+    fleet = running(GOOD, nodes, maxUnavailablePercent=percent, progressDeadline="60s")
+    fleet.sick = {name for index, name in enumerate(sorted(fleet.nodes)) if index in sick}
+    fleet.change_spec(image=BETTER)
+    fleet.settle(within_s=3000, step_s=10)
+    if fleet.stage == "Complete":
+        assert set(fleet.images().values()) == {BETTER}
+        assert len(fleet.sick) < fleet.allowed or not fleet.sick
+        assert {node["name"] for node in fleet.status["degradedNodes"]} == fleet.sick
+    else:
+        assert fleet.stage == "RolledBack"
+        assert fleet.serving() == fleet.nodes.keys()
+        assert set(fleet.images().values()) == {GOOD}
+
+
 @settings(max_examples=10, deadline=None)
 @given(nodes=st.integers(1, MAX_NODES), passes=st.integers(0, 30), events=EVENTS)
 def test_paused_means_that_no_agent_is_ended(nodes: int, passes: int, events: list[Any]) -> None:
