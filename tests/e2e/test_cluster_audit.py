@@ -1,4 +1,5 @@
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,14 @@ def test_full_files_are_read_before_the_one_that_is_written(log: Path) -> None:
     (log.parent / "audit-2026-01-01T00-03-00.000.log").write_text(event("patch"))
     log.write_text(event("delete") + event("get")[:-20])
     assert verbs(log) == ["create", "patch", "delete"]
+
+
+def test_a_file_that_was_full_before_is_not_even_read(log: Path) -> None:
+    full = log.parent / "audit-2025-12-31T00-00-00.000.log"
+    full.write_text(event("create"))
+    os.utime(full, times=(0, START.timestamp() - 1))
+    log.write_text(event("patch"))
+    assert verbs(log) == ["patch"]
 
 
 def test_a_dry_run_writes_nothing(log: Path) -> None:
