@@ -46,6 +46,8 @@ def list_map(*keys: str) -> SchemaExtension:
     return SchemaExtension((("x-kubernetes-list-type", "map"), ("x-kubernetes-list-map-keys", list(keys))))
 
 
+INT_OR_STRING = SchemaExtension((("x-kubernetes-int-or-string", True), ("minimum", 0), ("maximum", 10**12 - 1)))
+"""Take a bare number too; the pattern binds words alone."""
 LIST_SET = SchemaExtension((("x-kubernetes-list-type", "set"),))
 LIST_ATOMIC = SchemaExtension((("x-kubernetes-list-type", "atomic"),))
 MAP_ATOMIC = SchemaExtension((("x-kubernetes-map-type", "atomic"),))

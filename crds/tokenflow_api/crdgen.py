@@ -35,6 +35,7 @@ _KEPT: Final = frozenset(
         *("type", "description", "default", "enum", "minimum", "maximum", "pattern", "minLength", "maxLength"),
         *("minItems", "maxItems", "maxProperties", "required", "x-kubernetes-list-type"),
         *("x-kubernetes-list-map-keys", "x-kubernetes-map-type", "x-kubernetes-validations"),
+        "x-kubernetes-int-or-string",
     }
 )
 _HANDLED: Final = frozenset({"$ref", "anyOf", "const", "title", "properties", "items", "additionalProperties"})
@@ -177,9 +178,15 @@ def _convert(
             raw["additionalProperties"], definitions, path=f"{path}{{}}", within=within
         )
     _check(schema, path=path)
-    if schema.get("type") == "integer":
-        schema["format"] = "int64"
-    return schema
+    return _typed(schema)
+
+
+def _typed(schema: Schema) -> Schema:
+    """Return the schema with its type as Kubernetes has it."""
+    if schema.get("x-kubernetes-int-or-string"):
+        either = {"anyOf": [{"type": "integer"}, {"type": "string"}]}
+        return either | {key: value for key, value in schema.items() if key != "type"}
+    return schema | {"format": "int64"} if schema.get("type") == "integer" else schema
 
 
 def _without_null(raw: Mapping[str, Any], *, path: str) -> Schema:

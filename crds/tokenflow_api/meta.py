@@ -73,7 +73,7 @@ def _request_within_limit(name: Literal["cpu", "memory"]) -> Rule:
 
     absent = " || ".join(f"!has(self.{part}) || !has(self.{part}.{name})" for part in ("requests", "limits"))
     return Rule(
-        cel=f"{absent} || quantity(self.requests.{name}).compareTo(quantity(self.limits.{name})) <= 0",
+        cel=f"{absent} || quantity(string(self.requests.{name})).compareTo(quantity(string(self.limits.{name}))) <= 0",
         check=check,
         message=f"requests.{name} must not be above limits.{name}: lower the request or raise the limit",
         field_path=".requests",

@@ -390,8 +390,8 @@ class Gateway(ApiModel):
 
     rules = (
         Rule(
-            cel="quantity(self.maxRequestSize).compareTo(quantity('1Ki')) >= 0"
-            " && quantity(self.maxRequestSize).compareTo(quantity('64Mi')) <= 0",
+            cel="quantity(string(self.maxRequestSize)).compareTo(quantity('1Ki')) >= 0"
+            " && quantity(string(self.maxRequestSize)).compareTo(quantity('64Mi')) <= 0",
             check=lambda self: amount("1Ki") <= amount(self.max_request_size) <= amount("64Mi"),
             message="maxRequestSize must be between 1Ki and 64Mi: write a value such as 4Mi",
             field_path=".maxRequestSize",

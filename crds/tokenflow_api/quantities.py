@@ -5,7 +5,9 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated, Final
 
-from pydantic import StringConstraints
+from pydantic import BeforeValidator, StringConstraints
+
+from tokenflow_api._rules import INT_OR_STRING
 
 DURATION_PATTERN: Final = r"^([0-9]{1,5}(h|m|s|ms)){1,4}$"
 QUANTITY_PATTERN: Final = r"^[0-9]{1,12}(\.[0-9]{1,3})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
@@ -13,23 +15,41 @@ QUANTITY_PATTERN: Final = r"^[0-9]{1,12}(\.[0-9]{1,3})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$
 Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, max_length=32)]
 """A Go duration of hours, minutes, seconds and milliseconds, such as ``1m30s`` or ``500ms``."""
 
-Quantity = Annotated[str, StringConstraints(pattern=QUANTITY_PATTERN, max_length=24)]
-"""A Kubernetes quantity, such as ``64Mi`` or ``250m``."""
+
+def _words(value: object) -> object:
+    """Return a bare number as the quantity that Kubernetes takes it for."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Quantity = Annotated[
+    str,
+    StringConstraints(pattern=QUANTITY_PATTERN, max_length=24),
+    BeforeValidator(_words),
+    INT_OR_STRING,
+]
+"""A Kubernetes quantity, such as ``64Mi``, ``250m`` or the number 2."""
 
 _DURATION_PART: Final = re.compile(r"([0-9]+)(ms|h|m|s)")
 _SECONDS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-_QUANTITY: Final = re.compile(QUANTITY_PATTERN.replace(r"(\.[0-9]{1,3})?(", r"(?:\.[0-9]{1,3})?("))
+_QUANTITY: Final = re.compile(r"[0-9]{1,19}(?:\.[0-9]{1,9})?(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?")
+"""More than may be asked for: the API server writes 0.5m as 500u, and 1000T as 1P."""
 _MULTIPLIER: Final = {
     "": Decimal(1),
-    "m": Decimal("0.001"),
+    "n": Decimal(10) ** -9,
+    "u": Decimal(10) ** -6,
+    "m": Decimal(10) ** -3,
     "k": Decimal(10) ** 3,
     "M": Decimal(10) ** 6,
     "G": Decimal(10) ** 9,
     "T": Decimal(10) ** 12,
+    "P": Decimal(10) ** 15,
+    "E": Decimal(10) ** 18,
     "Ki": Decimal(2) ** 10,
     "Mi": Decimal(2) ** 20,
     "Gi": Decimal(2) ** 30,
     "Ti": Decimal(2) ** 40,
+    "Pi": Decimal(2) ** 50,
+    "Ei": Decimal(2) ** 60,
 }
 
 

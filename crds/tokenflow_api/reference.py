@@ -94,7 +94,7 @@ def _type(schema: Schema, *, path: str, kind: str) -> str:
 
 
 def _scalar(schema: Schema) -> str:
-    return _NAMED_PATTERNS.get(schema.get("pattern", ""), str(schema["type"]))
+    return _NAMED_PATTERNS.get(schema.get("pattern", "")) or str(schema["type"])
 
 
 def _default(schema: Schema) -> str:
@@ -115,7 +115,7 @@ def _bounds(schema: Schema) -> Iterator[str]:
     if "enum" in schema:
         yield ", ".join(_code(value) for value in schema["enum"])
         return
-    if "minimum" in schema or "maximum" in schema:
+    if ("minimum" in schema or "maximum" in schema) and schema.get("pattern") not in _NAMED_PATTERNS:
         yield _range(schema.get("minimum"), schema.get("maximum"), "")
     for least, most, unit in (
         ("minItems", "maxItems", " items"),

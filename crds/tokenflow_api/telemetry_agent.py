@@ -132,8 +132,8 @@ class Spool(ApiModel):
 
     rules = (
         Rule(
-            cel="quantity(self.maxSize).compareTo(quantity('1Mi')) >= 0"
-            " && quantity(self.maxSize).compareTo(quantity('16Gi')) <= 0",
+            cel="quantity(string(self.maxSize)).compareTo(quantity('1Mi')) >= 0"
+            " && quantity(string(self.maxSize)).compareTo(quantity('16Gi')) <= 0",
             check=lambda self: MIN_SPOOL_BYTES <= amount(self.max_size) <= MAX_SPOOL_BYTES,
             message="maxSize must be between 1Mi and 16Gi: write a value such as 64Mi",
             field_path=".maxSize",

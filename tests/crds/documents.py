@@ -49,6 +49,8 @@ def _values(schema: crdgen.Schema, model: type[ApiModel] | None) -> st.SearchStr
         return st.sampled_from(schema["enum"])
     if "properties" in schema:
         return _objects(schema, model)
+    if schema.get("pattern") == QUANTITY_PATTERN:
+        return _strings(schema)
     make = {"object": _maps, "integer": _integers, "boolean": lambda _: st.booleans(), "string": _strings}
     return _lists(schema, model) if schema["type"] == "array" else make[schema["type"]](schema)
 

@@ -91,10 +91,18 @@ BAD_POLICIES: list[tuple[str, object, str, str]] = [
         "spec.hintService.resources.requests",
         "lower the request or raise the limit",
     ),
+    (
+        "spec.hintService",
+        {"resources": {"requests": {"cpu": 3}, "limits": {"cpu": "2500m"}}},
+        "spec.hintService.resources.requests",
+        "lower the request or raise the limit",
+    ),
+    ("spec.hintService", {"resources": {"requests": {"cpu": -1}}}, "requests.cpu", "greater than or equal to 0"),
     ("spec.gateway.upstreams", [], "spec.gateway.upstreams", "at least 1"),
     ("spec.gateway.upstreams", [{"name": "a", "url": "llama:8000"}], "spec.gateway.upstreams[0].url", "match"),
     ("spec.gateway.timeouts", {"connect": "5m"}, "spec.gateway.timeouts.connect", "such as 2s"),
     ("spec.gateway.timeouts", {"total": "20s"}, "spec.gateway.timeouts.total", "lower them or raise total"),
+    ("spec.gateway.maxRequestSize", 1000, "spec.gateway.maxRequestSize", "such as 4Mi"),
     ("spec.gateway.maxRequestSize", "1Gi", "spec.gateway.maxRequestSize", "such as 4Mi"),
     (
         "spec.security",
@@ -164,3 +172,13 @@ def test_a_bad_agent_is_refused(crds: Cluster, path: str, value: object, field: 
 def test_good_ones_are_taken(crds: Cluster) -> None:
     for manifest in (POLICY, AGENT):
         crds.kubectl("apply", "--dry-run=server", "-f", "-", stdin=json.dumps(manifest))
+
+
+def test_bare_numbers_are_quantities(crds: Cluster) -> None:
+    resources = {"requests": {"cpu": 1, "memory": "128Mi"}, "limits": {"cpu": 2, "memory": 268435456}}
+    for document in (
+        changed(POLICY, "spec.hintService", {"resources": resources}),
+        changed(POLICY, "spec.gateway.maxRequestSize", 65536),
+        changed(AGENT, "spec.spool", {"maxSize": 67108864}),
+    ):
+        crds.kubectl("apply", "--dry-run=server", "-f", "-", stdin=document)

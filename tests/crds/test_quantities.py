@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tokenflow_api.meta import Resources
 from tokenflow_api.quantities import amount, seconds
 
 
@@ -12,9 +13,27 @@ def test_durations(text: str, value: float) -> None:
     assert seconds(text) == pytest.approx(value)
 
 
+@pytest.mark.parametrize(
+    ("asked", "written"), [("0.5m", "500u"), ("0.001m", "1000n"), ("1000T", "1P"), ("1024Ti", "1Pi"), ("0.5", "500m")]
+)
+def test_what_the_api_server_writes_is_what_was_asked_for(asked: str, written: str) -> None:
+    assert amount(asked) == amount(written)
+
+
 @pytest.mark.parametrize(("text", "value"), [("64Mi", 64 << 20), ("1k", 1000), ("4", 4), ("1.5Gi", 3 << 29)])
 def test_quantities(text: str, value: int) -> None:
     assert amount(text) == value
+
+
+def test_a_bare_number_is_a_quantity() -> None:
+    resources = Resources.model_validate({"requests": {"cpu": 2, "memory": "1Gi"}, "limits": {"cpu": "2500m"}})
+    assert resources.model_dump(exclude_none=True)["requests"] == {"cpu": "2", "memory": "1Gi"}
+
+
+@pytest.mark.parametrize("value", [True, -1, 1.5, 10**12])
+def test_not_every_number_is_a_quantity(value: object) -> None:
+    with pytest.raises(ValueError, match=r"requests\.cpu"):
+        Resources.model_validate({"requests": {"cpu": value}})
 
 
 @pytest.mark.parametrize("text", ["", "1", "5 s", "1.5s", "s", "-1s", "1d"])
