@@ -4,6 +4,7 @@ import asyncio
 import functools
 import logging
 import secrets
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,16 +181,10 @@ def _webhook(
 
 async def _run(engine: _Engine, options: Options, leadership: Leadership) -> None:
     asked_to_end, stop_watching = asyncio.Event(), asyncio.Event()
-    login = functools.partial(_login, kubeconfig=options.kubeconfig)
-    watching = asyncio.create_task(
-        watch(
-            engine.feed,
-            login=login,
-            namespace=options.reach.namespace,
-            on_signal=asked_to_end.set,
-            stop=stop_watching,
-        )
-    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked_to_end.set)
+    watching = asyncio.create_task(_watch(engine, options, on_signal=asked_to_end.set, stop=stop_watching))
     electing = asyncio.create_task(leadership.run())
     following = asyncio.create_task(engine.follower.run())
     leading = asyncio.create_task(_lead(engine, options, leadership))
@@ -212,6 +207,14 @@ async def _run(engine: _Engine, options: Options, leadership: Leadership) -> Non
     # None of them ends by itself while all is well.
     for part in broken:
         reraise(part)
+
+
+async def _watch(engine: _Engine, options: Options, *, on_signal: Callable[[], None], stop: asyncio.Event) -> None:
+    """Let kopf watch from when there is something to watch: it never looks again for a kind that it did not find."""
+    await first(engine.follower.listed.wait(), stop.wait())
+    if not stop.is_set():
+        login = functools.partial(_login, kubeconfig=options.kubeconfig)
+        await watch(engine.feed, login=login, namespace=options.reach.namespace, on_signal=on_signal, stop=stop)
 
 
 async def _lead(engine: _Engine, options: Options, leadership: Leadership) -> None:

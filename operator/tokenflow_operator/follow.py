@@ -43,6 +43,9 @@ class Follower:
     """Keeps the cache like the cluster.
 
     Our own resources are only listed here: kopf watches them.
+
+    Attributes:
+        listed: set once all kinds have been listed.
     """
 
     def __init__(self, *, kube: Kube, feed: Feed, heartbeat: Heartbeat, reach: Reach) -> None:
@@ -50,6 +53,7 @@ class Follower:
         self._feed = feed
         self._heartbeat = heartbeat
         self._reach = reach
+        self.listed = asyncio.Event()
         self._turns = asyncio.Semaphore(_LISTINGS_AT_A_TIME)
         self._awaited: set[str] = set()
         self._following: dict[Kind, asyncio.Task[None]] = {}
@@ -99,6 +103,7 @@ class Follower:
         if not self._awaited:
             _log.info("all kinds have been listed")
             self._feed.open()
+            self.listed.set()
             self._heartbeat.synced()
 
     def _found(self, served: frozenset[Kind]) -> None:

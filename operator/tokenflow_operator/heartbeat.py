@@ -22,7 +22,8 @@ class Heartbeat:
 
     def expect(self, delay_s: Callable[[], float]) -> None:
         """Expect passes from now on: ``delay_s`` returns for how long one has been waited for."""
-        self._delay_s = delay_s
+        since = self._clock()
+        self._delay_s = lambda: min(delay_s(), self._clock() - since)
 
     def beat(self) -> None:
         """Say that a pass, a listing or a look for new kinds ended, well or not, or that a watch told something."""

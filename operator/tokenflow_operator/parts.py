@@ -7,7 +7,7 @@ from typing import Any
 from tokenflow_operator.errors import PartEndedError
 
 
-async def first(*parts: Coroutine[Any, Any, None]) -> None:
+async def first(*parts: Coroutine[Any, Any, object]) -> None:
     """Run parts until one ends, then end the others.
 
     A TaskGroup would take a part that was cancelled from within for one that is done, and wait for the rest.
@@ -25,7 +25,7 @@ async def first(*parts: Coroutine[Any, Any, None]) -> None:
         reraise(task)
 
 
-async def lasting(*parts: Coroutine[Any, Any, None]) -> None:
+async def lasting(*parts: Coroutine[Any, Any, object]) -> None:
     """Run parts that none is to end, until one does.
 
     Raises:
@@ -36,7 +36,7 @@ async def lasting(*parts: Coroutine[Any, Any, None]) -> None:
     raise PartEndedError("a part of the operator ended that should have lasted")
 
 
-async def ended(*tasks: asyncio.Task[None]) -> None:
+async def ended(*tasks: asyncio.Task[Any]) -> None:
     """Cancel tasks, and wait until they have ended."""
     for task in tasks:
         task.cancel()
@@ -44,7 +44,7 @@ async def ended(*tasks: asyncio.Task[None]) -> None:
         await asyncio.wait(tasks)
 
 
-def reraise(task: asyncio.Task[None]) -> None:
+def reraise(task: asyncio.Task[Any]) -> None:
     """Raise what ended a task that is done, if anything did."""
     if task.cancelled():
         raise PartEndedError("a part of the operator was cancelled from within")

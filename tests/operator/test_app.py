@@ -1,6 +1,8 @@
 """How the parts end together."""
 
 import asyncio
+import os
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -48,6 +50,8 @@ def _engine(**parts: Any) -> Any:
     engine = SimpleNamespace(queue=WorkQueue(), heartbeat=Heartbeat(), webhook=None, feed=None)
     for name in ("follower", "polls", "dispatcher", "workers"):
         setattr(engine, name, SimpleNamespace(run=parts.get(name, _for_ever)))
+    engine.follower.listed = asyncio.Event()
+    engine.follower.listed.set()
     return engine
 
 
@@ -68,3 +72,12 @@ async def test_a_part_that_ends_ends_the_operator_which_says_why(
     async with asyncio.timeout(10):
         with pytest.raises(error):
             await app._run(_engine(**parts), OPTIONS, Alone(identity="i"))
+
+
+async def test_it_ends_when_asked_to_before_anything_was_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "watch", _broken_watch)
+    engine = _engine()
+    engine.follower.listed.clear()
+    asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGTERM)
+    async with asyncio.timeout(10):
+        await app._run(engine, OPTIONS, Alone(identity="i"))

@@ -29,6 +29,9 @@ def test_it_is_not_alive_while_a_resource_waits_in_vain() -> None:
     heartbeat = Heartbeat(clock=lambda: now[0])
     heartbeat.expect(lambda: waited[0])
     assert heartbeat.alive
+    # It waited for somebody to lead.
     waited[0] = ALIVE_S
+    assert heartbeat.alive
+    now[0] = ALIVE_S
     heartbeat.beat()
     assert not heartbeat.alive
