@@ -19,7 +19,7 @@ import httpx
 STOP = Path("/tmp/stop")  # noqa: S108 - in a pod of its own
 _READ_PAUSE_S = 0.02
 _TIMEOUT_S = 5.0
-_STREAM_TOKENS = 300
+_STREAM_TOKENS = 200
 _NAMED = 10
 
 

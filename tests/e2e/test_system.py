@@ -204,7 +204,7 @@ def reading(system: System) -> Iterator[dict[str, Any]]:
             yield found
         finally:
             system.cluster.kubectl("-n", NAMESPACE, "exec", "reader", "--", "touch", str(steady.STOP))
-        answer, _ = reader.communicate(timeout=60)
+        answer, _ = reader.communicate(timeout=90)
     found.update(json.loads(answer))
 
 
