@@ -23,7 +23,8 @@ from tokenflow_operator.snapshot import Cluster, HintServiceState
 GOOD, BETTER = "agent:good", "agent:better"
 UNPULLABLE, CRASHING, NEVER_READY = "agent:unpullable", "agent:crashing", "agent:never-ready"
 LOSSY, GREEDY, BLIND, SILENT = "agent:lossy", "agent:greedy", "agent:blind", "agent:silent"
-BAD = (UNPULLABLE, CRASHING, NEVER_READY)
+TOO_LARGE, FORBIDDEN = "agent:too-large", "agent:forbidden"
+BAD = (UNPULLABLE, CRASHING, NEVER_READY, TOO_LARGE)
 START_S, END_S, RESTART_S = 4, 2, 10
 DAEMON_SET = ObjectRef("DaemonSet", "nodes-agent")
 
@@ -46,6 +47,7 @@ class Fleet:
     nodes: dict[str, Manifest] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
     has_policy: bool = False
+    knows_nodes: bool = True
     time_s: float = 0.0
     generation: int = 1
     status: dict[str, Any] = field(default_factory=dict)
@@ -99,7 +101,7 @@ class Fleet:
         )
         snapshot = agent_snapshot(
             mine,
-            nodes=tuple(self.nodes.values()),
+            nodes=tuple(self.nodes.values()) if self.knows_nodes else None,
             revisions=tuple(self.revisions.values()),
             cluster=Cluster(children=self.children, pods=tuple(self._pod(pod) for pod in self.pods.values())),
             hint_services=(HintServiceState(view=self._view()),) if self.has_policy else (),
@@ -197,7 +199,7 @@ class Fleet:
             }
         image = template["spec"]["containers"][0]["image"]
         occupied = {pod.node for pod in self.pods.values()}
-        for name in self.nodes.keys() - occupied:
+        for name in self.nodes.keys() - occupied if image != FORBIDDEN else ():
             self._made += 1
             uid = f"pod-{self._made}"
             self.pods[uid] = Pod(uid=uid, node=name, labels=labels, image=image, created_s=self.time_s)
@@ -230,6 +232,8 @@ class Fleet:
             "creationTimestamp": _at(pod.created_s),
             **({"deletionTimestamp": _at(pod.ended_s + 30)} if pod.ended_s is not None else {}),
         }
+        if pod.image == TOO_LARGE:
+            return {"kind": "Pod", "metadata": metadata, **_homeless(pod.node)}
         since_s = pod.created_s + (START_S if ready else 0)
         return {
             "kind": "Pod",
@@ -258,6 +262,14 @@ class Fleet:
                 cpu_us=900_000 if pod.image == GREEDY else 10_000,
             ),
         )
+
+
+def _homeless(node: str) -> Manifest:
+    """Return spec and status of a pod that is meant for a node, and finds no room there."""
+    terms = [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}]
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
+    scheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no memory is left"}
+    return {"spec": {"affinity": {"nodeAffinity": required}}, "status": {"conditions": [scheduled]}}
 
 
 def _at(seconds: float) -> str:

@@ -7,11 +7,13 @@ from tests.operator.plan.rollout.fleet import (
     BETTER,
     BLIND,
     CRASHING,
+    FORBIDDEN,
     GOOD,
     GREEDY,
     LOSSY,
     NEVER_READY,
     SILENT,
+    TOO_LARGE,
     UNPULLABLE,
     Fleet,
     running,
@@ -57,6 +59,8 @@ def test_a_rollout_over_a_thousand_nodes_takes_the_waves_that_the_spec_says() ->
         (UNPULLABLE, "node0000: ImagePullFailed: agent:unpullable"),
         (CRASHING, "node0000: 2 restarts, above rollout.canary.maxRestarts (1)"),
         (NEVER_READY, "node0000: not ready within rollout.progressDeadline (60s)"),
+        (TOO_LARGE, "progressDeadline (60s): Unschedulable: no memory is left"),
+        (FORBIDDEN, "the canary was not well for 60s on end, waiting for node0000 to get it"),
     ],
 )
 def test_a_bad_image_stops_at_the_canary_and_gives_way(image: str, words: str) -> None:
@@ -65,7 +69,7 @@ def test_a_bad_image_stops_at_the_canary_and_gives_way(image: str, words: str) -
     fleet.change_spec(image=image)
     fleet.settle()
     assert set(fleet.images().values()) == {GOOD}
-    assert [nodes for _, nodes in fleet.replaced] == [["node0000"], ["node0000"]]
+    assert {node for _, nodes in fleet.replaced for node in nodes} == {"node0000"}
     assert fleet.stage == "RolledBack"
     assert fleet.status["lastGoodRevision"] == good
     assert fleet.status["rollout"]["failedRevision"] == fleet.status["revision"] != good
@@ -141,6 +145,44 @@ def test_a_retry_succeeds_once_the_cause_is_gone(monkeypatch: pytest.MonkeyPatch
     fleet.settle()
     assert set(fleet.images().values()) == {UNPULLABLE}
     assert fleet.stage == "Complete"
+
+
+def test_a_retry_does_not_judge_by_what_failed_before() -> None:
+    fleet = running(GOOD, 3, autoRollback=False)
+    fleet.change_spec(image=UNPULLABLE)
+    fleet.settle()
+    assert fleet.images()["node0000"] == UNPULLABLE
+    fleet.annotations["tokenflow.io/rollout-retry"] = "1"
+    fleet.settle()
+    # The agent that failed gives way, and the node tries once more.
+    assert [nodes for _, nodes in fleet.replaced] == [["node0000"]] * 3
+    assert fleet.stage == "Failed"
+
+
+def test_waves_in_which_no_agent_can_be_made_give_way() -> None:
+    fleet = running(GOOD, 4, canary={"nodes": 0}, progressDeadline="60s")
+    fleet.change_spec(image=FORBIDDEN)
+    fleet.settle()
+    assert fleet.replaced[0][1] == ["node0000"]
+    assert fleet.images() == dict.fromkeys(fleet.nodes, GOOD)
+    assert "no further node has got it for" in fleet.status["rollout"]["message"]
+
+
+def test_a_rollout_needs_no_right_to_read_nodes() -> None:
+    fleet = running(GOOD, 4, maxUnavailablePercent=50)
+    fleet.knows_nodes = False
+    fleet.change_spec(image=BETTER)
+    fleet.settle()
+    assert [len(nodes) for _, nodes in fleet.replaced] == [1, 2, 1]
+    assert fleet.stage == "Complete"
+
+
+def test_what_another_wrote_into_the_status_is_replaced() -> None:
+    fleet = running(GOOD, 2)
+    fleet.status["rollout"] = {"stage": "Sideways"}
+    fleet.settle()
+    assert fleet.stage == "Complete"
+    assert fleet.replaced == []
 
 
 def test_without_automatic_rollback_it_stays_where_it_failed_until_it_is_undone() -> None:
