@@ -65,7 +65,7 @@ def volume(applied: Operator) -> Iterator[str]:
         "capacity": {"storage": "1Gi"},
         "accessModes": ["ReadWriteOnce"],
         "claimRef": {"namespace": applied.namespace, "name": "demo-redis"},
-        "hostPath": {"path": f"/var/lib/{name}", "type": "DirectoryOrCreate"},
+        "hostPath": {"path": "/mnt"},
     }
     manifest = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec}
     kubectl("create", "-f", "-", stdin=json.dumps(manifest))

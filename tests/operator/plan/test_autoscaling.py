@@ -3,12 +3,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tests.operator.builders import NOW, condition, example, plan_of, policy, settled_policy
+from tests.operator.builders import NOW, condition, example, plan_of, policy, policy_snapshot, settled_policy
 from tokenflow_api.pacing_policy import PacingPolicySpec
+from tokenflow_operator.kube.kinds import HINT_REQUESTS
 from tokenflow_operator.kube.objects import Manifest, ObjectRef
 from tokenflow_operator.plan.autoscaling import hintsvc_replicas
-from tokenflow_operator.snapshot import Policy, PolicySnapshot
+from tokenflow_operator.snapshot import Cluster, Policy, PolicySnapshot
 
 DEPLOYMENT = ObjectRef("Deployment", "demo-hintsvc")
 AUTOSCALER = ObjectRef("HorizontalPodAutoscaler", "demo-hintsvc")
@@ -68,6 +71,24 @@ def test_switching_autoscaling_on_keeps_the_replicas() -> None:
     on = dataclasses.replace(settled, policy=dataclasses.replace(scaling(), generation=2))
     assert rendered(on, "Deployment") is None
     assert rendered(on, "HorizontalPodAutoscaler") is not None
+
+
+@pytest.mark.parametrize(
+    ("served", "metrics"), [((), ["Resource"]), ((HINT_REQUESTS.kind,), ["Resource", "Pods"])], ids=["cpu", "requests"]
+)
+def test_requests_count_where_the_cluster_serves_their_rate(served: tuple[str, ...], metrics: list[str]) -> None:
+    snapshot = policy_snapshot(scaling(), cluster=Cluster(children={}, served=frozenset(served)))
+    autoscaler = rendered(snapshot, "HorizontalPodAutoscaler")
+    assert autoscaler is not None
+    assert [metric["type"] for metric in autoscaler["spec"]["metrics"]] == metrics
+
+
+@given(least=st.integers(1, 100), above=st.integers(0, 99), present=st.integers(0, 300))
+def test_an_autoscaled_number_never_leaves_its_bounds(least: int, above: int, present: int) -> None:
+    most = min(100, least + above)
+    wanted = hintsvc_replicas(scaling(least=least, most=most).spec.hint_service, {"spec": {"replicas": present}})
+    assert least <= wanted <= most
+    assert wanted == present or not least <= present <= most
 
 
 def test_switching_autoscaling_off_goes_back_to_what_is_asked_for() -> None:
