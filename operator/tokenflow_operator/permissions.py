@@ -92,7 +92,15 @@ class Grant:
 
 
 GRANTS: Final = (
-    *(Grant(part=Part.NAMESPACES, kind=kind, verbs=_FOLLOW, why="what it is asked for") for kind in OWNERS),
+    *(
+        Grant(
+            part=Part.NAMESPACES,
+            kind=kind,
+            verbs=(*_FOLLOW, "get"),
+            why="what it is asked for; it looks once more before it makes something",
+        )
+        for kind in OWNERS
+    ),
     *(
         Grant(part=Part.NAMESPACES, kind=kind, subresource="status", verbs=("patch",), why="to tell how it goes")
         for kind in OWNERS

@@ -31,5 +31,5 @@ def test_rules_join_what_differs_in_the_resource_alone() -> None:
     assert permissions.rules(Part.NAMESPACES)[0] == {
         "apiGroups": ["tokenflow.io"],
         "resources": ["pacingpolicies", "telemetryagents"],
-        "verbs": ["list", "watch"],
+        "verbs": ["list", "watch", "get"],
     }
