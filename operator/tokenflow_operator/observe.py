@@ -1,5 +1,6 @@
 """Gathers what a plan depends on: the resource, its children and pods, and what its hint service says."""
 
+import asyncio
 from typing import Final, Protocol
 
 from tokenflow_api.pacing_policy import PacingPolicySpec
@@ -98,18 +99,26 @@ class Observer:
         Raises:
             KubeError: the cluster could not be read.
         """
+        refs = self.missing(key, planned)
+        answers = await asyncio.gather(*(self._find(key.namespace, ref) for ref in refs), return_exceptions=True)
         found = {}
-        for ref in self.missing(key, planned):
-            try:
-                found[ref] = await self._kube.get(kind_of(ref), namespace=key.namespace, name=ref.name)
-            except NotFoundError:
-                continue
+        for ref, answer in zip(refs, answers, strict=True):
+            if isinstance(answer, BaseException):
+                raise answer
+            if answer is not None:
+                found[ref] = answer
         return found
 
     def missing(self, key: Key, planned: Plan) -> list[ObjectRef]:
         """Return which objects a plan is about to make."""
         refs = map(ref_of, planned.apply)
         return [ref for ref in refs if self._cache.get(kind_of(ref), namespace=key.namespace, name=ref.name) is None]
+
+    async def _find(self, namespace: str, ref: ObjectRef) -> Manifest | None:
+        try:
+            return await self._kube.get(kind_of(ref), namespace=namespace, name=ref.name)
+        except NotFoundError:
+            return None
 
     def _policy(self, policy: Policy) -> PolicySnapshot:
         return PolicySnapshot(
