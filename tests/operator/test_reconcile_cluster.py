@@ -8,7 +8,7 @@ import pytest
 
 from tests.operator.running import ROOT, Operator, eventually
 
-AT_REST_S = 15.0
+AT_REST_S = 10.0
 ALERTS = {"HintServiceDown", "GatewayDown"}
 """What fires where no image can be pulled."""
 
