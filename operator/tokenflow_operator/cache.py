@@ -5,6 +5,7 @@ Contents are kept as JSON and read anew at each use: a tenth of the memory, and 
 """
 
 import json
+import sys
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from tokenflow_operator.trim import trimmed
 
 _MAX_DELETED: Final = 4096
 """UIDs of deleted objects that are remembered: more than watches can be behind by."""
+_FOR_GOOD: Final = sys.maxsize
+"""Version of the end of an object that is known to be gone, whatever a watch still tells of it."""
 
 Name = tuple[str, str]
 """Namespace and name."""
@@ -49,7 +52,7 @@ class Cache:
         self.served: frozenset[Kind] = frozenset()
         self._entries: defaultdict[str, dict[Name, _Entry]] = defaultdict(dict)
         self._owned: defaultdict[tuple[str, str, str], set[str]] = defaultdict(set)
-        self._deleted: OrderedDict[str, None] = OrderedDict()
+        self._deleted: OrderedDict[str, int] = OrderedDict()
         self._revisions: Counter[str] = Counter()
 
     def put(self, kind: Kind, manifest: Manifest) -> Change | None:
@@ -58,7 +61,7 @@ class Cache:
         name: Name = (meta.get("namespace", ""), meta["name"])
         uid, version = meta["uid"], int(meta["resourceVersion"])
         entry = self._entries[kind.kind].get(name)
-        if uid in self._deleted or (entry is not None and entry.version >= version):
+        if self._deleted.get(uid, -1) >= version or (entry is not None and entry.version >= version):
             return None
         content = json.dumps(trimmed(kind, manifest), separators=(",", ":")).encode()
         if entry is not None and entry.content == content:
@@ -74,12 +77,17 @@ class Cache:
         return Change(kind=kind, before=_manifest(kind, entry), after=_decoded(kind, content))
 
     def drop(self, kind: Kind, manifest: Manifest) -> Change | None:
-        """Forget an object that was deleted, unless another of its name has taken its place."""
+        """Forget an object that was deleted, unless another of its name has taken its place.
+
+        A watch of a label tells the same of an object that has lost it: that one comes back with a later version.
+        Without a version the object is gone for good.
+        """
         meta = manifest["metadata"]
         name: Name = (meta.get("namespace", ""), meta["name"])
-        self._bury(meta["uid"])
+        version = int(meta.get("resourceVersion", _FOR_GOOD))
+        self._bury(meta["uid"], version)
         entry = self._entries[kind.kind].get(name)
-        if entry is None or entry.uid != meta["uid"]:
+        if entry is None or entry.uid != meta["uid"] or entry.version > version:
             return None
         self._remove(kind, name)
         return Change(kind=kind, before=_manifest(kind, entry), after=None)
@@ -98,7 +106,7 @@ class Cache:
             if entry.uid not in uids and entry.version <= version
         ]
         for name, entry in gone:
-            self._bury(entry.uid)
+            self._bury(entry.uid, version)
             self._remove(kind, name)
         return [Change(kind=kind, before=_manifest(kind, entry), after=None) for _, entry in gone]
 
@@ -144,8 +152,8 @@ class Cache:
         if not self._owned[index]:
             del self._owned[index]
 
-    def _bury(self, uid: str) -> None:
-        self._deleted[uid] = None
+    def _bury(self, uid: str, version: int) -> None:
+        self._deleted[uid] = max(version, self._deleted.get(uid, version))
         self._deleted.move_to_end(uid)
         while len(self._deleted) > _MAX_DELETED:
             self._deleted.popitem(last=False)

@@ -104,6 +104,26 @@ def test_a_listing_forgets_what_it_does_not_show_and_keeps_what_came_after_it() 
     assert cache.put(CONFIG_MAP, _object(1, uid="gone", name="gone")) is None
 
 
+def test_an_object_that_lost_its_label_comes_back_when_it_has_it_again() -> None:
+    cache = Cache()
+    cache.put(CONFIG_MAP, _object(1))
+    cache.drop(CONFIG_MAP, _object(2, owner=""))
+    assert cache.put(CONFIG_MAP, _object(1)) is None
+    assert cache.put(CONFIG_MAP, _object(3)) is not None
+    # What is told late of the time without it changes nothing.
+    assert cache.drop(CONFIG_MAP, _object(2, owner="")) is None
+    assert len(list(cache.owned(CONFIG_MAP, namespace="n", owner="pp.demo"))) == 1
+
+
+def test_an_object_that_is_gone_for_good_is_not_brought_back_by_what_is_told_late() -> None:
+    cache = Cache()
+    cache.put(CONFIG_MAP, _object(1))
+    gone = _object(1)
+    del gone["metadata"]["resourceVersion"]
+    cache.drop(CONFIG_MAP, gone)
+    assert cache.put(CONFIG_MAP, _object(2)) is None
+
+
 def _node(*, heartbeat: str, ready: str = "True") -> dict[str, Any]:
     condition = {"type": "Ready", "status": ready, "lastHeartbeatTime": heartbeat, "lastTransitionTime": "t"}
     return {"spec": {"podCIDR": "10.0.0.0/24"}, "status": {"conditions": [condition], "images": [{"names": ["a"]}]}}
