@@ -1,6 +1,6 @@
 """A release of the chart in its whole life, on a real cluster; ``previous.tgz`` is the chart as it was before."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,36 +27,43 @@ def roles(namespace: str) -> list[str]:
     return [name for name in names if name.startswith("role.") or f"/{namespace}-" in name]
 
 
+@pytest.fixture
+def namespace(cluster: object) -> Iterator[str]:
+    assert cluster
+    with fresh_namespace() as name:
+        yield name
+        helm("uninstall", "first", "second", "--namespace", name, "--ignore-not-found")
+
+
 def test_what_a_release_made_outlives_its_upgrade_its_end_and_its_successor(
-    cluster: Any, tmp_path: Path, unused_tcp_port_factory: Callable[[], int]
+    cluster: Any, namespace: str, tmp_path: Path, unused_tcp_port_factory: Callable[[], int]
 ) -> None:
-    with fresh_namespace() as namespace:
-        # No operator runs in the cluster: one does here, so no image is needed.
-        here = ("--namespace", namespace, "--set=operator.replicas=0")
-        ours = (*here, f"--set=scope.namespace={namespace},monitoring.enabled=false")
-        helm("install", "first", str(PREVIOUS), *here, "--take-ownership")
-        crds = uids("", *CRDS)
-        kubectl("-n", namespace, "apply", "-f", str(ROOT / "examples"))
-        policies = uids(namespace, "pp,ta")
+    # No operator runs in the cluster: one does here, so no image is needed.
+    here = ("--namespace", namespace, "--set=operator.replicas=0")
+    ours = (*here, f"--set=scope.namespace={namespace},monitoring.enabled=false")
+    helm("install", "first", str(PREVIOUS), *here, "--take-ownership")
+    crds = uids("", *CRDS)
+    kubectl("-n", namespace, "apply", "-f", str(ROOT / "examples"))
+    policies = uids(namespace, "pp,ta")
 
-        helm("upgrade", "first", str(CHART), *ours)
-        assert "servingReplicas" in kubectl("get", CRDS[0], "-o", "jsonpath={..status.properties}")
-        assert roles(namespace) == [
-            "role.rbac.authorization.k8s.io/first-operator-election",
-            f"role.rbac.authorization.k8s.io/{namespace}-first-operator",
-            f"clusterrole.rbac.authorization.k8s.io/{namespace}-first-operator-nodes",
-        ]
-        ports, log = (unused_tcp_port_factory(), unused_tcp_port_factory()), tmp_path / "operator.log"
-        with running(namespace, "--no-leader-election", kubeconfig=str(cluster.kubeconfig), log=log, ports=ports):
-            eventually(lambda: len(uids(namespace, "deploy,ds", "-l", "tokenflow.io/owner")) == 4)
-        workloads = uids(namespace, "deploy,ds", "-l", "tokenflow.io/owner")
+    helm("upgrade", "first", str(CHART), *ours)
+    assert "servingReplicas" in kubectl("get", CRDS[0], "-o", "jsonpath={..status.properties}")
+    assert roles(namespace) == [
+        "role.rbac.authorization.k8s.io/first-operator-election",
+        f"role.rbac.authorization.k8s.io/{namespace}-first-operator",
+        f"clusterrole.rbac.authorization.k8s.io/{namespace}-first-operator-nodes",
+    ]
+    ports, log = (unused_tcp_port_factory(), unused_tcp_port_factory()), tmp_path / "operator.log"
+    with running(namespace, "--no-leader-election", kubeconfig=str(cluster.kubeconfig), log=log, ports=ports):
+        eventually(lambda: len(uids(namespace, "deploy,ds", "-l", "tokenflow.io/owner")) == 4)
+    workloads = uids(namespace, "deploy,ds", "-l", "tokenflow.io/owner")
 
-        helm("uninstall", "first", "--namespace", namespace)
-        assert roles(namespace) == []
-        with pytest.raises(CommandError, match="invalid ownership metadata"):
-            helm("install", "second", str(CHART), *ours)
-        helm("install", "second", str(CHART), *ours, "--take-ownership")
-        helm("uninstall", "second", "--namespace", namespace)
-        assert uids("", *CRDS) == crds
-        assert uids(namespace, "pp,ta") == policies
-        assert uids(namespace, "deploy,ds", "-l", "tokenflow.io/owner") == workloads
+    helm("uninstall", "first", "--namespace", namespace)
+    assert roles(namespace) == []
+    with pytest.raises(CommandError, match="invalid ownership metadata"):
+        helm("install", "second", str(CHART), *ours)
+    helm("install", "second", str(CHART), *ours, "--take-ownership")
+    helm("uninstall", "second", "--namespace", namespace)
+    assert uids("", *CRDS) == crds
+    assert uids(namespace, "pp,ta") == policies
+    assert uids(namespace, "deploy,ds", "-l", "tokenflow.io/owner") == workloads
