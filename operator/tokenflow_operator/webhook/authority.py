@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -77,8 +78,8 @@ def renewed(bundle: Bundle | None, *, host: str, now: datetime) -> Bundle:
         )
     serving = x509.load_pem_x509_certificate(bundle.certificate)
     settled = len(authorities) == 1 or now >= newest.not_valid_before_utc + _CLOCK_SKEW + SETTLING
-    outdated = serving.issuer != newest.subject or _is_due(serving, now) or not _is_for(serving, host)
-    if not (outdated and settled):
+    fits = serving.issuer == newest.subject and _is_for(serving, host) and _opens(bundle.key, serving)
+    if not settled or (fits and not _is_due(serving, now)):
         return bundle
     signer = serialization.load_pem_private_key(bundle.authority_key, password=None)
     if not isinstance(signer, ec.EllipticCurvePrivateKey):
@@ -88,13 +89,12 @@ def renewed(bundle: Bundle | None, *, host: str, now: datetime) -> Bundle:
 
 def _readable(bundle: Bundle) -> bool:
     try:
-        authorities = x509.load_pem_x509_certificates(bundle.trusted)
-        key = serialization.load_pem_private_key(bundle.authority_key, password=None)
+        newest, *_ = x509.load_pem_x509_certificates(bundle.trusted)
         x509.load_pem_x509_certificate(bundle.certificate)
         serialization.load_pem_private_key(bundle.key, password=None)
-    except ValueError:
+        return _opens(bundle.authority_key, newest)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         return False
-    return bool(authorities) and key.public_key() == authorities[0].public_key()
 
 
 def _from_scratch(host: str, *, now: datetime) -> Bundle:
@@ -164,8 +164,15 @@ def _is_due(certificate: x509.Certificate, now: datetime) -> bool:
 
 
 def _is_for(certificate: x509.Certificate, host: str) -> bool:
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return False
     return _general_name(host) in names
+
+
+def _opens(key: bytes, certificate: x509.Certificate) -> bool:
+    return serialization.load_pem_private_key(key, password=None).public_key() == certificate.public_key()
 
 
 def _general_name(host: str) -> x509.GeneralName:

@@ -90,9 +90,10 @@ class Webhook:
 
     async def run(self) -> None:
         """Look after the certificate, and serve as soon as there is one, until cancelled."""
+        await self._look()
         while self._served is None:
-            await self._look()
             await asyncio.sleep(FIRST_LOOK_S)
+            await self._look()
         async with self._serving():
             while True:
                 await asyncio.sleep(LOOK_S)
@@ -102,7 +103,8 @@ class Webhook:
         """Answer one AdmissionReview."""
         try:
             asked = parse(json.loads(await request.read()))
-        except (AdmissionRequestError, ValueError) as error:
+        # A document that is nested too deep to be read is a RecursionError.
+        except (AdmissionRequestError, ValueError, RecursionError) as error:
             metrics.REVIEWS.labels(result="malformed").inc()
             return web.json_response({"message": str(error)}, status=400)
         known = self._known()
@@ -128,16 +130,19 @@ class Webhook:
                 await self._tell_whom_to_trust(bundle)
             if bundle is not None and bundle != self._served:
                 self._show(bundle)
-        except (KubeError, ValueError, ssl.SSLError) as error:
+        except KubeError as error:
             metrics.CERTIFICATE_FAILURES.inc()
             _log.warning("the webhook's certificate was not looked after", extra={"cause": str(error)})
+        except Exception:  # noqa: BLE001 - whatever somebody put into the Secret, the operator goes on
+            metrics.CERTIFICATE_FAILURES.inc()
+            _log.exception("the webhook's certificate was not looked after")
 
     async def _renew(self, secret: Manifest, bundle: Bundle | None) -> Bundle:
         fresh = renewed(bundle, host=self._options.host, now=self._now())
         if fresh != bundle:
             data = {name: base64.b64encode(value).decode() for name, value in fresh.data.items()}
             await self._kube.replace(SECRET, {**secret, "data": {**secret.get("data", {}), **data}})
-            _log.info("the webhook's certificate was renewed", extra={"secret": self._options.secret})
+            _log.info("the webhook's certificate was renewed", extra={"kept_in": self._options.secret})
         return fresh
 
     async def _tell_whom_to_trust(self, bundle: Bundle) -> None:

@@ -1,5 +1,6 @@
 """Certificates through years of renewals: at no moment is one shown whose authority a caller does not trust."""
 
+import dataclasses
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -89,6 +90,19 @@ def test_a_new_authority_is_trusted_before_it_issues() -> None:
 def test_what_cannot_be_read_is_made_from_scratch(data: dict[str, bytes]) -> None:
     bundle = renewed(Bundle.of(data), host=HOST, now=NOW)
     assert proves(bundle.certificate, bundle.trusted, at=NOW)
+
+
+def test_a_certificate_of_somebody_else_is_replaced() -> None:
+    bundle, stranger = renewed(None, host=HOST, now=NOW), renewed(None, host=HOST, now=NOW)
+    for mixed in (
+        dataclasses.replace(bundle, certificate=stranger.certificate, key=stranger.key),
+        dataclasses.replace(bundle, key=stranger.key),
+        dataclasses.replace(bundle, certificate=bundle.trusted),
+        dataclasses.replace(bundle, authority_key=stranger.authority_key),
+    ):
+        fresh = renewed(mixed, host=HOST, now=NOW)
+        assert fresh.certificate != mixed.certificate
+        assert proves(fresh.certificate, fresh.trusted, at=NOW)
 
 
 def test_what_has_ended_while_nobody_looked_is_made_from_scratch() -> None:
