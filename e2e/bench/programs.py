@@ -105,8 +105,8 @@ def running(*programs: Program) -> Iterator[None]:
             program.end()
 
 
-def await_port(port: int, program: Program) -> None:
-    """Wait until somebody listens on ``port`` of the loopback device.
+def await_port(port: int, program: Program, *, address: str = LOOPBACK) -> None:
+    """Wait until somebody listens on ``port`` of an address of the loopback device.
 
     Raises:
         BenchError: nobody does in time, or ``program`` has ended.
@@ -115,7 +115,7 @@ def await_port(port: int, program: Program) -> None:
     while time.monotonic() < deadline:
         _ = program.pid
         with socket.socket() as probe:
-            if probe.connect_ex((LOOPBACK, port)) == 0:
+            if probe.connect_ex((address, port)) == 0:
                 return
         time.sleep(0.02)
     raise BenchError(f"{' '.join(program.command[:4])} does not listen after {_LISTENS_S:.0f} s: read {program.log}")

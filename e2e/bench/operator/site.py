@@ -1,6 +1,7 @@
 """Where the operator is measured: a control plane of its own, fake nodes, and one who answers for hint services."""
 
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -12,14 +13,12 @@ from typing import Final
 
 from e2e.bench.operator.plane import Plane, plane
 from e2e.bench.operator.subject import LEASE, SYSTEM_NAMESPACE
-from e2e.bench.programs import Program, running
+from e2e.bench.programs import Program, await_port, running
 from e2e.cluster import binaries, kwok
 from e2e.cluster.settings import cache
 from tokenflow_operator.kube.kinds import LEASE as LEASES
 from tokenflow_operator.plan import names
 
-HINT_SERVICES: Final = "127.77.0.1"
-"""Address of the loopback device at which all policies' hint services answer."""
 POOL_LABEL: Final = "pool"
 _PER_REQUEST: Final = 100
 _LOCALHOST: Final = "127.0.0.1 localhost\n::1 localhost\n"
@@ -31,11 +30,13 @@ class Site:
 
     Attributes:
         directory: for files and logs.
-        hosts: what an operator takes for /etc/hosts, so that it finds the policies' hint services.
+        hint_services: address of the loopback device at which those of all policies answer.
+        hosts: what an operator takes for /etc/hosts, so that it finds them.
     """
 
     directory: Path
     plane: Plane
+    hint_services: str
     hosts: Path
 
     def add_nodes(self, count: int, *, pools: int = 1) -> None:
@@ -57,7 +58,7 @@ class Site:
     def know(self, policies: Sequence[tuple[str, str]]) -> None:
         """Let operators that start from now on find the hint services of policies, by namespace and name."""
         services = [f"{names.hintsvc(name)}.{namespace}.svc" for namespace, name in policies]
-        self.hosts.write_text("".join([_LOCALHOST, *(f"{HINT_SERVICES} {service}\n" for service in services)]))
+        self.hosts.write_text("".join([_LOCALHOST, *(f"{self.hint_services} {service}\n" for service in services)]))
 
     def _create(self, manifests: Sequence[object]) -> None:
         self.plane.kubectl(
@@ -70,20 +71,23 @@ def site() -> Iterator[Site]:
     """Bring everything up, and take it away when the block is left; the logs stay where it fails."""
     directory = Path(tempfile.mkdtemp(prefix="tf-bench-"))
     programs = binaries.build_all(cache(), report=print)
+    # The port is what the operator asks at, so that each site has an address of its own.
+    address = f"127.77.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"
     with plane(directory / "plane", binaries=programs) as control:
         standin = Program(
             command=[
                 *(sys.executable, "-m", "e2e.bench.operator.standin", "--kubeconfig", str(control.layout.kubeconfig)),
-                *("--address", HINT_SERVICES, "--port", str(names.HINT_PORT)),
+                *("--address", address, "--port", str(names.HINT_PORT)),
             ],
             log=directory / "standin.log",
         )
         hosts = directory / "hosts"
         hosts.write_text(_LOCALHOST)
-        place = Site(directory=directory, plane=control, hosts=hosts)
+        place = Site(directory=directory, plane=control, hint_services=address, hosts=hosts)
         place.add_namespaces(SYSTEM_NAMESPACE)
         place.add_lease()
         with running(standin):
             standin.start()
+            await_port(names.HINT_PORT, standin, address=address)
             yield place
     shutil.rmtree(directory)
