@@ -7,6 +7,7 @@ import secrets
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,7 +37,7 @@ from tokenflow_operator.recorder import Recorder
 from tokenflow_operator.settings import Installation
 from tokenflow_operator.snapshot import Known
 from tokenflow_operator.watch import watch
-from tokenflow_operator.webhook import Webhook, WebhookOptions
+from tokenflow_operator.webhook import Keeper, Webhook, WebhookOptions
 from tokenflow_operator.workers import Workers
 from tokenflow_operator.workqueue import WorkQueue
 
@@ -152,9 +153,9 @@ def _engine(
     observer = Observer(cache=cache, polls=polls, kube=kube, nodes=options.reach.nodes)
     reconciler = Reconciler(
         kube=kube,
-        cache=cache,
+        feed=feed,
         observer=observer,
-        executor=Executor(kube=kube, cache=cache, contests=Contests()),
+        executor=Executor(kube=kube, feed=feed, contests=Contests()),
         recorder=Recorder(kube=kube, instance=options.instance),
         dispatcher=dispatcher,
         installation=installation,
@@ -176,7 +177,8 @@ def _webhook(
 ) -> Webhook | None:
     if options is None:
         return None
-    return Webhook(options=options, kube=kube, leadership=leadership, known=known)
+    keeper = Keeper(options=options, kube=kube, leadership=leadership, now=lambda: datetime.now(UTC))
+    return Webhook(port=options.port, keeper=keeper, known=known)
 
 
 async def _run(engine: _Engine, options: Options, leadership: Leadership) -> None:

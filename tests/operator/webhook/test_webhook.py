@@ -20,7 +20,7 @@ from tokenflow_operator.election import Alone
 from tokenflow_operator.errors import NotFoundError
 from tokenflow_operator.kube import Kind, Manifest
 from tokenflow_operator.snapshot import Known
-from tokenflow_operator.webhook import Webhook, WebhookOptions
+from tokenflow_operator.webhook import Keeper, Webhook, WebhookOptions
 from tokenflow_operator.webhook.authority import renewed
 
 EMPTY = Known(policies=(), agents=(), nodes=None)
@@ -76,7 +76,8 @@ async def served(
     leadership = Alone(identity="me")
     if not leads:
         leadership.leading.clear()
-    webhook = Webhook(options=options, kube=kube, leadership=leadership, known=known)  # type: ignore[arg-type] # the calls that it makes
+    keeper = Keeper(options=options, kube=kube, leadership=leadership, now=lambda: datetime.now(UTC))  # type: ignore[arg-type] # the calls that it makes
+    webhook = Webhook(port=port, keeper=keeper, known=known)
     running = asyncio.create_task(webhook.run())
     try:
         await asyncio.wait_for(kube.told.wait(), timeout=5)
@@ -149,3 +150,12 @@ async def test_one_that_waits_serves_what_the_leader_made_and_writes_nothing(unu
     async with served(kube, unused_tcp_port, leads=False) as post:
         assert (await post())[0] == 200
     assert kube.writes == 0
+
+
+async def test_rubbish_in_the_secret_is_replaced(unused_tcp_port: int) -> None:
+    kube = FakeKube()
+    assert kube.secret is not None
+    kube.secret["data"] = dict.fromkeys(("ca.crt", "ca.key", "tls.crt", "tls.key"), "cnViYmlzaA==")
+    async with served(kube, unused_tcp_port) as post:
+        assert (await post())[0] == 200
+    assert "rubbish" not in kube.trusted
