@@ -20,6 +20,8 @@ from tokenflow_operator.reflector import Reflected, Reflector
 _LABELLED: Final = (*(kind for kind in CHILDREN if not kind.optional), POD, CONTROLLER_REVISION)
 _DISCOVERY: Final = "discovery"
 _LISTINGS_AT_A_TIME: Final = 3
+_KOPF_MISSES_S: Final = 60.0
+"""Seconds between two listings of our own resources: kopf keeps what was deleted in a gap between two of its watches."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -87,7 +89,7 @@ class Follower:
             kube=self._kube,
             feed=self._feed,
             heartbeat=self._heartbeat,
-            period_s=self._period_s,
+            period_s=self._period_s if reflected.watched else self._short_period_s,
             turns=self._turns,
         )
 
@@ -147,6 +149,9 @@ class Follower:
 
     def _period_s(self) -> float:
         return self._reach.resync_s * _jitter()
+
+    def _short_period_s(self) -> float:
+        return min(self._reach.resync_s, _KOPF_MISSES_S) * _jitter()
 
 
 def _jitter() -> float:
