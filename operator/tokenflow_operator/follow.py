@@ -21,7 +21,7 @@ _LABELLED: Final = (*(kind for kind in CHILDREN if not kind.optional), POD, CONT
 _DISCOVERY: Final = "discovery"
 _LISTINGS_AT_A_TIME: Final = 3
 _KOPF_MISSES_S: Final = 60.0
-"""Seconds between two listings of our own resources: kopf keeps what was deleted in a gap between two of its watches."""
+"""Seconds between two listings of our own resources: kopf does not tell what was deleted between two of its watches."""
 
 _log: Final = logging.getLogger(__name__)
 
