@@ -23,7 +23,9 @@ def concerned(change: Change, cache: Cache) -> set[Key]:
     own = {key_of(state) for state in states}
     same_wish = _wish(change.before) == _wish(change.after)
     if change.kind == PACING_POLICY:
-        return own if same_wish else own.union(*map(_named_agents, states), _rivals(states, cache))
+        named = set[Key]().union(*map(_named_agents, states))
+        # Each policy tells its agents where else they deliver.
+        return own if same_wish else own.union(named, _naming(named, cache), _rivals(states, cache))
     # Policies tell how the agents fare that they name.
     return own.union(_naming(own, cache), () if same_wish else _all_agents(cache))
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from tokenflow_operator import metrics
-from tokenflow_operator.cache import Cache
 from tokenflow_operator.contests import Contests
 from tokenflow_operator.errors import ConflictError, FieldConflictError, ForbiddenError, InvalidError, NotFoundError
+from tokenflow_operator.feed import Feed
 from tokenflow_operator.keys import Key
 from tokenflow_operator.kube import Kube, Manifest
 from tokenflow_operator.kube.objects import kind_of, ref_of
@@ -24,12 +24,12 @@ class Executor:
 
     Attributes:
         kube: where.
-        cache: is told of each answer, so that the next pass sees what this one did.
+        feed: is told of each answer, so that the next pass sees what this one did, and what others did meanwhile.
         contests: decide over fields that other managers set.
     """
 
     kube: Kube
-    cache: Cache
+    feed: Feed
     contests: Contests
 
     async def execute(self, owner: Key, plan: Plan) -> tuple[Refusal, ...]:
@@ -68,7 +68,7 @@ class Executor:
                 raise
             _log.info("a kind is not served any more", extra={"kind": kind.kind, "cause": str(error)})
             return None
-        self.cache.put(kind, applied)
+        self.feed.put(kind, applied)
         if not holds(manifest, applied):
             metrics.UNSETTLED.labels(kind=ref.kind).inc()
             _log.warning("an object is not as it was applied: another component changes it", extra={"object": str(ref)})
@@ -83,6 +83,6 @@ class Executor:
             _log.info("already gone", extra={"object": str(ref), "cause": str(error)})
             left = None
         if left is None:
-            self.cache.drop(kind, child)
+            self.feed.drop(kind, child)
         else:
-            self.cache.put(kind, left)
+            self.feed.put(kind, left)

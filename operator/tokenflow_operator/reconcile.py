@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tokenflow_api.meta import API_VERSION
-from tokenflow_operator.cache import Cache
 from tokenflow_operator.errors import NotFoundError
 from tokenflow_operator.execute import Executor
+from tokenflow_operator.feed import Feed
 from tokenflow_operator.keys import Key
 from tokenflow_operator.kube import Kube, Manifest
 from tokenflow_operator.notify.dispatcher import Dispatcher
@@ -43,7 +43,7 @@ class Reconciler:
         self,
         *,
         kube: Kube,
-        cache: Cache,
+        feed: Feed,
         observer: Observer,
         executor: Executor,
         recorder: Recorder,
@@ -52,7 +52,7 @@ class Reconciler:
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._kube = kube
-        self._cache = cache
+        self._feed = feed
         self._observer = observer
         self._executor = executor
         self._recorder = recorder
@@ -92,7 +92,7 @@ class Reconciler:
                 )
             except NotFoundError:
                 return self._gone(key, _uid(snapshot))
-            self._cache.put(key.served_as, written)
+            self._feed.put(key.served_as, written)
         for note in planned.notes:
             await self._recorder.record(key, _uid(snapshot), note)
         for delivery in planned.deliveries:
@@ -112,7 +112,8 @@ class Reconciler:
         return bool(manifest["metadata"]["uid"] == uid)
 
     def _gone(self, key: Key, uid: str) -> Outcome:
-        self._cache.drop(key.served_as, {"metadata": {"namespace": key.namespace, "name": key.name, "uid": uid}})
+        gone = {"metadata": {"namespace": key.namespace, "name": key.name, "uid": uid}}
+        self._feed.drop(key.served_as, gone)
         self._dispatcher.forget(key)
         return Outcome(again_s=None, wrote=False)
 

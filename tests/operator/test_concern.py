@@ -54,7 +54,14 @@ def test_a_nodes_change_concerns_all_agents(cache: Cache) -> None:
 
 def test_a_policys_change_concerns_the_agents_that_it_names_and_named(cache: Cache) -> None:
     before, after = (_policy("demo", agents=[agent], tenants=[]) for agent in ("nodes", "edge"))
-    assert concerned(Change(kind=PACING_POLICY, before=before, after=after), cache) == {DEMO, NODES, EDGE}
+    assert {DEMO, NODES, EDGE} <= concerned(Change(kind=PACING_POLICY, before=before, after=after), cache)
+
+
+def test_a_policy_that_comes_concerns_the_others_that_name_its_agents(cache: Cache) -> None:
+    # They tell their agents of all policies that these deliver to.
+    comes = _policy("comes", agents=["nodes"], tenants=[])
+    key = Key(kind="PacingPolicy", namespace="n", name="comes")
+    assert concerned(Change(kind=PACING_POLICY, before=None, after=comes), cache) == {key, NODES, DEMO}
 
 
 def test_a_tenant_that_a_policy_claims_or_gives_up_concerns_who_claims_it_too(cache: Cache) -> None:

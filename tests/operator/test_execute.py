@@ -8,10 +8,12 @@ from tokenflow_operator.cache import Cache
 from tokenflow_operator.contests import Contests
 from tokenflow_operator.errors import FieldClaim, FieldConflictError, InvalidError, NotFoundError
 from tokenflow_operator.execute import Executor
+from tokenflow_operator.feed import Feed
 from tokenflow_operator.keys import Key
 from tokenflow_operator.kube import Kind
 from tokenflow_operator.kube.kinds import CONFIG_MAP, POD
 from tokenflow_operator.plan import Plan
+from tokenflow_operator.workqueue import WorkQueue
 
 OWNER = Key(kind="PacingPolicy", namespace="n", name="demo")
 CONFIG = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "n"}, "data": {"k": "v"}}
@@ -45,15 +47,16 @@ class FakeKube:
         return self.left
 
 
-def _executor(kube: FakeKube) -> Executor:
-    return Executor(kube=kube, cache=Cache(), contests=Contests())  # type: ignore[arg-type]
+def _executor(kube: FakeKube, cache: Cache | None = None) -> Executor:
+    feed = Feed(cache or Cache(), WorkQueue[Key]())
+    return Executor(kube=kube, feed=feed, contests=Contests())  # type: ignore[arg-type]
 
 
 async def test_what_is_applied_is_known_at_once() -> None:
-    executor = _executor(kube := FakeKube())
+    executor = _executor(kube := FakeKube(), cache := Cache())
     assert await executor.execute(OWNER, Plan(apply=(CONFIG,))) == ()
     assert kube.asked == ["apply a"]
-    known = executor.cache.get(CONFIG_MAP, namespace="n", name="a")
+    known = cache.get(CONFIG_MAP, namespace="n", name="a")
     assert known is not None
     assert known["data"] == {"k": "v"}
 
@@ -104,18 +107,19 @@ async def test_a_kind_that_was_just_removed_stops_nothing_else() -> None:
 
 @pytest.mark.parametrize("error", [None, NotFoundError("gone")])
 async def test_what_is_deleted_is_forgotten_at_once(error: Exception | None) -> None:
-    executor = _executor(kube := FakeKube())
-    executor.cache.put(CONFIG_MAP, _stored(CONFIG))
+    executor = _executor(kube := FakeKube(), cache := Cache())
+    cache.put(CONFIG_MAP, _stored(CONFIG))
     kube.error = error
     await executor.execute(OWNER, Plan(delete=(_stored(CONFIG),)))
-    assert executor.cache.get(CONFIG_MAP, namespace="n", name="a") is None
+    assert cache.get(CONFIG_MAP, namespace="n", name="a") is None
 
 
 async def test_what_still_ends_is_known_to_end() -> None:
     pod = _stored({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "n"}})
-    executor = _executor(FakeKube(left=_stored(pod, version=2, deletionTimestamp="2026-01-01T00:00:00Z")))
-    executor.cache.put(POD, pod)
+    kube = FakeKube(left=_stored(pod, version=2, deletionTimestamp="2026-01-01T00:00:00Z"))
+    executor = _executor(kube, cache := Cache())
+    cache.put(POD, pod)
     await executor.execute(OWNER, Plan(delete=(pod,)))
-    known = executor.cache.get(POD, namespace="n", name="p")
+    known = cache.get(POD, namespace="n", name="p")
     assert known is not None
     assert known["metadata"]["deletionTimestamp"]

@@ -10,15 +10,18 @@ from tokenflow_operator.cache import Cache
 from tokenflow_operator.contests import Contests
 from tokenflow_operator.errors import FieldClaim, FieldConflictError, NotFoundError
 from tokenflow_operator.execute import Executor
+from tokenflow_operator.feed import Feed
 from tokenflow_operator.keys import Key
 from tokenflow_operator.kube import Kind
-from tokenflow_operator.kube.kinds import PACING_POLICY, POD, SERVICE
+from tokenflow_operator.kube.kinds import PACING_POLICY, POD, SERVICE, TELEMETRY_AGENT
 from tokenflow_operator.observe import Observer
 from tokenflow_operator.polls import Target
 from tokenflow_operator.reconcile import Reconciler
 from tokenflow_operator.snapshot import HintServiceState
+from tokenflow_operator.workqueue import WorkQueue
 
 DEMO = Key(kind="PacingPolicy", namespace="default", name="demo")
+NODES = Key(kind="TelemetryAgent", namespace="default", name="nodes")
 
 
 class FakeKube:
@@ -32,9 +35,9 @@ class FakeKube:
 
     def put(self, kind: Kind, name: str, **content: Any) -> dict[str, Any]:
         self.version += 1
-        meta = {"name": name, "namespace": "default", "uid": f"uid-{name}", "generation": 1}
+        meta = {"name": name, "namespace": "default", "uid": f"uid-{name}"}
         times = {"creationTimestamp": "2025-12-31T00:00:00Z", "resourceVersion": str(self.version)}
-        metadata = {**content.pop("metadata", {}), **meta, **times}
+        metadata = {"generation": 1, **content.pop("metadata", {}), **meta, **times}
         manifest = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, **content}
         self.objects[kind.kind, name] = manifest
         return manifest
@@ -89,12 +92,15 @@ class Silent:
 class Setup:
     def __init__(self) -> None:
         self.kube, self.cache, self.polls = FakeKube(), Cache(), FakePolls()
+        self.queue = WorkQueue[Key]()
+        feed = Feed(self.cache, self.queue)
+        feed.open()
         observer = Observer(cache=self.cache, polls=self.polls, kube=self.kube, nodes=False)
         self.reconciler = Reconciler(
             kube=self.kube,  # type: ignore[arg-type]
-            cache=self.cache,
+            feed=feed,
             observer=observer,
-            executor=Executor(kube=self.kube, cache=self.cache, contests=Contests()),  # type: ignore[arg-type]
+            executor=Executor(kube=self.kube, feed=feed, contests=Contests()),  # type: ignore[arg-type]
             recorder=Silent(),  # type: ignore[arg-type]
             dispatcher=Silent(),  # type: ignore[arg-type]
             installation=INSTALLATION,
@@ -102,11 +108,16 @@ class Setup:
         )
         policy = self.kube.put(PACING_POLICY, "demo", spec=example("pacingpolicy.yaml"))
         self.cache.put(PACING_POLICY, policy)
+        agent = self.kube.put(TELEMETRY_AGENT, "nodes", spec=example("telemetryagent.yaml"))
+        self.cache.put(TELEMETRY_AGENT, agent)
 
     async def asks(self) -> list[str]:
         self.kube.asked.clear()
         await self.reconciler.reconcile(DEMO)
         return list(self.kube.asked)
+
+    def queued(self) -> set[Key]:
+        return set(iter(self.queue.take, None))
 
     def ready_hint_service(self) -> None:
         labels = {"tokenflow.io/owner": "pp.demo", "app.kubernetes.io/component": "hintsvc"}
@@ -144,6 +155,27 @@ async def test_nothing_is_made_for_a_policy_whose_end_was_not_told(setup: Setup)
 async def test_nothing_is_made_for_a_policy_that_was_made_anew(setup: Setup) -> None:
     setup.kube.objects["PacingPolicy", "demo"]["metadata"]["uid"] = "another"
     assert await setup.asks() == ["get PacingPolicy/demo"]
+
+
+async def test_the_end_of_a_policy_that_was_not_told_is_told_to_its_agents(setup: Setup) -> None:
+    del setup.kube.objects["PacingPolicy", "demo"]
+    await setup.asks()
+    assert NODES in setup.queued()
+
+
+async def test_a_policy_that_is_edited_during_its_pass_is_looked_at_again(setup: Setup) -> None:
+    # The answer to the write of the status tells of the edit before any watch does.
+    stored = setup.kube.objects["PacingPolicy", "demo"]
+    stored["spec"]["tenants"][0]["weight"] = 9
+    stored["metadata"]["generation"] = 2
+    await setup.asks()
+    assert DEMO in setup.queued()
+    assert "apply ConfigMap/demo-runtime" in await setup.asks()
+
+
+async def test_what_is_said_of_an_agent_is_told_to_the_policies_that_name_it(setup: Setup) -> None:
+    await setup.reconciler.reconcile(NODES)
+    assert DEMO in setup.queued()
 
 
 async def test_the_name_of_a_stranger_is_left_to_it(setup: Setup) -> None:
