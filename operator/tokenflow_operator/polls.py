@@ -130,8 +130,9 @@ class Polls:
         return followed.state
 
     def forget(self, policy: Key) -> None:
-        """Ask a policy's hint service no more."""
-        self._followed.pop(policy, None)
+        """Ask a policy's hint service no more: what it last said is over, for its agents too."""
+        if self._followed.pop(policy, None) is not None:
+            self._changed(policy)
 
     async def run(self) -> None:
         """Ask until cancelled."""

@@ -179,6 +179,13 @@ async def test_who_is_followed_no_more_is_not_asked(setup: Setup) -> None:
     assert setup.service.tags == []
 
 
+def test_what_was_said_is_over_once_nobody_is_there_to_say_it(setup: Setup) -> None:
+    setup.passes_since()
+    for _ in range(2):
+        setup.polls.forget(DEMO)
+    assert setup.passes_since() == 1
+
+
 async def test_a_hint_service_without_tags_is_taken_at_its_word_each_time(setup: Setup) -> None:
     setup.service.answer = Answer(view=view(), tag="")
     await setup.ask(3)
