@@ -13,9 +13,9 @@ from tokenflow_operator.plan.reasons import Problem, Reason, Severity
 
 UNSETTLED_S: Final = 5.0
 UNSETTLED_LONG_S: Final = 60.0
-"""Least and most seconds between two looks while something is under way, and for a while after."""
-SETTLED_S: Final = 60.0
-"""Seconds after which nothing follows from a change by time alone."""
+"""Least and most seconds between two looks while something is under way."""
+SETTLED_S: Final = 20.0
+"""Seconds after a change until the last look for its sake: silence that follows from it is told by then."""
 REFUSED_S: Final = 15.0
 REFUSED_LONG_S: Final = 300.0
 """Least and most seconds until that is tried again which stands in the way of an object."""
@@ -37,9 +37,9 @@ def due_in_s(problems: Iterable[Problem], judged: Sequence[Condition], *, now: d
         # As long again as it has lasted: what was not mended at once may take days.
         return min(REFUSED_LONG_S, max(REFUSED_S, changed_s))
     under_way = any(problem.severity is Severity.PROGRESSING for problem in problems)
-    if under_way or changed_s < SETTLED_S:
+    if under_way:
         return min(UNSETTLED_LONG_S, max(UNSETTLED_S, changed_s / 2))
-    return inf
+    return SETTLED_S - changed_s if changed_s < SETTLED_S else inf
 
 
 def _age_s(condition: Condition, now: datetime) -> float:

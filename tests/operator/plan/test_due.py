@@ -40,8 +40,9 @@ def test_while_something_is_under_way_soon_and_then_ever_more_rarely(lasts_s: fl
     assert due_in_s([starting], _ready_since(lasts_s), now=NOW) == due_s
 
 
-def test_what_has_just_changed_is_looked_at_again() -> None:
-    assert due_in_s([], _ready_since(3), now=NOW) == 5.0
+def test_what_has_just_changed_is_looked_at_once_more() -> None:
+    assert due_in_s([], _ready_since(3), now=NOW) == 17.0
+    assert due_in_s([], _ready_since(20), now=NOW) == inf
 
 
 @pytest.mark.parametrize(("lasts_s", "due_s"), [(0, 15.0), (100, 100.0), (86400, 300.0)])
