@@ -9,7 +9,12 @@ from typing import Any, Final
 from tokenflow_api.quantities import amount
 
 _QUANTITIES: Final = frozenset({"requests", "limits", "sizeLimit", "averageValue"})
-_MERGED_LISTS: Final = frozenset({"containers", "env", "ports", "volumeMounts", "volumes"})
+_MERGED_LISTS: Final = frozenset(
+    {
+        *("containers", "env", "ports", "volumeMounts", "volumes"),
+        *("imagePullSecrets", "topologySpreadConstraints", "ownerReferences"),
+    }
+)
 """Lists that server-side apply merges item by item, so that others may add to them; the rest it replaces."""
 
 
@@ -20,10 +25,7 @@ def holds(intent: Any, observed: Any, *, field: str = "") -> bool:
     match intent:
         case dict():
             return isinstance(observed, dict) and all(
-                holds(value, observed[key], field=field if field in _QUANTITIES else key)
-                if key in observed
-                # The API leaves out what is empty.
-                else value in ({}, [])
+                key in observed and holds(value, observed[key], field=field if field in _QUANTITIES else key)
                 for key, value in intent.items()
             )
         case list() if field in _MERGED_LISTS:

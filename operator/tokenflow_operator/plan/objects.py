@@ -201,7 +201,9 @@ def resources(asked: Resources, *, requests: Mapping[str, str], limits: Mapping[
     """Return CPU and memory as asked for; a default that contradicts what was asked for gives way."""
     asked_requests = asked.requests.model_dump(exclude_none=True) if asked.requests else {}
     asked_limits = asked.limits.model_dump(exclude_none=True) if asked.limits else {}
-    return {
+    rendered = {
         "requests": {**{k: v for k, v in requests.items() if k not in asked_limits}, **asked_requests},
         "limits": {**{k: v for k, v in limits.items() if k not in asked_requests}, **asked_limits},
     }
+    # An empty map comes back as none at all, which would be drift in each pass.
+    return {what: amounts for what, amounts in rendered.items() if amounts}
