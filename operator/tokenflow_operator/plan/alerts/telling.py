@@ -74,7 +74,8 @@ def telling(
     status = _status(state, before, notifier)
     if state.busy:
         return Telling(status=status)
-    told = set(status.alerts)
+    # Of an alert of another release there is nothing to tell.
+    told = _BY_NAME.keys() & set(status.alerts)
     fires = {alert.name for alert in firing}
     last = state.sent_at or (moment(before.sent_at, now=now) if before.sent_at else None)
     age_s = (now - last).total_seconds() if last else inf

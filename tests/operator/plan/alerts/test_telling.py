@@ -112,3 +112,9 @@ def test_what_an_alertmanager_is_told_every_minute_is_no_news_to_the_status() ->
     told = _telling([DOWN], status=before, state=state, type_="Alertmanager")
     assert told.status.sent_at == before["notifiers"][0]["sentAt"]
     assert (told.delivery, told.due_in_s) == (None, 60)
+
+
+def test_an_alert_of_another_release_is_not_told_of_again_and_again() -> None:
+    found = _telling([], status=_told("RetiredAlert", ago_s=60))
+    assert found.delivery is None
+    assert found.due_in_s > 0
