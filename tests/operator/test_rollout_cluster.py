@@ -57,13 +57,15 @@ def cordoned() -> Iterator[str]:
 def test_a_bad_image_stops_at_the_canary_and_gives_way(installed: Operator) -> None:
     before = _agents(installed)
     _set_image(installed, "absent:2")
-    degraded = eventually(lambda: (c := installed.condition("ta/nodes", "Degraded"))["reason"] == "RolledBack" and c)
+    degraded = eventually(
+        lambda: (c := installed.condition("ta/nodes", "Degraded")).get("reason") == "RolledBack" and c
+    )
     assert "absent:2" in degraded["message"]
     eventually(lambda: _runs_everywhere(installed, ONE) and _stage(installed) == "RolledBack")
     after = _agents(installed)
     (canary,) = (node for node in before if before[node]["uid"] != after[node]["uid"])
-    failed = _status(installed)["rollout"]["failedRevision"]
-    assert failed == _status(installed)["revision"]
+    status = _status(installed)
+    assert status["rollout"]["failedRevision"] == status["revision"]
     assert f"replaced the agents on {canary}" in installed.kubectl(
         "get", "events.events.k8s.io", "-o", "jsonpath={..note}"
     )
@@ -74,7 +76,7 @@ def test_a_bad_image_stops_at_the_canary_and_gives_way(installed: Operator) -> N
     eventually(lambda: _runs_everywhere(installed, ONE) and _stage(installed) == "RolledBack")
 
     _set_image(installed, CRASHING)
-    eventually(lambda: "restarts, above" in installed.condition("ta/nodes", "Degraded")["message"], within_s=60)
+    eventually(lambda: "restarts, above" in installed.condition("ta/nodes", "Degraded").get("message", ""), within_s=60)
     eventually(lambda: _runs_everywhere(installed, ONE))
     others = {node: agent["uid"] for node, agent in after.items() if node != canary}
     assert {node: agent["uid"] for node, agent in _agents(installed).items() if node != canary} == others
@@ -85,7 +87,7 @@ def test_a_rollout_goes_on_under_another_operator_and_by_hand(
 ) -> None:
     good = _status(installed)["lastGoodRevision"]
     _set_image(installed, TWO)
-    (canary,) = eventually(lambda: _stage(installed) == "Canary" and _status(installed)["rollout"]["canaryNodes"])
+    (canary,) = eventually(lambda: _stage(installed) == "Canary" and _rollout(installed).get("canaryNodes"))
     assert canary != cordoned
     installed.process.kill()
     installed.process.wait(timeout=10)
@@ -93,11 +95,10 @@ def test_a_rollout_goes_on_under_another_operator_and_by_hand(
     ports = (unused_tcp_port_factory(), unused_tcp_port_factory())
     command = (installed.namespace, "--no-leader-election")
     with running(*command, kubeconfig=os.environ["KUBECONFIG"], log=tmp_path / "second.log", ports=ports) as second:
-        eventually(lambda: second.condition("ta/nodes", "Progressing")["reason"] == "RolloutPaused")
-        paused = {node: agent["uid"] for node, agent in _agents(second).items()}
+        eventually(lambda: second.condition("ta/nodes", "Progressing").get("reason") == "RolloutPaused")
+        assert {agent["image"] for node, agent in _agents(second).items() if node != canary} == {ONE}
         second.kubectl("annotate", "ta/nodes", "tokenflow.io/rollout-paused-")
         eventually(lambda: _stage(second) == "Waves")
-        assert {n for n, agent in _agents(second).items() if agent["uid"] == paused[n]} >= paused.keys() - {canary}
         eventually(lambda: _stage(second) == "Complete", within_s=60)
         assert _runs_everywhere(second, TWO)
         assert second.condition("ta/nodes", "Ready")["status"] == "True"
@@ -134,8 +135,13 @@ def _status(operator: Operator) -> dict[str, Any]:
     return status
 
 
+def _rollout(operator: Operator) -> dict[str, Any]:
+    rollout: dict[str, Any] = _status(operator).get("rollout", {})
+    return rollout
+
+
 def _stage(operator: Operator) -> str:
-    stage: str = _status(operator)["rollout"]["stage"]
+    stage: str = _rollout(operator).get("stage", "")
     return stage
 
 
