@@ -123,7 +123,7 @@ def _agent(snapshot: AgentSnapshot, installation: Installation, *, now: datetime
         observed=agent.status,
         written_at=agent.status_written_at,
         # An agent that started before all is applied might start as it was before.
-        replace=() if needed.apply else design.replace,
+        replace=() if needed.apply or snapshot.cluster.refusals else design.replace,
         again_s=None if needed.problems else design.again_s,
         pending=any(state.pending for state in snapshot.hint_services),
     )

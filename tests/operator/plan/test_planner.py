@@ -537,3 +537,16 @@ def test_only_the_programs_of_the_policy_and_the_operator_are_granted_a_role() -
         ("default", "demo-gateway", "Gateway"),
         ("tokenflow-system", "tokenflow-operator", "Operator"),
     ]
+
+
+def test_no_agent_is_said_to_be_replaced_while_the_api_refuses_what_it_needs() -> None:
+    snapshot = _written(settled_agent())
+    pods = copy.deepcopy(snapshot.cluster.pods)
+    for each in pods:
+        each["metadata"]["labels"]["tokenflow.io/revision"] = "older"
+    cluster = dataclasses.replace(snapshot.cluster, pods=pods)
+    snapshot = _written(dataclasses.replace(snapshot, cluster=cluster))
+    assert [note.reason for note in plan_of(snapshot).notes] == ["Replaced"]
+    refusal = Refusal(ref=ObjectRef("ConfigMap", "nodes-agent"), message="exceeded quota: small")
+    refused = dataclasses.replace(snapshot, cluster=dataclasses.replace(cluster, refusals=(refusal,)))
+    assert "Replaced" not in [note.reason for note in plan_of(refused).notes]
