@@ -97,7 +97,7 @@ def _policy(snapshot: PolicySnapshot, installation: Installation, *, now: dateti
         snapshot.cluster.children.values(),
         snapshot.cluster.refusals,
     )
-    raised = alarm(snapshot, installation, now=now)
+    raised = NO_ALARM if snapshot.hint_service.pending else alarm(snapshot, installation, now=now)
     return _Finding(
         model=PacingPolicyStatus,
         needed=needed,

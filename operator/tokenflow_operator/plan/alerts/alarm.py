@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tokenflow_api.quantities import seconds
 from tokenflow_operator.notify.model import Delivery, NotifierState
-from tokenflow_operator.plan.alerts.evaluation import Evaluation, evaluate, unchanged
+from tokenflow_operator.plan.alerts.evaluation import Evaluation, evaluate
 from tokenflow_operator.plan.alerts.events import alert_notes
 from tokenflow_operator.plan.alerts.memory import Memory, remembered
 from tokenflow_operator.plan.alerts.notifier_problems import notifier_problems
@@ -45,10 +45,10 @@ NO_ALARM: Final = Alarm(fields={})
 
 
 def alarm(snapshot: PolicySnapshot, installation: Installation, *, now: datetime) -> Alarm:
-    """Evaluate the alerts of a policy at the time of day ``now``."""
+    """Evaluate the alerts of a policy of whose hint service something is known, at the time of day ``now``."""
     policy = snapshot.policy
     memory = remembered(policy.status)
-    evaluation = _evaluation(snapshot, memory, now=now)
+    evaluation = evaluate(seen(snapshot, now=now), memory, for_s=seconds(policy.spec.alerts.for_), now=now)
     tellings = _tellings(snapshot, evaluation, memory, docs_url=installation.monitoring.docs_url, now=now)
     notifiers = policy.spec.alerts.notifiers
     return Alarm(
@@ -63,12 +63,6 @@ def alarm(snapshot: PolicySnapshot, installation: Installation, *, now: datetime
         deliveries=tuple(each.delivery for each in tellings if each.delivery is not None),
         due_in_s=min(evaluation.due_in_s, *(each.due_in_s for each in tellings), inf),
     )
-
-
-def _evaluation(snapshot: PolicySnapshot, memory: Memory, *, now: datetime) -> Evaluation:
-    if snapshot.hint_service.pending:
-        return unchanged(memory)
-    return evaluate(seen(snapshot, now=now), memory, for_s=seconds(snapshot.policy.spec.alerts.for_), now=now)
 
 
 def _tellings(

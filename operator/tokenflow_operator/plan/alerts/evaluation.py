@@ -72,11 +72,6 @@ def evaluate(seen: Mapping[AlertName, str], memory: Memory, *, for_s: float, now
     )
 
 
-def unchanged(memory: Memory) -> Evaluation:
-    """Return what was last said: nothing new is known."""
-    return Evaluation(firing=tuple(memory.firing.values()), pending=tuple(memory.pending.values()))
-
-
 def _states(seen: Mapping[AlertName, str], memory: Memory, *, for_s: float, now: datetime) -> Iterator[_Fires | _Pends]:
     for alert in ALERTS:
         message, before = seen.get(alert.name), memory.firing.get(alert.name)

@@ -79,7 +79,7 @@ def test_what_is_not_known_yet_changes_no_alert() -> None:
     alert = {"name": "HintServiceDown", "severity": "Critical", "since": "2025-12-31T00:00:00Z", "message": "x"}
     firing = policy(alerts=[alert], firingAlerts=1)
     planned = plan_of(settled_policy(firing, hint_service=HintServiceState(pending=True)))
-    assert planned.status is None or planned.status["firingAlerts"] == 1
+    assert planned.status is None
     assert _events(planned) == []
 
 
