@@ -7,7 +7,7 @@ It needs root for a mount namespace, Go for what it builds once, four cores and 
 import argparse
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -78,14 +78,26 @@ PARTS: Final[Mapping[str, Callable[[Extent], AsyncIterator[Figure]]]] = {
 async def measure(extent: Extent, parts: Collection[str]) -> list[Figure]:
     """Measure the parts that are asked for, and say each figure as soon as it is known."""
     figures = []
-    for name, part in PARTS.items():
-        if name not in parts:
-            continue
-        async for figure in part(extent):
-            verdict = {True: "met", False: "NOT MET", None: ""}[figure.met]
-            print(f"{figure.name}: {figure.value} {figure.goal} {verdict}\n    {figure.how}", flush=True)
-            figures.append(figure)
+    async for figure in _measured(extent, [name for name in PARTS if name in parts]):
+        verdict = {True: "met", False: "NOT MET", None: ""}[figure.met]
+        print(f"{figure.name}: {figure.value} {figure.goal} {verdict}\n    {figure.how}", flush=True)
+        figures.append(figure)
     return figures
+
+
+async def _measured(extent: Extent, parts: Sequence[str]) -> AsyncIterator[Figure]:
+    for name in parts:
+        try:
+            async for figure in PARTS[name](extent):
+                yield figure
+        except* (BenchError, CommandError) as failures:
+            # What the other parts measure stands for itself.
+            yield Figure(name=f"Part {name} to its end", value=_words(failures), goal="done", met=False)
+
+
+def _words(error: BaseException) -> str:
+    """Return what the errors of a group say, however deep they lie."""
+    return "; ".join(map(_words, error.exceptions)) if isinstance(error, BaseExceptionGroup) else str(error)
 
 
 def main() -> int:
@@ -98,7 +110,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         figures = asyncio.run(measure(QUICK if arguments.quick else FULL, arguments.only or PARTS))
-    except (BenchError, ClusterError, CommandError) as error:
+    except ClusterError as error:
         print(f"e2e.bench.operator: {error}", file=sys.stderr)
         return 1
     found = {"Kubernetes": KUBERNETES_VERSION, **{name: version(name) for name in ("kopf", "kubernetes", "aiohttp")}}
