@@ -39,7 +39,7 @@ class Terms:
     deadline_s: float = 7.0
     margin_s: float = 2.0
     renew_s: float = 2.0
-    retry_s: float = 1.0
+    retry_s: float = 0.5
     attempt_s: float = 2.0
 
 

@@ -105,7 +105,7 @@ def test_a_leader_that_ends_in_order_is_followed_within_two_seconds() -> None:
         await asyncio.sleep(30.2)
         await leader.end_in_order()
         assert not leader.may_write
-        await led([one for one in replicas if one is not leader], within_s=1.5)
+        await led([one for one in replicas if one is not leader], within_s=1)
 
     simulate(scenario)
 
