@@ -58,7 +58,7 @@ def upstream_address(url: str, *, namespace: str) -> str:
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".").removesuffix(_CLUSTER_DOMAIN)
     match host.count("."):
-        case 0:
+        case 0 if ":" not in host:
             host = f"{host}.{namespace}.svc"
         case 1:
             host = f"{host}.svc"

@@ -32,6 +32,7 @@ def messages(mine: Policy, *others: Policy) -> list[tuple[str, str]]:
         ("http://llama", "llama.llm.svc:80"),
         ("https://api.example.com/openai/", "api.example.com:443/openai"),
         ("https://api.example.com:443/openai", "api.example.com:443/openai"),
+        ("http://[fd00::1]:8000", "fd00::1:8000"),
     ],
 )
 def test_names_of_one_place_are_one_address(url: str, address: str) -> None:
