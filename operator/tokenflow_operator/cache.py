@@ -6,6 +6,7 @@ Contents are kept as JSON and read anew at each use: a tenth of the memory, and 
 
 import json
 import sys
+import zlib
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,11 @@ _MAX_DELETED: Final = 4096
 """UIDs of deleted objects that are remembered: more than watches can be behind by."""
 _FOR_GOOD: Final = sys.maxsize
 """Version of the end of an object that is known to be gone, whatever a watch still tells of it."""
+
+_LARGE: Final = 2048
+"""Bytes from which on an object is kept compressed: dashboards and runtime configs make up most of the cache."""
+_PACKED: Final = b"x"
+"""How compressed data begins, and JSON never does."""
 
 Name = tuple[str, str]
 """Namespace and name."""
@@ -63,7 +69,7 @@ class Cache:
         entry = self._entries[kind.kind].get(name)
         if self._deleted.get(uid, -1) >= version or (entry is not None and entry.version >= version):
             return None
-        content = json.dumps(trimmed(kind, manifest), separators=(",", ":")).encode()
+        content = _encoded(trimmed(kind, manifest))
         if entry is not None and entry.content == content:
             entry.version = version
             return None
@@ -164,4 +170,10 @@ def _manifest(kind: Kind, entry: _Entry | None) -> Manifest | None:
 
 
 def _decoded(kind: Kind, content: bytes) -> Manifest:
-    return {"apiVersion": kind.api_version, "kind": kind.kind, **json.loads(content)}
+    document = zlib.decompress(content) if content.startswith(_PACKED) else content
+    return {"apiVersion": kind.api_version, "kind": kind.kind, **json.loads(document)}
+
+
+def _encoded(manifest: Manifest) -> bytes:
+    document = json.dumps(manifest, separators=(",", ":")).encode()
+    return zlib.compress(document, level=1) if len(document) > _LARGE else document

@@ -90,6 +90,8 @@ def _settings() -> kopf.OperatorSettings:
     settings.networking.connect_timeout = 10
     settings.networking.request_timeout = 30
     settings.networking.error_backoffs = _Persistence()
+    # A worker holds its object's last event until it ends.
+    settings.queueing.idle_timeout = 0.5
     settings.persistence.finalizer = _FINALIZER
     settings.process.ultimate_exiting_timeout = 30
     return settings

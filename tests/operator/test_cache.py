@@ -93,6 +93,16 @@ def test_a_new_version_with_the_same_content_is_no_change() -> None:
     assert cache.put(CONFIG_MAP, _object(2, data={"a": "0"})) is None
 
 
+@pytest.mark.parametrize("size", [1, 2000, 100_000])
+def test_an_object_of_any_size_comes_back_as_it_was(size: int) -> None:
+    cache = Cache()
+    cache.put(CONFIG_MAP, _object(1, data={"a": "é" * size}))
+    kept = cache.get(CONFIG_MAP, namespace="n", name="x")
+    assert kept is not None
+    assert kept["data"] == {"a": "é" * size}
+    assert cache.put(CONFIG_MAP, _object(2, data={"a": "é" * size})) is None
+
+
 def test_a_listing_forgets_what_it_does_not_show_and_keeps_what_came_after_it() -> None:
     cache = Cache()
     for version, name in ((1, "gone"), (2, "stays"), (9, "came later")):
