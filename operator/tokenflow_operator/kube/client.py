@@ -78,19 +78,10 @@ class Kube:
                 return
             query = {**query, "continue": following}
 
-    async def list(self, kind: Kind, *, namespace: str, labels: str = "") -> list[Manifest]:
-        """Return what ``pages`` yields as one list.
-
-        Raises:
-            KubeError: as of ``pages``.
-        """
-        async with aclosing(self.pages(kind, namespace=namespace, labels=labels)) as pages:
-            return [item async for page in pages for item in page.items]
-
     async def watch(
         self, kind: Kind, *, namespace: str, labels: str = "", version: str, timeout_s: int
     ) -> AsyncGenerator[WatchEvent, None]:
-        """Yield what happens to the objects that ``list`` would show, for ``timeout_s`` seconds.
+        """Yield what happens to the objects that ``pages`` would show, for ``timeout_s`` seconds.
 
         Args:
             kind: to watch.

@@ -53,7 +53,7 @@ async def test_a_refusal_becomes_an_error_of_ours_in_the_servers_words(
 async def test_a_server_that_is_away_is_unavailable(unused_tcp_port: int) -> None:
     async with ApiClient(Configuration(host=f"http://127.0.0.1:{unused_tcp_port}")) as client:
         with pytest.raises(errors.UnavailableError):
-            await Kube(client).list(CONFIG_MAP, namespace="n")
+            await Kube(client).get(CONFIG_MAP, namespace="n", name="a")
 
 
 async def test_a_list_is_read_to_its_end_and_its_items_know_their_kind() -> None:
@@ -63,11 +63,11 @@ async def test_a_list_is_read_to_its_end_and_its_items_know_their_kind() -> None
         item = {"metadata": {"name": "first" if first else "second"}}
         return web.json_response({"metadata": {"continue": "more"} if first else {}, "items": [item]})
 
-    items = await _against(pages, lambda kube: kube.list(CONFIG_MAP, namespace="n", labels="a=b"))
-    assert [(item["kind"], item["metadata"]["name"]) for item in items] == [
-        ("ConfigMap", "first"),
-        ("ConfigMap", "second"),
-    ]
+    async def listed(kube: Kube) -> list[tuple[str, str]]:
+        found = kube.pages(CONFIG_MAP, namespace="n", labels="a=b")
+        return [(item["kind"], item["metadata"]["name"]) async for page in found for item in page.items]
+
+    assert await _against(pages, listed) == [("ConfigMap", "first"), ("ConfigMap", "second")]
 
 
 @pytest.mark.parametrize("force", [False, True])
