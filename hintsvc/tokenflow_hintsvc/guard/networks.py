@@ -1,6 +1,6 @@
 """Where a caller asks from, and whether that is a network that clients may come from."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
@@ -33,14 +33,11 @@ class Origin:
 
 
 class Networks:
-    """The networks of a policy.
-
-    A CIDR that is none admits nobody and trusts no proxy: a typing error must not open the door.
-    """
+    """The networks of a policy."""
 
     def __init__(self, security: Security) -> None:
-        self._allowed = list(_networks(security.allow_cidrs)) if security.allow_cidrs else None
-        self._proxies = list(_networks(security.trusted_proxy_cidrs))
+        self._allowed = _networks(security.allow_cidrs) if security.allow_cidrs else None
+        self._proxies = _networks(security.trusted_proxy_cidrs)
         self._remembered: dict[tuple[str, str], Origin] = {}
 
     def origin(self, *, peer: str, forwarded_for: str) -> Origin:
@@ -95,12 +92,5 @@ def _within(address: Address, networks: Iterable[Network]) -> bool:
     return any(address.version == network.version and address in network for network in networks)
 
 
-def _networks(cidrs: Iterable[str]) -> Iterator[Network]:
-    for cidr in cidrs:
-        try:
-            network = ip_network(cidr, strict=False)
-        except ValueError:
-            continue
-        if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped and network.prefixlen >= 96:  # noqa: PLR2004 - bits of ::ffff:0:0/96
-            network = IPv4Network((int(network.network_address.ipv4_mapped), network.prefixlen - 96))
-        yield network
+def _networks(cidrs: Iterable[str]) -> list[Network]:
+    return [ip_network(cidr, strict=False) for cidr in cidrs]
