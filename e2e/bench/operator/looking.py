@@ -1,15 +1,18 @@
 """Waits for something to be so, by watches alone: to ask again and again would be a load of its own."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from e2e.bench.errors import BenchError
 from e2e.bench.operator.api import Api, Manifest
 from tokenflow_operator.kube.kinds import Kind
 
 T = TypeVar("T")
+
+_AGAIN_S: Final = 0.1
 
 
 class Mirror(Generic[T]):
@@ -36,15 +39,19 @@ class Mirror(Generic[T]):
         except TimeoutError as error:
             raise BenchError(f"not within {within_s:.0f} s: {what}") from error
 
+    async def begin(self, manifests: list[Manifest]) -> None:
+        """Take in a listing in place of all that was known."""
+        async with self._changed:
+            self.objects = {_key(manifest): self._keep(manifest) for manifest in manifests}
+            self._changed.notify_all()
+
     async def take(self, type_: str, manifest: Manifest) -> None:
         """Take in a change."""
-        meta = manifest["metadata"]
-        key = (meta.get("namespace", ""), meta["name"])
         async with self._changed:
             if type_ == "DELETED":
-                self.objects.pop(key, None)
+                self.objects.pop(_key(manifest), None)
             else:
-                self.objects[key] = self._keep(manifest)
+                self.objects[_key(manifest)] = self._keep(manifest)
             self._changed.notify_all()
 
 
@@ -59,21 +66,33 @@ async def mirror(api: Api, kind: Kind, *, keep: Callable[[Manifest], T], labels:
         labels: that the objects carry.
 
     Raises:
-        BenchError: the watch ended before.
+        BenchError: the API server did not do what it was asked.
     """
     made = Mirror(keep)
     items, version = await api.list(kind, labels=labels)
-    for item in items:
-        await made.take("ADDED", item)
+    await made.begin(items)
+    following = asyncio.create_task(_follow(api, made, kind, labels=labels, since=version))
+    try:
+        yield made
+    finally:
+        following.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await following
 
-    async def follow() -> None:
-        async for event in api.watch(kind, since=version, labels=labels):
+
+async def _follow(api: Api, mirror: Mirror[T], kind: Kind, *, labels: str, since: str) -> None:
+    """Keep a mirror like the API. Runs until cancelled."""
+    while True:
+        async for event in api.watch(kind, since=since, labels=labels):
             if event.type == "ERROR":
                 break
-            await made.take(event.type, event.object)
-        raise BenchError(f"the watch of {kind.plural} ended")
+            await mirror.take(event.type, event.object)
+        # The API server ends a watch that does not keep up.
+        await asyncio.sleep(_AGAIN_S)
+        items, since = await api.list(kind, labels=labels)
+        await mirror.begin(items)
 
-    async with asyncio.TaskGroup() as group:
-        following = group.create_task(follow())
-        yield made
-        following.cancel()
+
+def _key(manifest: Manifest) -> tuple[str, str]:
+    meta = manifest["metadata"]
+    return meta.get("namespace", ""), meta["name"]
