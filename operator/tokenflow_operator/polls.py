@@ -21,7 +21,7 @@ from tokenflow_operator.parts import lasting
 from tokenflow_operator.snapshot import HintServiceState
 from tokenflow_operator.workqueue import WorkQueue
 
-AT_A_TIME: Final = 32
+AT_A_TIME: Final = 8
 MAX_FAILURES: Final = 3
 MAX_SILENCE_S: Final = 10.0
 """A hint service is out of reach after so many failures in a row, or when they have lasted so long."""
