@@ -5,7 +5,6 @@ Contents are kept as JSON and read anew at each use: a tenth of the memory, and 
 """
 
 import json
-import sys
 import zlib
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Collection, Iterator
@@ -18,8 +17,6 @@ from tokenflow_operator.trim import trimmed
 
 _MAX_DELETED: Final = 4096
 """UIDs of deleted objects that are remembered: more than watches can be behind by."""
-_FOR_GOOD: Final = sys.maxsize
-"""Version of the end of an object that is known to be gone, whatever a watch still tells of it."""
 
 _LARGE: Final = 2048
 """Bytes from which on an object is kept compressed: dashboards and runtime configs make up most of the cache."""
@@ -86,14 +83,15 @@ class Cache:
         """Forget an object that was deleted, unless another of its name has taken its place.
 
         A watch of a label tells the same of an object that has lost it: that one comes back with a later version.
-        Without a version the object is gone for good.
+        What is said to be gone without a version is forgotten until it is told of again.
         """
         meta = manifest["metadata"]
         name: Name = (meta.get("namespace", ""), meta["name"])
-        version = int(meta.get("resourceVersion", _FOR_GOOD))
-        self._bury(meta["uid"], version)
         entry = self._entries[kind.kind].get(name)
-        if entry is None or entry.uid != meta["uid"] or entry.version > version:
+        if (version := meta.get("resourceVersion")) is not None:
+            self._bury(meta["uid"], int(version))
+        late = entry is not None and version is not None and entry.version > int(version)
+        if entry is None or entry.uid != meta["uid"] or late:
             return None
         self._remove(kind, name)
         return Change(kind=kind, before=_manifest(kind, entry), after=None)
