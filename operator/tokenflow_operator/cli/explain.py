@@ -1,6 +1,7 @@
 """``kubectl tokenflow explain``: how the rates of a tenant came about."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -31,20 +32,31 @@ def explain(kubectl: Kubectl, tenant: str, *, policy: str, service_account: str)
 
     Raises:
         ConfigError: there is no kubectl.
-        KubeError: the policy was not found, or the caller may not do this.
+        KubeError: the policy was not found or cannot be read, or the caller may not do this.
         HintServiceError: the hint service did not answer.
     """
     found = _policy(kubectl, tenant, policy=policy)
     namespace, name = found["metadata"]["namespace"], found["metadata"]["name"]
     there = Kubectl(kubeconfig=kubectl.kubeconfig, context=kubectl.context, namespace=namespace)
-    token = _token(there, service_account or _operator(there, name))
-    address = _address(namespace, name, PacingPolicySpec.model_validate(found["spec"]))
+    with _of_this_release(f"policy {name}"):
+        address = _address(namespace, name, PacingPolicySpec.model_validate(found["spec"]))
+        asking_as = service_account or _operator(there, name)
+    token = _token(there, asking_as)
     with forwarded(there, address) as port:
         body = get(port, f"/v1/explain/{quote(tenant, safe='')}", address, token=token)
     try:
         return ExplainReply.model_validate_json(body)
     except ValidationError as error:
         raise HintServiceUnreachableError(f"not an explanation: {error.error_count()} errors") from error
+
+
+@contextmanager
+def _of_this_release(what: str) -> Iterator[None]:
+    """Take what cannot be read for what another release wrote."""
+    try:
+        yield
+    except (ValidationError, KeyError) as error:
+        raise InvalidError(f"{what} cannot be read: use the plugin of the operator's release: {error}") from error
 
 
 def text(reply: ExplainReply) -> str:

@@ -1,8 +1,12 @@
 """An explanation, for people to read."""
 
+import pytest
+
 from tests.operator import builders
 from tokenflow_api.hints import ExplainReply, Explanation, RateStep, Term
-from tokenflow_operator.cli.explain import text
+from tokenflow_operator.cli.explain import explain, text
+from tokenflow_operator.cli.kubectl import Kubectl
+from tokenflow_operator.errors import InvalidError
 
 REPLY = ExplainReply(
     tenant="gold",
@@ -39,3 +43,11 @@ def test_each_step_to_the_rate_is_told() -> None:
         "    quota   40.0\n"
         "  gives 40.0 tokens/s in batches of 1, Live in mode Enforce, new requests: Admit\n"
     )
+
+
+def test_a_policy_of_another_release_is_no_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = builders.example("pacingpolicy.yaml") | {"mode": "Dream"}
+    policy = {"metadata": {"namespace": "llm", "name": "demo"}, "spec": spec}
+    monkeypatch.setattr(Kubectl, "json", lambda *_: policy)
+    with pytest.raises(InvalidError, match="use the plugin of the operator's release"):
+        explain(Kubectl(), "gold", policy="demo", service_account="llm/me")
