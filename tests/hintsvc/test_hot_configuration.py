@@ -37,8 +37,7 @@ class Policy:
 async def acknowledged(redis: Redis, holds: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
     async with asyncio.timeout(5):
         while True:
-            keys = [key async for key in redis.scan_iter(match="tf:{policy-1}:replica:*")]
-            told = [json.loads(value) for value in await redis.mget(keys) if value] if keys else []
+            told = [json.loads(value) for value in await redis.hvals("tf:{policy-1}:replicas")]
             if len(told) == REPLICAS and holds(told):
                 return told
             await asyncio.sleep(0.02)
