@@ -5,6 +5,7 @@ harder to understand than none.
 """
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from tokenflow_operator.kube.objects import Manifest
@@ -25,6 +26,14 @@ class Overlap:
     nodes: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Claim:
+    """An agent and the nodes that it belongs on; ``None`` where they cannot be read."""
+
+    agent: Agent
+    nodes: AbstractSet[str] | None
+
+
 def overlap_of(agent: Agent, agents: Sequence[Agent], nodes: Sequence[Manifest] | None) -> Overlap | None:
     """Return what refuses the agent, if anything does.
 
@@ -35,21 +44,26 @@ def overlap_of(agent: Agent, agents: Sequence[Agent], nodes: Sequence[Manifest] 
         agents: all of them.
         nodes: of the cluster; ``None`` where they cannot be read.
     """
-    admitted: list[Agent] = []
+    admitted: list[_Claim] = []
     for candidate in sorted(agents, key=lambda other: (other.created_at, other.key)):
-        found = next((o for other in admitted if (o := _shared(candidate, other, nodes)) is not None), None)
+        claim = _Claim(agent=candidate, nodes=_places(candidate, nodes))
+        found = next((o for other in admitted if (o := _shared(claim, other)) is not None), None)
         if candidate.key == agent.key:
             return found
         if found is None:
-            admitted.append(candidate)
+            admitted.append(claim)
     return None
 
 
-def _shared(younger: Agent, older: Agent, nodes: Sequence[Manifest] | None) -> Overlap | None:
-    if nodes is None:
-        return None if _are_apart(younger, older) else Overlap(older=older, nodes=())
-    shared = [name_of(n) for n in nodes if belongs_on(younger.spec, n) and belongs_on(older.spec, n)]
-    return Overlap(older=older, nodes=tuple(sorted(shared))) if shared else None
+def _places(agent: Agent, nodes: Sequence[Manifest] | None) -> AbstractSet[str] | None:
+    return None if nodes is None else {name_of(node) for node in nodes if belongs_on(agent.spec, node)}
+
+
+def _shared(younger: _Claim, older: _Claim) -> Overlap | None:
+    if younger.nodes is None or older.nodes is None:
+        return None if _are_apart(younger.agent, older.agent) else Overlap(older=older.agent, nodes=())
+    shared = younger.nodes & older.nodes
+    return Overlap(older=older.agent, nodes=tuple(sorted(shared))) if shared else None
 
 
 def _are_apart(one: Agent, other: Agent) -> bool:
