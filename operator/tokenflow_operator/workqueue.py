@@ -56,6 +56,7 @@ class WorkQueue(Generic[KeyT]):
         self._timers: list[tuple[float, int, KeyT]] = []
         self._timer_count = 0
         self._failures: dict[KeyT, int] = {}
+        self._turn = asyncio.Lock()
         self._wake = asyncio.Event()
         self._closed = False
 
@@ -121,17 +122,19 @@ class WorkQueue(Generic[KeyT]):
 
     async def get(self) -> KeyT | None:
         """Return the next key as ``take`` does, waiting for one; nothing once the queue is closed."""
-        while not self._closed:
-            self._wake.clear()
-            key = self.take()
-            if key is not None:
-                return key
-            try:
-                async with asyncio.timeout(self._next_due_in_s()):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
-        return None
+        # One waits for all, in turn: a key that becomes ready wakes one of them.
+        async with self._turn:
+            while not self._closed:
+                self._wake.clear()
+                key = self.take()
+                if key is not None:
+                    return key
+                try:
+                    async with asyncio.timeout(self._next_due_in_s()):
+                        await self._wake.wait()
+                except TimeoutError:
+                    continue
+            return None
 
     def close(self) -> None:
         """Let no further pass begin."""
@@ -157,7 +160,8 @@ class WorkQueue(Generic[KeyT]):
     def _wake_at(self, due: float, key: KeyT) -> None:
         self._timer_count += 1
         heapq.heappush(self._timers, (due, self._timer_count, key))
-        self._wake.set()
+        if self._timers[0][1] == self._timer_count:
+            self._wake.set()
 
     def _next_due_in_s(self) -> float | None:
         return max(0.0, self._timers[0][0] - self._clock()) if self._timers else None
