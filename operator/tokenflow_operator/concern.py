@@ -1,6 +1,6 @@
 """Whose plans a change concerns: the plan of the owner, and those that read of it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from tokenflow_operator.cache import Cache, Change
@@ -11,6 +11,9 @@ from tokenflow_operator.plan.claims import upstream_address
 
 _TOLD_BY_THE_OPERATOR: Final = frozenset({"status"})
 _UNSPOKEN_METADATA: Final = frozenset({"managedFields"})
+
+_Claim = tuple[str, str, str]
+"""What is claimed, in which namespace if that matters, and its name."""
 
 
 def concerned(change: Change, cache: Cache) -> set[Key]:
@@ -23,9 +26,7 @@ def concerned(change: Change, cache: Cache) -> set[Key]:
     own = {key_of(state) for state in states}
     same_wish = _wish(change.before) == _wish(change.after)
     if change.kind == PACING_POLICY:
-        named = set[Key]().union(*map(_named_agents, states))
-        # Each policy tells its agents where else they deliver.
-        return own if same_wish else own.union(named, _naming(named, cache), _rivals(states, cache))
+        return own if same_wish else own.union(*map(_named_agents, states), _neighbours(states, cache))
     # Policies tell how the agents fare that they name.
     return own.union(_naming(own, cache), () if same_wish else _all_agents(cache))
 
@@ -69,13 +70,16 @@ def _naming(agents: set[Key], cache: Cache) -> Iterator[Key]:
     return (key_of(policy) for policy in cache.all(PACING_POLICY) if not agents.isdisjoint(_named_agents(policy)))
 
 
-def _rivals(states: Iterable[Manifest], cache: Cache) -> set[Key]:
-    """Return the policies that claim what one of the states claims."""
-    claims = set().union(*(_claims(state) for state in states))
-    return {key_of(policy) for policy in cache.all(PACING_POLICY) if not claims.isdisjoint(_claims(policy))}
+def _neighbours(states: Sequence[Manifest], cache: Cache) -> Iterator[Key]:
+    """Yield the policies that claim what one of the states claims, or name its agents: each tells them of all."""
+    claims = set[_Claim]().union(*map(_claims, states))
+    agents = set[Key]().union(*map(_named_agents, states))
+    for policy in cache.all(PACING_POLICY):
+        if not (claims.isdisjoint(_claims(policy)) and agents.isdisjoint(_named_agents(policy))):
+            yield key_of(policy)
 
 
-def _claims(policy: Manifest) -> set[tuple[str, str, str]]:
+def _claims(policy: Manifest) -> set[_Claim]:
     """Return what a policy may dispute with others: tenants within its namespace, and upstreams anywhere."""
     namespace = policy["metadata"]["namespace"]
     return {
