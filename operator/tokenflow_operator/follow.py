@@ -123,6 +123,10 @@ class Follower:
         if _DISCOVERY in self._awaited:
             self._awaited |= {kind.kind for kind in self._following}
             self._no_longer_awaited(_DISCOVERY)
+        elif self._awaited <= {kind.kind for kind in self._following}:
+            # Those of others may be broken for long, such as by a webhook that converts them and is away.
+            for kind in self._following:
+                self._no_longer_awaited(kind.kind)
         if not self._awaited:
             self._heartbeat.synced()
         self._heartbeat.beat()

@@ -253,6 +253,19 @@ async def test_an_optional_kind_that_may_not_be_read_is_done_without(api: FakeAp
         assert followed.queued() == {DEMO}
 
 
+async def test_an_optional_kind_that_is_broken_is_not_waited_for(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tokenflow_operator.discovery.PERIOD_S", 0.05)
+    api.served["monitoring.coreos.com"] = True
+    api.status["prometheusrules"] = 500
+    async with following(api) as followed:
+        await eventually(lambda: followed.heartbeat.ready)
+        assert followed.cache.served == frozenset()
+        assert followed.queued() == {DEMO}
+        api.status.clear()
+        await eventually(lambda: followed.cache.served)
+        assert followed.queued() == {DEMO}
+
+
 async def test_our_own_resources_are_listed_and_left_for_kopf_to_watch(api: FakeApi) -> None:
     async with following(api) as followed:
         await eventually(lambda: followed.heartbeat.ready)
