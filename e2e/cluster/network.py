@@ -78,8 +78,11 @@ def create(nodes: Sequence[Node]) -> None:
             inside(CONTROL_NAMESPACE, "ip", "route", "add", node.pod_cidr, "via", node.address),
         )
     if nodes:
-        # Any node's kube-proxy can send the machine's packets on to a service.
-        _all(["ip", "route", "replace", SERVICE_CIDR, "via", nodes[0].address])
+        # Any node's kube-proxy can send packets on to a service: the machine's, and the API server's to webhooks.
+        _all(
+            ["ip", "route", "replace", SERVICE_CIDR, "via", nodes[0].address],
+            inside(CONTROL_NAMESPACE, "ip", "route", "add", SERVICE_CIDR, "via", nodes[0].address),
+        )
 
 
 def delete() -> None:
