@@ -35,6 +35,7 @@ class Seen:
     name: str
     generation: int
     created_at: str
+    annotations: Mapping[str, str]
     spec: Mapping[str, Any]
     status: PacingPolicyStatus | TelemetryAgentStatus
     complaints: tuple[str, ...]
@@ -80,6 +81,7 @@ def seen(manifest: Mapping[str, Any]) -> Seen:
         name=meta["name"],
         generation=meta["generation"],
         created_at=meta["creationTimestamp"],
+        annotations=meta.get("annotations", {}),
         spec=manifest.get("spec", {}),
         status=status,
         complaints=tuple(_complaints(status, generation=meta["generation"])),

@@ -11,6 +11,7 @@ from tokenflow_api.telemetry_agent import (
     RETRY_ANNOTATION,
     UNDO_ANNOTATION,
     RolloutStage,
+    RolloutStatus,
     TelemetryAgentStatus,
 )
 from tokenflow_operator.cli.kubectl import Kubectl
@@ -61,7 +62,7 @@ def progress(agent: Seen, status: TelemetryAgentStatus) -> Progress:
     """
     rollout = status.rollout
     current = rollout is not None and status.observed_generation >= agent.generation
-    stage = rollout.stage if rollout is not None and current else None
+    stage = rollout.stage if rollout is not None and current and _is_heeded(agent, status, rollout) else None
     words = f"{stage.value}: " if stage else "not yet seen by the operator: "
     nodes = (
         f"{status.updated} of {status.desired} nodes run revision {status.revision or '?'}, {status.ready} are ready"
@@ -69,6 +70,13 @@ def progress(agent: Seen, status: TelemetryAgentStatus) -> Progress:
     why = f"\n  {rollout.message}" if rollout and rollout.message else ""
     verdict = _VERDICTS.get(stage, Verdict.UNDER_WAY) if stage else Verdict.UNDER_WAY
     return Progress(verdict=verdict, text=f"TelemetryAgent {agent.place}: {words}{nodes}{why}")
+
+
+def _is_heeded(agent: Seen, status: TelemetryAgentStatus, rollout: RolloutStatus) -> bool:
+    """Return whether the operator has seen what was asked for by annotation, which makes no new generation."""
+    undone = agent.annotations.get(UNDO_ANNOTATION, "") == status.revision != ""
+    given_up = rollout.stage in (RolloutStage.ROLLED_BACK, RolloutStage.FAILED, RolloutStage.PAUSED)
+    return rollout.retried == agent.annotations.get(RETRY_ANNOTATION, "") and (given_up or not undone)
 
 
 def watch(

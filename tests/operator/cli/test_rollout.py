@@ -35,6 +35,26 @@ def test_the_verdict_follows_the_stage_of_the_present_generation(status: dict[st
     assert of(**status).verdict is verdict
 
 
+@pytest.mark.parametrize(
+    ("annotations", "rollout", "verdict"),
+    [
+        ({"tokenflow.io/rollout-undo": "new"}, {"stage": "Complete"}, Verdict.UNDER_WAY),
+        ({"tokenflow.io/rollout-undo": "new"}, {"stage": "RolledBack"}, Verdict.FAILED),
+        ({"tokenflow.io/rollout-undo": "older"}, {"stage": "Complete"}, Verdict.COMPLETE),
+        ({"tokenflow.io/rollout-retry": "2"}, {"stage": "RolledBack", "retried": "1"}, Verdict.UNDER_WAY),
+        ({"tokenflow.io/rollout-retry": "2"}, {"stage": "RolledBack", "retried": "2"}, Verdict.FAILED),
+    ],
+)
+def test_what_was_asked_by_annotation_is_waited_for(
+    annotations: dict[str, str], rollout: dict[str, str], verdict: Verdict
+) -> None:
+    manifest = manifests.agent(**DONE, rollout=rollout)
+    manifest["metadata"]["annotations"] = annotations
+    agent = seen(manifest)
+    assert isinstance(agent.status, TelemetryAgentStatus)
+    assert progress(agent, agent.status).verdict is verdict
+
+
 def test_the_words_tell_how_far_and_why() -> None:
     status = {**DONE, "updated": 1, "rollout": {"stage": "Failed", "message": "node1: 3 restarts"}}
     assert of(**status).text == (
