@@ -10,6 +10,7 @@ from tokenflow_api.quantities import seconds
 from tokenflow_operator.plan import names
 from tokenflow_operator.settings import DOCS_URL, Identity, Images, Installation, Monitoring
 
+_SHORTEST_RESYNC_S: Final = 1.0
 _DESCRIPTION: Final = "Brings PacingPolicies and TelemetryAgents to what they ask for."
 
 
@@ -100,7 +101,7 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         default=env("TOKENFLOW_KUBECONFIG", ""),
         help="credentials for work from outside the cluster (default: the pod's service account)",
     )
-    add("--workers", type=int, default=env("TOKENFLOW_WORKERS", "4"), help="resources worked on at a time")
+    add("--workers", type=_workers, default=env("TOKENFLOW_WORKERS", "4"), help="resources worked on at a time")
     add("--port", type=int, default=env("TOKENFLOW_PORT", "8080"), help="port of the probes")
     add("--metrics-port", type=int, default=env("TOKENFLOW_METRICS_PORT", "9090"), help="port of the metrics")
     add(
@@ -129,12 +130,25 @@ def installation(arguments: argparse.Namespace) -> Installation:
 
 def _duration(text: str) -> float:
     """Return the seconds of a duration such as ``5m``."""
-    return seconds(text)
+    try:
+        duration_s = seconds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if duration_s < _SHORTEST_RESYNC_S:
+        raise argparse.ArgumentTypeError(f"{text} is too short: write {_SHORTEST_RESYNC_S:g}s or longer, such as 5m")
+    return duration_s
+
+
+def _workers(text: str) -> int:
+    """Return how many resources are worked on at a time."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of workers: write 1 or more")
+    return int(text)
 
 
 def _labels(text: str) -> dict[str, str]:
     """Return labels written as ``name=value``, separated by commas."""
     pairs = [pair.partition("=") for pair in text.split(",") if pair]
     if not all(name and sign for name, sign, _ in pairs):
-        raise ValueError(f"{text!r} is no list of labels: write name=value, separated by commas")
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of labels: write name=value, separated by commas")
     return {name: value for name, _, value in pairs}

@@ -17,11 +17,24 @@ def test_it_tells_of_itself(flag: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [["--no-such-flag"], ["--port", "x"], ["--image-pull-policy", "Sometimes"], ["--monitoring-labels", "release"]],
+    ("arguments", "words"),
+    [
+        (["--no-such-flag"], "unrecognized arguments"),
+        (["--port", "x"], "invalid int value"),
+        (["--image-pull-policy", "Sometimes"], "invalid choice"),
+        (["--monitoring-labels", "release"], "write name=value"),
+        (["--resync", "5x"], "write hours, minutes, seconds or ms"),
+        (["--resync", "0s"], "write 1s or longer"),
+        (["--workers", "0"], "write 1 or more"),
+    ],
 )
-def test_a_wrong_command_line_exits_with_2(arguments: list[str]) -> None:
-    assert _run(*arguments).returncode == 2
+def test_a_wrong_command_line_says_what_to_write(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parser({}).parse_args(arguments)
+    assert ended.value.code == 2
+    assert words in capsys.readouterr().err
 
 
 def test_a_start_without_credentials_fails_with_a_remedy(tmp_path) -> None:
