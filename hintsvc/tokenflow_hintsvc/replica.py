@@ -20,7 +20,7 @@ from tokenflow_hintsvc.api.application import application, metrics_application
 from tokenflow_hintsvc.api.service import Service
 from tokenflow_hintsvc.api.waiting import waiting_application
 from tokenflow_hintsvc.configuration import Configuration
-from tokenflow_hintsvc.errors import StoreError
+from tokenflow_hintsvc.errors import HintServiceError, StoreError
 from tokenflow_hintsvc.fast.listener import FastListener
 from tokenflow_hintsvc.guard.access import Guard
 from tokenflow_hintsvc.guard.audit import Audit
@@ -251,12 +251,18 @@ async def _serve_policy(
 
 @asynccontextmanager
 async def _running(*works: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Work within the block; if any of it fails, so does the block."""
+    """Work within the block; if any of it fails, so does the block. What the block says of itself stays as it is."""
+    refused: HintServiceError | None = None
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(work) for work in works]
-        yield
+        try:
+            yield
+        except HintServiceError as error:
+            refused = error
         for task in running:
             task.cancel()
+    if refused is not None:
+        raise refused
 
 
 @asynccontextmanager
