@@ -84,6 +84,22 @@ def test_a_release_for_one_namespace_holds_nothing_elsewhere(cluster: object) ->
 
 
 @pytest.mark.cluster
+def test_people_see_both_kinds_and_write_what_runs_nothing_on_nodes(cluster: object) -> None:
+    assert cluster
+    aggregated = {
+        label.removeprefix("rbac.authorization.k8s.io/aggregate-to-"): one["rules"]
+        for one in rendered()
+        for label in one["metadata"]["labels"]
+        if label.startswith("rbac.authorization.k8s.io/")
+    }
+    assert {role: [rule["resources"] for rule in rules] for role, rules in aggregated.items()} == {
+        "view": [["pacingpolicies", "telemetryagents"]],
+        "edit": [["pacingpolicies"]],
+    }
+    assert [rule["verbs"] for rule in aggregated["view"]] == [["get", "list", "watch"]]
+
+
+@pytest.mark.cluster
 def test_all_images_come_from_one_registry_where_one_is_named(cluster: object) -> None:
     assert cluster
     images = [
