@@ -2,7 +2,10 @@
 
 import asyncio
 import functools
+import math
 import ssl
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,6 +23,8 @@ from tokenflow_operator.errors import (
 from tokenflow_operator.problem_documents import words
 
 _TIMEOUT_S: Final = 2.0
+_TOKEN_KEPT_S: Final = 10.0
+"""The kubelet renews a token long before it ends."""
 _MAX_BYTES: Final = 16 << 20
 _REFUSED: Final = (401, 403)
 _NOT_MODIFIED: Final = 304
@@ -37,15 +42,21 @@ class Answer:
 class HintService:
     """The hint services of all policies."""
 
-    def __init__(self, *, session: aiohttp.ClientSession, token_file: Path) -> None:
+    def __init__(
+        self, *, session: aiohttp.ClientSession, token_file: Path, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Use a session.
 
         Args:
             session: owned by the caller.
-            token_file: the projected token, read anew for each request because the kubelet renews it.
+            token_file: the projected token, read anew every ten seconds because the kubelet renews it.
+            clock: monotonic seconds.
         """
         self._session = session
         self._token_file = token_file
+        self._clock = clock
+        self._token = ""
+        self._read_at = -math.inf
 
     async def view(self, address: str, *, authorities: str = "", tag: str = "") -> Answer | None:
         """Return the state of a hint service; nothing if it means the same as the one with the given tag.
@@ -62,7 +73,7 @@ class HintService:
         """
         url = f"{address}/v1/cluster"
         try:
-            headers = {"Authorization": f"Bearer {self._token_file.read_text().strip()}"}
+            headers = {"Authorization": f"Bearer {self._fresh_token()}"}
             if tag:
                 headers["If-None-Match"] = tag
             async with (
@@ -84,6 +95,11 @@ class HintService:
             return Answer(view=ClusterView.model_validate_json(body), tag=response.headers.get("ETag", ""))
         except ValidationError as error:
             raise HintServiceUnreachableError(f"not a cluster view: {error.error_count()} errors") from error
+
+    def _fresh_token(self) -> str:
+        if self._clock() - self._read_at >= _TOKEN_KEPT_S:
+            self._token, self._read_at = self._token_file.read_text().strip(), self._clock()
+        return self._token
 
 
 @functools.lru_cache(maxsize=256)

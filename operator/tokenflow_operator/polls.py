@@ -31,7 +31,9 @@ _AWAITED_S: Final = 0.1
 _HURRIED_S: Final = 2.0
 _FAILED_S: Final = 0.5
 _RESTING_S: Final = 5.0
-_RAREST_S: Final = 15.0
+_RAREST_S: Final = 30.0
+_BROKEN_S: Final = 15.0
+"""Most seconds until one that cannot be read is asked again."""
 _GROWTH: Final = 1.3
 
 _PENDING: Final = HintServiceState(pending=True)
@@ -164,7 +166,7 @@ class Polls:
         except Exception:  # noqa: BLE001 - a defect in one hint service's state must not stop the others' polls
             metrics.POLLS.labels(result="defect").inc()
             _log.exception("a hint service was not asked by a defect", extra={"policy": str(policy)})
-            followed.pause_s = _RAREST_S
+            followed.pause_s = _BROKEN_S
             said_more = False
         else:
             metrics.POLLS.labels(result="ok" if answer else "same").inc()
@@ -192,7 +194,7 @@ class Polls:
         if known is None or known.pending or (known.refused, known.failing) != (refused, failing):
             followed.silence = HintServiceState(error=str(error), refused=refused, failing=failing)
         followed.tag = ""
-        followed.pause_s = min(_RAREST_S, followed.pause_s * _GROWTH)
+        followed.pause_s = min(_BROKEN_S, followed.pause_s * _GROWTH)
 
 
 def _pause_s(followed: _Followed, *, said_more: bool) -> float:

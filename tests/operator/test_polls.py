@@ -76,9 +76,9 @@ async def test_before_the_first_answer_nothing_is_known_and_the_answer_asks_for_
 async def test_what_stays_the_same_is_asked_for_by_its_tag_ever_more_rarely_and_asks_for_no_pass(setup: Setup) -> None:
     assert await setup.ask() == 5.0
     setup.passes_since()
-    pauses = [await setup.ask() for _ in range(6)]
+    pauses = [await setup.ask() for _ in range(8)]
     assert pauses == sorted(pauses)
-    assert pauses[-1] == 15.0
+    assert pauses[-1] == 30.0
     assert setup.service.tags == ["", *['"1"'] * 6]
     assert setup.passes_since() == 0
 
