@@ -79,7 +79,7 @@ async def test_what_stays_the_same_is_asked_for_by_its_tag_ever_more_rarely_and_
     pauses = [await setup.ask() for _ in range(8)]
     assert pauses == sorted(pauses)
     assert pauses[-1] == 30.0
-    assert setup.service.tags == ["", *['"1"'] * 6]
+    assert setup.service.tags == ["", *['"1"'] * 8]
     assert setup.passes_since() == 0
 
 
