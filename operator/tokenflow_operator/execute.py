@@ -1,7 +1,9 @@
 """Carries out a plan's changes of objects."""
 
 import logging
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby, islice
 from typing import Final
 
 from tokenflow_operator import metrics
@@ -11,9 +13,12 @@ from tokenflow_operator.feed import Feed
 from tokenflow_operator.keys import Key
 from tokenflow_operator.kube import Kube, Manifest
 from tokenflow_operator.kube.objects import kind_of, ref_of
+from tokenflow_operator.parts import together
 from tokenflow_operator.plan import Plan
 from tokenflow_operator.plan.drift import holds
 from tokenflow_operator.snapshot import Refusal
+
+_AT_A_TIME: Final = 16
 
 _log: Final = logging.getLogger(__name__)
 
@@ -33,21 +38,19 @@ class Executor:
     contests: Contests
 
     async def execute(self, owner: Key, plan: Plan) -> tuple[Refusal, ...]:
-        """Apply and delete objects, and return what the API would not take.
+        """Apply and delete objects, those of one kind side by side, and return what the API would not take.
 
         Every step stands for itself: stopped after any of them, the next pass finds what is left to do.
 
         Raises:
             KubeError: the API could not be reached; what was done stays done.
         """
-        refusals = []
-        for manifest in plan.apply:
-            refusal = await self._apply(owner, manifest)
-            if refusal is not None:
-                refusals.append(refusal)
-        for child in plan.delete:
-            await self._delete(child)
-        return tuple(refusals)
+        refusals: list[Refusal | None] = []
+        for manifests in _alike(plan.apply):
+            refusals += await together(*(self._apply(owner, manifest) for manifest in manifests))
+        for children in _alike(plan.delete):
+            await together(*map(self._delete, children))
+        return tuple(refusal for refusal in refusals if refusal is not None)
 
     async def _apply(self, owner: Key, manifest: Manifest) -> Refusal | None:
         ref = ref_of(manifest)
@@ -86,3 +89,10 @@ class Executor:
             self.feed.drop(kind, child)
         else:
             self.feed.put(kind, left)
+
+
+def _alike(manifests: Iterable[Manifest]) -> Iterator[list[Manifest]]:
+    """Yield what may be done side by side: objects of one kind that follow one another, so many at most."""
+    for _, alike in groupby(manifests, key=lambda manifest: manifest["kind"]):
+        while batch := list(islice(alike, _AT_A_TIME)):
+            yield batch

@@ -1,6 +1,5 @@
 """Gathers what a plan depends on: the resource, its children and pods, and what its hint service says."""
 
-import asyncio
 from typing import Final, Protocol
 
 from tokenflow_api.pacing_policy import PacingPolicySpec
@@ -11,6 +10,7 @@ from tokenflow_operator.keys import Key
 from tokenflow_operator.kube import Kind, Manifest, ObjectRef
 from tokenflow_operator.kube.kinds import CHILDREN, CONTROLLER_REVISION, NODE, PACING_POLICY, POD, TELEMETRY_AGENT
 from tokenflow_operator.kube.objects import kind_of, ref_of
+from tokenflow_operator.parts import together
 from tokenflow_operator.plan import Plan, hintsvc, names
 from tokenflow_operator.plan.conditions import PROGRESSING
 from tokenflow_operator.plan.pods import ready_pods
@@ -100,14 +100,8 @@ class Observer:
             KubeError: the cluster could not be read.
         """
         refs = self.missing(key, planned)
-        answers = await asyncio.gather(*(self._find(key.namespace, ref) for ref in refs), return_exceptions=True)
-        found = {}
-        for ref, answer in zip(refs, answers, strict=True):
-            if isinstance(answer, BaseException):
-                raise answer
-            if answer is not None:
-                found[ref] = answer
-        return found
+        answers = await together(*(self._find(key.namespace, ref) for ref in refs))
+        return {ref: answer for ref, answer in zip(refs, answers, strict=True) if answer is not None}
 
     def missing(self, key: Key, planned: Plan) -> list[ObjectRef]:
         """Return which objects a plan is about to make."""

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from tokenflow_operator.errors import PartEndedError
+
+ResultT = TypeVar("ResultT")
 
 
 async def first(*parts: Coroutine[Any, Any, object]) -> None:
@@ -34,6 +36,23 @@ async def lasting(*parts: Coroutine[Any, Any, object]) -> None:
     """
     await first(*parts)
     raise PartEndedError("a part of the operator ended that should have lasted")
+
+
+async def together(*works: Coroutine[Any, Any, ResultT]) -> list[ResultT]:
+    """Do works side by side, and return what came of them in order.
+
+    All of them end before this does, whatever becomes of one; a TaskGroup would cancel the others within their writes.
+
+    Raises:
+        Exception: the first one, in order, that a work raised.
+    """
+    found = await asyncio.gather(*works, return_exceptions=True)
+    results = []
+    for result in found:
+        if isinstance(result, BaseException):
+            raise result
+        results.append(result)
+    return results
 
 
 async def ended(*tasks: asyncio.Task[Any]) -> None:

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from tokenflow_operator.errors import PartEndedError
-from tokenflow_operator.parts import first, lasting
+from tokenflow_operator.parts import first, lasting, together
 
 
 async def _for_ever(ended: list[str]) -> None:
@@ -52,3 +52,19 @@ async def test_cancelling_the_whole_ends_all() -> None:
     with pytest.raises(asyncio.CancelledError):
         await whole
     assert ended == ["other", "other"]
+
+
+async def test_works_side_by_side_all_end_and_the_first_error_is_told() -> None:
+    done: list[str] = []
+
+    async def work(name: str, error: Exception | None = None) -> str:
+        await asyncio.sleep(0)
+        if error is not None:
+            raise error
+        done.append(name)
+        return name
+
+    assert await together(work("a"), work("b")) == ["a", "b"]
+    with pytest.raises(ValueError, match="second"):
+        await together(work("c"), work("d", ValueError("second")), work("e", KeyError("third")), work("f"))
+    assert done == ["a", "b", "c", "f"]
