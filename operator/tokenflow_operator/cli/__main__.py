@@ -137,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
         "--service-account",
         default="",
         metavar="NAMESPACE/NAME",
-        help="ask the hint service as this one (default: the operator's)",
+        help="ask the hint service as this one (default: the policy's gateway)",
     )
     why.add_argument("-o", "--output", choices=["text", "json"], default="text")
 

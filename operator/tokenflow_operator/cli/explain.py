@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from tokenflow_api.hints import ExplainReply, Explanation
 from tokenflow_api.pacing_policy import PacingPolicySpec
-from tokenflow_api.runtime import RUNTIME_KEY, TOKEN_AUDIENCE, Role, RuntimeConfig
+from tokenflow_api.runtime import TOKEN_AUDIENCE
 from tokenflow_operator.cli.kubectl import Kubectl
 from tokenflow_operator.cli.resources import POLICIES
 from tokenflow_operator.cli.table import table
@@ -28,7 +28,7 @@ def explain(kubectl: Kubectl, tenant: str, *, policy: str, service_account: str)
         kubectl: the caller's.
         tenant: whose rates.
         policy: that knows the tenant; empty where only one does.
-        service_account: ``NAMESPACE/NAME`` to ask as; empty is the operator's own.
+        service_account: ``NAMESPACE/NAME`` to ask as; empty is the gateway's of the policy.
 
     Raises:
         ConfigError: there is no kubectl.
@@ -40,7 +40,7 @@ def explain(kubectl: Kubectl, tenant: str, *, policy: str, service_account: str)
     there = Kubectl(kubeconfig=kubectl.kubeconfig, context=kubectl.context, namespace=namespace)
     with _of_this_release(f"policy {name}"):
         address = _address(namespace, name, PacingPolicySpec.model_validate(found["spec"]))
-        asking_as = service_account or _operator(there, name)
+        asking_as = service_account or f"{namespace}/{names.gateway(name)}"
     token = _token(there, asking_as)
     with forwarded(there, address) as port:
         body = get(port, f"/v1/explain/{quote(tenant, safe='')}", address, token=token)
@@ -125,16 +125,6 @@ def _address(namespace: str, policy: str, spec: PacingPolicySpec) -> HintService
         tls=spec.security.tls_secret_ref is not None,
         authorities=spec.security.ca_bundle,
     )
-
-
-def _operator(kubectl: Kubectl, policy: str) -> str:
-    """Return the service account that the policy's hint service lets read every tenant's state."""
-    document = kubectl.json("get", "configmap", names.runtime(policy))["data"][RUNTIME_KEY]
-    grants = RuntimeConfig.model_validate_json(document).grants
-    granted = next((grant for grant in grants if grant.role is Role.OPERATOR), None)
-    if granted is None:
-        raise NotFoundError(f"policy {policy} grants no operator: say who asks with --service-account NAMESPACE/NAME")
-    return f"{granted.namespace}/{granted.service_account}"
 
 
 def _token(kubectl: Kubectl, service_account: str) -> str:
