@@ -111,7 +111,7 @@ def pause(kubectl: Kubectl, name: str) -> str:
         KubeError: there is no such TelemetryAgent, or it could not be changed.
     """
     _annotate(kubectl, name, f"{PAUSE_ANNOTATION}=true")
-    return f"paused: go on with: kubectl tokenflow rollout resume {name}"
+    return f"paused: go on with: {_command(kubectl, 'resume', name)}"
 
 
 def resume(kubectl: Kubectl, name: str) -> str:
@@ -136,7 +136,7 @@ def undo(kubectl: Kubectl, name: str) -> str:
     if not status.revision:
         raise InvalidError(f"TelemetryAgent {agent.place} has no revision yet: there is nothing to undo")
     _annotate(kubectl, name, f"{UNDO_ANNOTATION}={status.revision}")
-    again = f"kubectl tokenflow rollout retry {name}"
+    again = _command(kubectl, "retry", name)
     return f"going back from revision {status.revision}: give it another chance with: {again}"
 
 
@@ -153,7 +153,12 @@ def retry(kubectl: Kubectl, name: str, *, moment: str) -> str:
         KubeError: there is no such TelemetryAgent, or it could not be changed.
     """
     _annotate(kubectl, name, f"{UNDO_ANNOTATION}-", f"{RETRY_ANNOTATION}={moment}")
-    return f"trying again: see kubectl tokenflow rollout status {name} --watch"
+    return f"trying again: see {_command(kubectl, 'status', name)} --watch"
+
+
+def _command(kubectl: Kubectl, what: str, name: str) -> str:
+    where = f" -n {kubectl.namespace}" if kubectl.namespace else ""
+    return f"kubectl tokenflow rollout {what} {name}{where}"
 
 
 def _read(kubectl: Kubectl, name: str) -> tuple[Seen, TelemetryAgentStatus]:

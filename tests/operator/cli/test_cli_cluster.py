@@ -79,7 +79,8 @@ def test_a_rollout_is_steered_by_annotations(applied: Operator, plugin: Plugin) 
         return {key: value for key, value in found.items() if key.startswith("tokenflow.io/rollout-")}
 
     assert "nodes run revision" in plugin("rollout", "status", "nodes").stdout
-    assert "go on with: kubectl tokenflow rollout resume nodes" in plugin("rollout", "pause", "nodes").stdout
+    again = f"go on with: kubectl tokenflow rollout resume nodes -n {applied.namespace}\n"
+    assert again in plugin("rollout", "pause", "nodes").stdout
     assert annotations() == {"tokenflow.io/rollout-paused": "true"}
     assert plugin("rollout", "resume", "nodes").returncode == 0
     assert annotations() == {}
