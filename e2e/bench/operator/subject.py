@@ -25,6 +25,8 @@ INSTALLATION: Final = Installation(
     identity=Identity(namespace=SYSTEM_NAMESPACE, service_account="tokenflow-operator"),
 )
 """What the operator is told when it starts."""
+ALLOCATOR: Final = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "131072"}
+"""As its image sets it."""
 _READY_S: Final = 60.0
 _ASK_S: Final = 5.0
 _AGAIN_S: Final = 0.02
@@ -98,7 +100,7 @@ def operator(directory: Path, *, kubeconfig: Path, hosts: Path, flags: Sequence[
         *("--agent-image", _IMAGE, "--hintsvc-image", _IMAGE, "--redis-image", _IMAGE),
         *("--pod-namespace", SYSTEM_NAMESPACE, "--lease-name", LEASE, *flags),
     ]
-    program = Program(command=command, log=directory / "operator.log")
+    program = Program(command=command, log=directory / "operator.log", env=ALLOCATOR)
     return Subject(program=program, port=port, metrics_port=metrics_port)
 
 
