@@ -206,7 +206,8 @@ async def _rest(running: Running, *, seconds: float) -> AsyncIterator[Figure]:
         value=f"{percent:.2f} % of a core",
         goal=f"< {MAX_REST_PERCENT:.0f} %",
         met=percent < MAX_REST_PERCENT,
-        how=f"over {seconds:.0f} s, {2 * seconds:.0f} s after the last change; {len(requests) - len(leases)} API requests besides those for its Lease",
+        how=f"over {seconds:.0f} s, {2 * seconds:.0f} s after the last change;"
+        f" {len(requests) - len(leases)} API requests besides those for its Lease",
     )
     yield Figure(
         name="Writes at rest",
