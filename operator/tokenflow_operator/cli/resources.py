@@ -101,8 +101,11 @@ def _complaints(status: PacingPolicyStatus | TelemetryAgentStatus, *, generation
     if degraded is not None and degraded.status is ConditionStatus.TRUE:
         # What keeps a resource from being ready degrades it too, and is told first in both conditions.
         further = degraded.message.removeprefix(ready.message).removeprefix("; ")
-        if further:
+        if further == degraded.message:
             yield f"degraded: {degraded.reason}: {further}"
+        elif further:
+            # The reason is that of what was told already.
+            yield f"degraded: {further}"
     if isinstance(status, PacingPolicyStatus):
         for alert in status.alerts:
             yield f"alert {alert.name} ({alert.severity}, since {alert.since}): {alert.message}"

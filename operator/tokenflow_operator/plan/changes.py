@@ -94,8 +94,8 @@ def _possession(child: Manifest, owner: Owner) -> _Possession:
 def _problems(foreign: Sequence[str], previous: Sequence[str], refusals: Sequence[Refusal]) -> Iterator[Problem]:
     if foreign:
         message = (
-            f"{', '.join(foreign)} exist already and belong to another: they are left alone:"
-            " rename or delete them, or give this resource another name"
+            f"{', '.join(foreign)}: there already, made by another, and left alone:"
+            " rename or delete what is there, or give this resource another name"
         )
         yield Problem(reason=Reason.CONFLICT, severity=Severity.BLOCKING, message=message)
     if previous:

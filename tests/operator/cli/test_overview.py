@@ -56,6 +56,17 @@ def test_the_same_words_are_not_said_twice() -> None:
     assert len(seen(manifests.policy(conditions=conditions)).complaints) == 1
 
 
+def test_what_follows_the_same_words_does_not_go_by_their_reason() -> None:
+    conditions = [
+        manifests.condition("Ready", "False", "ImagePullFailed", "image is absent"),
+        manifests.condition("Degraded", "True", "ImagePullFailed", "image is absent; no agent is called nodes"),
+    ]
+    assert seen(manifests.policy(conditions=conditions)).complaints == (
+        "not ready: ImagePullFailed: image is absent",
+        "degraded: no agent is called nodes",
+    )
+
+
 def test_an_edit_that_the_operator_has_not_seen_is_not_well() -> None:
     edited = manifests.policy()
     edited["metadata"]["generation"] = 2
