@@ -18,7 +18,7 @@ from tokenflow_operator.plan.due import due_in_s
 from tokenflow_operator.plan.model import Plan
 from tokenflow_operator.plan.notes import change_notes, condition_notes
 from tokenflow_operator.plan.objects import Owner
-from tokenflow_operator.plan.policy import policy_judgement, policy_numbers, render_policy
+from tokenflow_operator.plan.policy import policy_judgement, policy_numbers, render_policy, without_redis_in_use
 from tokenflow_operator.plan.reasons import Problem, Reason, Severity
 from tokenflow_operator.plan.status import writing
 from tokenflow_operator.settings import Installation
@@ -91,12 +91,9 @@ def plan(snapshot: Snapshot, installation: Installation, *, now: datetime) -> Pl
 def _policy(snapshot: PolicySnapshot, installation: Installation, *, now: datetime) -> _Finding:
     policy = snapshot.policy
     owner = Owner(key=policy.key, uid=policy.uid)
-    needed = changes(
-        owner,
-        render_policy(snapshot, owner, installation),
-        snapshot.cluster.children.values(),
-        snapshot.cluster.refusals,
-    )
+    rendered = render_policy(snapshot, owner, installation)
+    different = changes(owner, rendered, snapshot.cluster.children.values(), snapshot.cluster.refusals)
+    needed = without_redis_in_use(different, snapshot)
     raised = NO_ALARM if snapshot.hint_service.pending else alarm(snapshot, installation, now=now)
     return _Finding(
         model=PacingPolicyStatus,

@@ -17,11 +17,12 @@ _NAMED: Final = 3
 
 def ready_pods(pods: Iterable[Manifest], *, component: str) -> list[str]:
     """Return the names of a component's pods that serve and are there to stay, in order."""
-    return sorted(pod["metadata"]["name"] for pod in pods if _component(pod) == component and _is_ready(pod))
+    return sorted(pod["metadata"]["name"] for pod in pods if component_of(pod) == component and _is_ready(pod))
 
 
-def _component(pod: Manifest) -> str:
-    component: str = pod["metadata"].get("labels", {}).get("app.kubernetes.io/component", "")
+def component_of(manifest: Manifest) -> str:
+    """Return which part of a resource an object or a pod is."""
+    component: str = manifest["metadata"].get("labels", {}).get("app.kubernetes.io/component", "")
     return component
 
 

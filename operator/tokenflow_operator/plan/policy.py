@@ -1,25 +1,29 @@
 """What a PacingPolicy asks for, and how it fares."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from tokenflow_api.runtime import RUNTIME_KEY
-from tokenflow_operator.kube.objects import Manifest
-from tokenflow_operator.plan import names
+from tokenflow_operator.kube.kinds import DEPLOYMENT
+from tokenflow_operator.kube.objects import Manifest, ObjectRef, ref_of
+from tokenflow_operator.plan import names, redis
 from tokenflow_operator.plan.alerts.objects import policy_monitoring
+from tokenflow_operator.plan.changes import Changes
 from tokenflow_operator.plan.conditions import Judgement
 from tokenflow_operator.plan.gateway import gateway_objects
 from tokenflow_operator.plan.hintsvc import hintsvc_objects
 from tokenflow_operator.plan.objects import Owner
+from tokenflow_operator.plan.pods import component_of
 from tokenflow_operator.plan.policy_status import (
     model_status,
     policy_problems,
+    ready_replicas,
     replica_statuses,
     tenant_statuses,
     wanted_replicas,
 )
 from tokenflow_operator.plan.reasons import Problem, Reason
-from tokenflow_operator.plan.redis import redis_objects
 from tokenflow_operator.plan.runtime import runtime_config
 from tokenflow_operator.settings import Installation
 from tokenflow_operator.snapshot import PolicySnapshot
@@ -33,11 +37,21 @@ def render_policy(snapshot: PolicySnapshot, owner: Owner, installation: Installa
     own_redis = policy.spec.hint_service.redis.embedded
     return (
         owner.config_map(names.runtime(policy.key.name), "runtime", key=RUNTIME_KEY, document=document),
-        *(redis_objects(owner, own_redis, images, snapshot.cluster) if own_redis else ()),
+        *(redis.redis_objects(owner, own_redis, images, snapshot.cluster) if own_redis else ()),
         *hintsvc_objects(owner, policy.spec, images, snapshot.cluster),
         *gateway_objects(owner, policy.spec, images),
         *policy_monitoring(owner, policy.spec, installation.monitoring, served=snapshot.cluster.served),
     )
+
+
+def without_redis_in_use(needed: Changes, snapshot: PolicySnapshot) -> Changes:
+    """Keep a Redis that is asked for no more until all replicas of the hint service have gone to another one."""
+    ref = ObjectRef(DEPLOYMENT.kind, names.hintsvc(snapshot.policy.key.name))
+    embedded = snapshot.policy.spec.hint_service.redis.embedded
+    arrived = ready_replicas(snapshot.cluster.children.get(ref)) >= wanted_replicas(snapshot)
+    if embedded is not None or (arrived and ref not in map(ref_of, needed.apply)):
+        return needed
+    return replace(needed, delete=tuple(child for child in needed.delete if component_of(child) != redis.COMPONENT))
 
 
 def policy_judgement(snapshot: PolicySnapshot, obstacles: tuple[Problem, ...], *, now: datetime) -> Judgement:
