@@ -238,7 +238,7 @@ class ClusterView(WireModel):
     """State of a policy's hint service, as any of its replicas sees it.
 
     ``certificate_ends_unix_ms`` is of the certificate that it serves with, absent without one; ``keys`` has the tenants
-    of which an API key ends at all.
+    of which an API key ends at all, ``keyless`` those whose Secret is not there, or holds no key.
     """
 
     schema_: Literal[1] = Field(default=SCHEMA, alias="schema")
@@ -250,3 +250,4 @@ class ClusterView(WireModel):
     usage: list[TenantUsage] = []
     certificate_ends_unix_ms: int | None = None
     keys: list[KeyExpiry] = []
+    keyless: list[str] = []

@@ -42,6 +42,7 @@ async def get_cluster(request: web.Request) -> web.Response:
         usage=usage,
         certificate_ends_unix_ms=service.certificates.ends_unix_ms if service.certificates else None,
         keys=[KeyExpiry(tenant=tenant, ends_unix_ms=end) for tenant, end in sorted(service.guard.keys_end().items())],
+        keyless=sorted(service.guard.keyless()),
     )
     tag = entity_tag(view, config)
     headers = {"Cache-Control": CACHE_CONTROL, "ETag": tag}

@@ -7,7 +7,7 @@ import asyncio
 import itertools
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from tokenflow_api.runtime import RuntimeConfig
@@ -55,6 +55,10 @@ class Guard:
     def keys_end(self) -> Mapping[str, int]:
         """Return when the next API key of a tenant ends, in Unix milliseconds, of tenants of which one does."""
         return self._credentials.keys_end
+
+    def keyless(self) -> Sequence[str]:
+        """Return the tenants whose Secret is not there, or holds no key."""
+        return self._credentials.keyless
 
     async def run(self) -> None:
         """Look after the tenants' Secrets, for ever."""

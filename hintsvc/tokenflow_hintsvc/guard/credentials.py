@@ -37,6 +37,7 @@ class Credentials:
 
     Attributes:
         keys_end: when the next key of a tenant ends, in Unix milliseconds; of tenants of which one does.
+        keyless: tenants whose Secret is not there, or holds no key.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Credentials:
         self._issuer: KeySet | None = None
         self._remembered: dict[bytes, tuple[Credential, float]] = {}
         self.keys_end: Mapping[str, int] = {}
+        self.keyless: Sequence[str] = ()
 
     def configure(self, issuer: Jwt | None, tenants: Sequence[Tenant]) -> None:
         """Go by another policy from now on."""
@@ -79,6 +81,8 @@ class Credentials:
         for tenant, end in ends.items():
             metrics.KEY_EXPIRY.labels(tenant).set(end)
         self.keys_end = {tenant: round(end * 1000) for tenant, end in ends.items()}
+        known = {key.tenant for key in self._ring}
+        self.keyless = [t.name for t in tenants if t.api_keys_secret_ref is not None and t.name not in known]
         return True
 
     def known(self, secret: str) -> Credential | None:

@@ -21,6 +21,7 @@ from tokenflow_operator.snapshot import Agent, PolicySnapshot
 
 _ROUTED_S: Final = 15.0
 """Seconds within which the nodes have learned where a Service's new pods are."""
+_NAMED: Final = 3
 _MOST_WORDS: Final = 1024
 _LEAST_SILENCE_S: Final = 10.0
 """An agent's own restart must not read as lost telemetry."""
@@ -98,6 +99,7 @@ def _hint_service(snapshot: PolicySnapshot, *, now: datetime) -> Iterator[Proble
     if state.view is not None:
         yield from _acknowledgements(snapshot, state.view)
         yield from _telemetry(snapshot, state.view, now=now)
+        yield from _keys(snapshot, state.view)
     elif state.refused:
         message = f"{url} does not accept the operator's token: {state.error}: check the grants in its log"
         yield Problem(reason=Reason.HINT_SERVICE_REFUSED, severity=Severity.BLOCKING, message=message)
@@ -171,6 +173,19 @@ def silent_agents(snapshot: PolicySnapshot, view: ClusterView) -> list[Agent]:
 
 def _silence_s(snapshot: PolicySnapshot) -> float:
     return max(seconds(snapshot.policy.spec.telemetry.stale_after), _LEAST_SILENCE_S)
+
+
+def _keys(snapshot: PolicySnapshot, view: ClusterView) -> Iterator[Problem]:
+    references = {tenant.name: tenant.api_keys_secret_ref for tenant in snapshot.policy.spec.tenants}
+    keyless = [(name, reference.name) for name in view.keyless if (reference := references.get(name)) is not None]
+    if keyless:
+        words = ", ".join(f"{name} (Secret {secret})" for name, secret in keyless[:_NAMED])
+        more = f" and {len(keyless) - _NAMED} more" if len(keyless) > _NAMED else ""
+        message = (
+            f"no API key is known of tenant {words}{more}, so that nobody is let in as these: create the Secret in"
+            f" namespace {snapshot.policy.key.namespace}, each of its values a key; a mount may lag by a minute"
+        )
+        yield Problem(reason=Reason.TENANT_KEYS_MISSING, severity=Severity.DEGRADED, message=message)
 
 
 def replica_statuses(snapshot: PolicySnapshot) -> list[ReplicaStatus]:

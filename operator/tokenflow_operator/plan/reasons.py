@@ -42,6 +42,7 @@ class Reason(StrEnum):
     NO_MATCHING_NODES = "NoMatchingNodes"
     AGENT_NOT_FOUND = "AgentNotFound"
     NO_TELEMETRY = "NoTelemetry"
+    TENANT_KEYS_MISSING = "TenantKeysMissing"
     NODES_DEGRADED = "NodesDegraded"
     NODES_OVERLAP = "NodesOverlap"
     ROLLOUT_FAILED = "RolloutFailed"

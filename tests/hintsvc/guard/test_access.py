@@ -177,6 +177,15 @@ async def test_a_proven_token_is_known_from_memory_until_it_ends(door: Door) -> 
     assert door.guard.recognise(peer=CLIENT, authorization=header) is None
 
 
+async def test_tenants_whose_secret_holds_no_key_are_told(door: Door) -> None:
+    assert door.guard.keyless() == []
+    for key in (door.keys / "silver").iterdir():
+        key.unlink()
+    door.guard.configure(config())
+    door.guard.look()
+    assert door.guard.keyless() == ["silver"]
+
+
 async def test_a_key_ends_with_its_time(door: Door) -> None:
     line = f"{hashed_line('sk-short')} not-before=2020-01-01T00:00:00Z not-after=2100-01-01T00:00:00Z"
     (door.keys / "gold" / "short").write_text(line)

@@ -558,3 +558,13 @@ def test_no_agent_is_said_to_be_replaced_while_the_api_refuses_what_it_needs() -
     refusal = Refusal(ref=ObjectRef("ConfigMap", "nodes-agent"), message="exceeded quota: small")
     refused = dataclasses.replace(snapshot, cluster=dataclasses.replace(cluster, refusals=(refusal,)))
     assert "Replaced" not in [note.reason for note in plan_of(refused).notes]
+
+
+def test_a_tenant_without_a_key_is_named_with_its_secret() -> None:
+    tenants = [{"name": "gold", "apiKeysSecretRef": {"name": "gold-keys"}}, {"name": "free"}]
+    spec = PacingPolicySpec.model_validate(example("pacingpolicy.yaml") | {"tenants": tenants})
+    served = view().model_copy(update={"keyless": ["gold", "gone"]})
+    planned = plan_of(settled_policy(policy(spec), hint_service=HintServiceState(view=served)))
+    degraded = condition(planned, "Degraded")
+    assert degraded["reason"] == "TenantKeysMissing"
+    assert "tenant gold (Secret gold-keys), so that" in degraded["message"]
