@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,13 @@ from e2e.cluster.settings import Layout, cache
 from e2e.commands import run
 
 _UP_TIMEOUT_S = 120.0
+_ON_THE_CLUSTER = (
+    "tests/charts/*",
+    "tests/crds/*",
+    "tests/e2e/test_cluster_*",
+    "tests/e2e/test_system.py",
+    "*_cluster.py",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +92,10 @@ class _ByPart(LoadScopeScheduling):
     """Keeps in one worker what shares the kernel's programs, and what shares the one cluster."""
 
     def _split_scope(self, nodeid: str) -> str:
-        part = Path(nodeid.partition("::")[0]).parts[1]
-        return {"agent": "kernel", "client": "host", "gateway": "host", "hintsvc": "host"}.get(part, "cluster")
+        path = nodeid.partition("::")[0]
+        if path.startswith("tests/agent/"):
+            return "kernel"
+        return "cluster" if any(fnmatch(path, pattern) for pattern in _ON_THE_CLUSTER) else "host"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:

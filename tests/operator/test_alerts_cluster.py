@@ -106,7 +106,7 @@ def test_rules_are_in_the_form_that_the_cluster_serves(watched: Operator) -> Non
     with monitoring():
         eventually(lambda: watched.get("prometheusrule/demo-alerts"), within_s=DISCOVERED_S)
         eventually(lambda: not watched.get("configmap/demo-alerts"))
-        assert watched.get("servicemonitor/demo-metrics")
+        eventually(lambda: watched.get("servicemonitor/demo-metrics"))
         groups = watched.get("prometheusrule/demo-alerts")["spec"]["groups"]
         assert groups == yaml.safe_load(rules)["groups"]
     eventually(lambda: watched.get("configmap/demo-alerts"), within_s=DISCOVERED_S)

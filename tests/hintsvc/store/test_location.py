@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -27,12 +28,19 @@ RECOVERY_S = 20.0
 SEQUENCES = itertools.count(1)
 
 
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((LOOPBACK, port)) != 0
+
+
 class RedisCluster:
     """Three masters, each with a replica."""
 
     def __init__(self, directory: Path) -> None:
         # Its bus listens 10,000 above.
-        self.ports = [port for port in (free_port() for _ in range(200)) if port < 55_000][: 2 * MASTERS]
+        # Each node listens on a second port too; neither may be one that the kernel gives to others meanwhile.
+        pairs = ((port, port + 10_000) for port in range(20_000, 22_700))
+        self.ports = [port for port, bus in pairs if _is_free(port) and _is_free(bus)][: 2 * MASTERS]
         self.nodes = {port: _node(directory / str(port), port) for port in self.ports}
 
     @property
