@@ -96,8 +96,10 @@ async def _measured(extent: Extent, parts: Sequence[str]) -> AsyncIterator[Figur
 
 
 def _words(error: BaseException) -> str:
-    """Return what the errors of a group say, however deep they lie."""
-    return "; ".join(map(_words, error.exceptions)) if isinstance(error, BaseExceptionGroup) else str(error)
+    """Return the first line of what the errors of a group say, however deep they lie."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(map(_words, error.exceptions))
+    return str(error).partition("\n")[0]
 
 
 def main() -> int:
