@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from tokenflow_api.meta import API_VERSION
 from tokenflow_operator.errors import NotFoundError
@@ -17,10 +17,7 @@ from tokenflow_operator.plan import Plan, plan
 from tokenflow_operator.recorder import Recorder
 from tokenflow_operator.settings import Installation
 from tokenflow_operator.snapshot import AgentSnapshot, InvalidSnapshot, PolicySnapshot, Refusal, Snapshot, with_children
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
+from tokenflow_operator.wall_clock import utc_now
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +46,7 @@ class Reconciler:
         recorder: Recorder,
         dispatcher: Dispatcher,
         installation: Installation,
-        now: Callable[[], datetime] = _utc_now,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._kube = kube
         self._feed = feed

@@ -8,24 +8,21 @@ import asyncio
 import base64
 import binascii
 import logging
-import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
 
 from tokenflow_api.api_keys import MAX_LINE, KeyRing
-from tokenflow_api.backoff import Backoff
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_hintsvc import metrics
-from tokenflow_hintsvc.errors import SourceError, SourceForbiddenError
-from tokenflow_hintsvc.sources.api_server import ApiServer, ObjectWatch
+from tokenflow_hintsvc.errors import SourceForbiddenError
+from tokenflow_hintsvc.sources.api_server import ApiServer, Event, ObjectWatch
+from tokenflow_hintsvc.sources.renewed import renewed
 
 _log = logging.getLogger(__name__)
 
 ASK_AGAIN_S: Final = 30.0
 """A Role may be granted at any time."""
-_SHORT_S: Final = 1.0
-"""A watch that ends sooner counts as failed."""
 
 
 class SecretsWatch:
@@ -82,24 +79,19 @@ class SecretsWatch:
 
     async def _follow(self, secret: str, tenants: frozenset[str]) -> None:
         watch = ObjectWatch(server=self._server, plural="secrets", namespace=self._namespace, name=secret)
-        backoff = Backoff()
+
+        async def allowed() -> AsyncIterator[Event]:
+            try:
+                async for event in watch.events():
+                    yield event
+            except SourceForbiddenError as error:
+                self._refused(secret, tenants, error)
+                await asyncio.sleep(self._ask_again_s)
+
         try:
-            while True:
-                began = time.monotonic()
-                try:
-                    async for event in watch.events():
-                        backoff.succeeded()
-                        self._watched.add(secret)
-                        self._keep(tenants, _lines(event.object or {}, secret_name=secret))
-                except SourceForbiddenError as error:
-                    self._refused(secret, tenants, error)
-                    await asyncio.sleep(self._ask_again_s)
-                except SourceError as error:
-                    _log.warning("the watch of a Secret broke off", extra={"secret": secret, "reason": str(error)})
-                    await asyncio.sleep(backoff.failed())
-                else:
-                    if time.monotonic() - began < _SHORT_S:
-                        await asyncio.sleep(backoff.failed())
+            async for event in renewed(allowed, said=f"Secret {secret}"):
+                self._watched.add(secret)
+                self._keep(tenants, _lines(event.object or {}, secret_name=secret))
         finally:
             self._watched.discard(secret)
             self._keep(tenants, None)

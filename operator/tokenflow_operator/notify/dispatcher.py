@@ -5,7 +5,7 @@ import dataclasses
 import logging
 import traceback
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from tokenflow_api.backoff import Backoff
@@ -22,6 +22,7 @@ from tokenflow_operator.notify.message import message
 from tokenflow_operator.notify.model import Delivery, NotifierState, Trouble, TroubleKind
 from tokenflow_operator.notify.poster import Poster
 from tokenflow_operator.parts import lasting
+from tokenflow_operator.wall_clock import utc_now
 
 MAX_WAITING: Final = 512
 WORKERS: Final = 32
@@ -38,10 +39,6 @@ _KINDS: Final[dict[type[NotifyError], TroubleKind]] = {
 }
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class Dispatcher:
     """A bounded queue of deliveries, at most one for each notifier, and the workers that empty it.
 
@@ -55,7 +52,7 @@ class Dispatcher:
         addresses: Addresses,
         poster: Poster,
         settled: Callable[[Key], None],
-        now: Callable[[], datetime] = _utc_now,
+        now: Callable[[], datetime] = utc_now,
         limit_s: float = LIMIT_S,
         max_waiting: int = MAX_WAITING,
     ) -> None:
