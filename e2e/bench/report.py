@@ -1,5 +1,6 @@
 """The figures as a page and as JSON, with the machine that they were measured on."""
 
+import argparse
 import json
 import os
 import platform
@@ -37,6 +38,36 @@ def machine() -> Machine:
         python=platform.python_version(),
         at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
+
+
+def tell(figure: Figure) -> None:
+    """Print a figure as soon as it is known."""
+    verdict = {True: "met", False: "NOT MET", None: ""}[figure.met]
+    print(f"{figure.name}: {figure.value} {figure.goal} {verdict}\n    {figure.how}", flush=True)
+
+
+def add_outputs(parser: argparse.ArgumentParser) -> None:
+    """Add the options of what a benchmark writes."""
+    parser.add_argument("--json", type=Path, help="file for the figures as JSON")
+    parser.add_argument("--markdown", type=Path, help="file for the figures as a Markdown page")
+
+
+def publish(
+    figures: Sequence[Figure], outputs: argparse.Namespace, *, head: str, versions: Mapping[str, str] | None = None
+) -> int:
+    """Write what the options of ``add_outputs`` ask for, and return the exit code: 1 where a goal is not met.
+
+    Args:
+        figures: what was measured.
+        outputs: the command line.
+        head: title and introduction of the page, in Markdown.
+        versions: of the programs that took part, by name.
+    """
+    if outputs.json:
+        outputs.json.write_text(as_json(figures, versions=versions))
+    if outputs.markdown:
+        outputs.markdown.write_text(as_markdown(figures, head=head, versions=versions))
+    return 1 if any(figure.met is False for figure in figures) else 0
 
 
 def as_json(figures: Sequence[Figure], *, versions: Mapping[str, str] | None = None) -> str:

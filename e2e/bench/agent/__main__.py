@@ -8,7 +8,6 @@ import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from e2e.bench.agent.accuracy import accuracy
@@ -18,7 +17,7 @@ from e2e.bench.agent.loss import losses
 from e2e.bench.agent.site import Site, site
 from e2e.bench.errors import BenchError
 from e2e.bench.figures import Figure
-from e2e.bench.report import as_json, as_markdown
+from e2e.bench.report import add_outputs, publish, tell
 from e2e.commands import CommandError
 
 HEAD: Final = """# The node agent, measured
@@ -66,8 +65,7 @@ def measure(place: Site, extent: Extent) -> Iterator[Figure]:
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m e2e.bench.agent", description=__doc__)
-    parser.add_argument("--json", type=Path, help="file for the figures as JSON")
-    parser.add_argument("--markdown", type=Path, help="file for the figures as a Markdown page")
+    add_outputs(parser)
     parser.add_argument(
         "--quick", action="store_true", help="measure for a minute or two: for trying out, not for reporting"
     )
@@ -76,17 +74,12 @@ def main() -> int:
     try:
         with site() as place:
             for figure in measure(place, QUICK if arguments.quick else FULL):
-                verdict = {True: "met", False: "NOT MET", None: ""}[figure.met]
-                print(f"{figure.name}: {figure.value} {figure.goal} {verdict}\n    {figure.how}", flush=True)
+                tell(figure)
                 figures.append(figure)
     except (BenchError, CommandError) as error:
         print(f"e2e.bench.agent: {error}", file=sys.stderr)
         return 1
-    if arguments.json:
-        arguments.json.write_text(as_json(figures))
-    if arguments.markdown:
-        arguments.markdown.write_text(as_markdown(figures, head=HEAD))
-    return 1 if any(figure.met is False for figure in figures) else 0
+    return publish(figures, arguments, head=HEAD)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import sys
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Final
 
 from e2e.bench.errors import BenchError
@@ -22,7 +21,7 @@ from e2e.bench.hintsvc.quota import exactness
 from e2e.bench.hintsvc.serving import against_peers, at_given_load, storms
 from e2e.bench.hintsvc.site import Site, site
 from e2e.bench.hintsvc.streams import SUBSCRIBERS, streams
-from e2e.bench.report import as_json, as_markdown
+from e2e.bench.report import add_outputs, publish, tell
 from e2e.commands import CommandError, run
 
 HEAD: Final = """# The hint service, measured
@@ -100,8 +99,7 @@ async def told(measured: AsyncIterator[Figure]) -> list[Figure]:
     """Say each figure as soon as it is known, and return them all."""
     figures = []
     async for figure in measured:
-        verdict = {True: "met", False: "NOT MET", None: ""}[figure.met]
-        print(f"{figure.name}: {figure.value} {figure.goal} {verdict}\n    {figure.how}", flush=True)
+        tell(figure)
         figures.append(figure)
     return figures
 
@@ -123,8 +121,7 @@ def versions() -> dict[str, str]:
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m e2e.bench.hintsvc", description=__doc__)
-    parser.add_argument("--json", type=Path, help="file for the figures as JSON")
-    parser.add_argument("--markdown", type=Path, help="file for the figures as a Markdown page")
+    add_outputs(parser)
     parser.add_argument("--only", choices=PARTS, action="append", help="this part alone: not for reporting")
     parser.add_argument("--quick", action="store_true", help="measure briefly: for trying out, not for reporting")
     arguments = parser.parse_args()
@@ -136,11 +133,7 @@ def main() -> int:
     except (BenchError, CommandError, ValueError) as error:
         print(f"e2e.bench.hintsvc: {error}", file=sys.stderr)
         return 1
-    if arguments.json:
-        arguments.json.write_text(as_json(figures, versions=found))
-    if arguments.markdown:
-        arguments.markdown.write_text(as_markdown(figures, head=HEAD, versions=found))
-    return 1 if any(figure.met is False for figure in figures) else 0
+    return publish(figures, arguments, head=HEAD, versions=found)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import sys
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Final
 
 from e2e.bench.errors import BenchError
@@ -19,7 +18,7 @@ from e2e.bench.operator.chaos import chaos
 from e2e.bench.operator.population import Population
 from e2e.bench.operator.rollout import rollouts
 from e2e.bench.operator.scale import scale
-from e2e.bench.report import as_json, as_markdown
+from e2e.bench.report import add_outputs, publish, tell
 from e2e.cluster.binaries import KUBERNETES_VERSION
 from e2e.cluster.errors import ClusterError
 from e2e.commands import CommandError
@@ -79,8 +78,7 @@ async def measure(extent: Extent, parts: Collection[str]) -> list[Figure]:
     """Measure the parts that are asked for, and say each figure as soon as it is known."""
     figures = []
     async for figure in _measured(extent, [name for name in PARTS if name in parts]):
-        verdict = {True: "met", False: "NOT MET", None: ""}[figure.met]
-        print(f"{figure.name}: {figure.value} {figure.goal} {verdict}\n    {figure.how}", flush=True)
+        tell(figure)
         figures.append(figure)
     return figures
 
@@ -105,8 +103,7 @@ def _words(error: BaseException) -> str:
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m e2e.bench.operator", description=__doc__)
-    parser.add_argument("--json", type=Path, help="file for the figures as JSON")
-    parser.add_argument("--markdown", type=Path, help="file for the figures as a Markdown page")
+    add_outputs(parser)
     parser.add_argument("--only", choices=PARTS, action="append", help="this part alone: not for reporting")
     parser.add_argument("--quick", action="store_true", help="measure briefly: for trying out, not for reporting")
     arguments = parser.parse_args()
@@ -116,11 +113,7 @@ def main() -> int:
         print(f"e2e.bench.operator: {error}", file=sys.stderr)
         return 1
     found = {"Kubernetes": KUBERNETES_VERSION, **{name: version(name) for name in ("kopf", "kubernetes", "aiohttp")}}
-    if arguments.json:
-        arguments.json.write_text(as_json(figures, versions=found))
-    if arguments.markdown:
-        arguments.markdown.write_text(as_markdown(figures, head=HEAD, versions=found))
-    return 1 if any(figure.met is False for figure in figures) else 0
+    return publish(figures, arguments, head=HEAD, versions=found)
 
 
 if __name__ == "__main__":
