@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
+from tokenflow_operator.plan.enumeration import some
 from tokenflow_operator.plan.reasons import Problem, Reason, Severity
 from tokenflow_operator.snapshot import Policy
 
@@ -83,11 +84,6 @@ def _shared(
         for claimed in mine.keys() & claims(other).keys():
             named[mine[claimed]].append(f"{other.key.namespace}/{other.key.name}")
     if named:
-        listed = [f"{name} (also in {_some(holders)})" for name, holders in sorted(named.items())]
-        message = f"{field}: {_some(listed)}: {remedy}"
+        listed = [f"{name} (also in {some(holders, most=_NAMED)})" for name, holders in sorted(named.items())]
+        message = f"{field}: {some(listed, most=_NAMED)}: {remedy}"
         yield Problem(reason=reason, severity=Severity.DEGRADED, message=message)
-
-
-def _some(words: list[str]) -> str:
-    more = f" and {len(words) - _NAMED} more" if len(words) > _NAMED else ""
-    return f"{', '.join(words[:_NAMED])}{more}"

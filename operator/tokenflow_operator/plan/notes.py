@@ -7,6 +7,7 @@ from tokenflow_api.meta import Condition, ConditionStatus
 from tokenflow_operator.kube.objects import Manifest, ref_of
 from tokenflow_operator.plan.changes import Changes
 from tokenflow_operator.plan.conditions import DEGRADED, READY
+from tokenflow_operator.plan.enumeration import some
 from tokenflow_operator.plan.model import EventType, Note
 
 APPLIED: Final = "Applied"
@@ -31,8 +32,7 @@ def change_notes(changes: Changes, *, replaced: Sequence[Manifest] = ()) -> tupl
         found.append(Note(type=EventType.NORMAL, reason=PRUNED, action="Delete", message=f"deleted {what}"))
     if replaced:
         nodes = [pod.get("spec", {}).get("nodeName", "no node") for pod in replaced]
-        more = f" and {len(nodes) - _NAMED} more" if len(nodes) > _NAMED else ""
-        what = f"replaced the agents on {', '.join(nodes[:_NAMED])}{more}"
+        what = f"replaced the agents on {some(nodes, most=_NAMED)}"
         found.append(Note(type=EventType.NORMAL, reason=REPLACED, action="Replace", message=what))
     return tuple(found)
 

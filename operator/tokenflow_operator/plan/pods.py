@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tokenflow_operator.kube.objects import Manifest
+from tokenflow_operator.plan.enumeration import some
 from tokenflow_operator.plan.reasons import Problem, Reason, Severity
 
 _IMAGE_REASONS: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
@@ -78,6 +79,5 @@ def _troubles(pod: Manifest) -> Iterator[Trouble]:
 
 
 def _problem(reason: Reason, having: Sequence[tuple[str, str]], remedy: str) -> Problem:
-    named = "; ".join(f"{pod}: {words}" for pod, words in having[:_NAMED])
-    more = f" and {len(having) - _NAMED} more" if len(having) > _NAMED else ""
-    return Problem(reason=reason, severity=Severity.DEGRADED, message=f"{named}{more}: {remedy}")
+    named = some([f"{pod}: {words}" for pod, words in having], most=_NAMED, separator="; ")
+    return Problem(reason=reason, severity=Severity.DEGRADED, message=f"{named}: {remedy}")

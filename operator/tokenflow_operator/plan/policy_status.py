@@ -13,6 +13,7 @@ from tokenflow_operator.kube.objects import Manifest, ObjectRef
 from tokenflow_operator.plan import hintsvc, names
 from tokenflow_operator.plan.autoscaling import autoscaling_problems, hintsvc_replicas
 from tokenflow_operator.plan.claims import claim_problems
+from tokenflow_operator.plan.enumeration import some
 from tokenflow_operator.plan.pods import pod_problems, ready_pods
 from tokenflow_operator.plan.reasons import Problem, Reason, Severity
 from tokenflow_operator.plan.runtime import named_agents
@@ -179,10 +180,9 @@ def _keys(snapshot: PolicySnapshot, view: ClusterView) -> Iterator[Problem]:
     references = {tenant.name: tenant.api_keys_secret_ref for tenant in snapshot.policy.spec.tenants}
     keyless = [(name, reference.name) for name in view.keyless if (reference := references.get(name)) is not None]
     if keyless:
-        words = ", ".join(f"{name} (Secret {secret})" for name, secret in keyless[:_NAMED])
-        more = f" and {len(keyless) - _NAMED} more" if len(keyless) > _NAMED else ""
+        words = some([f"{name} (Secret {secret})" for name, secret in keyless], most=_NAMED)
         message = (
-            f"no API key is known of tenant {words}{more}, so that nobody is let in as these: create the Secret in"
+            f"no API key is known of tenant {words}, so that nobody is let in as these: create the Secret in"
             f" namespace {snapshot.policy.key.namespace}, each of its values a key; a mount may lag by a minute"
         )
         yield Problem(reason=Reason.TENANT_KEYS_MISSING, severity=Severity.DEGRADED, message=message)

@@ -14,6 +14,7 @@ from tokenflow_api.telemetry_agent import TelemetryAgentSpec
 from tokenflow_operator.kube import Manifest
 from tokenflow_operator.kube.kinds import PACING_POLICY
 from tokenflow_operator.plan.claims import claim_problems
+from tokenflow_operator.plan.enumeration import some
 from tokenflow_operator.plan.reasons import Reason
 from tokenflow_operator.plan.rollout.overlap import overlap_of
 from tokenflow_operator.snapshot import Agent, Known, Policy, Resource
@@ -69,8 +70,7 @@ def _overlap(agent: Agent, known: Known) -> str:
     overlap = overlap_of(agent, [*others, agent], known.nodes)
     if overlap is None:
         return ""
-    more = f" and {len(overlap.nodes) - _NAMED} more" if len(overlap.nodes) > _NAMED else ""
-    where = f"on {', '.join(overlap.nodes[:_NAMED])}{more}" if overlap.nodes else "on nodes that both may select"
+    where = f"on {some(overlap.nodes, most=_NAMED)}" if overlap.nodes else "on nodes that both may select"
     return (
         f"spec.nodeSelector: {overlap.older.key} runs agents {where}: change the selector of either so that they"
         " share no node"

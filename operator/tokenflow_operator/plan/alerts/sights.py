@@ -16,6 +16,7 @@ from tokenflow_operator.plan.alerts.definitions import AlertName
 from tokenflow_operator.plan.alerts.expiry import expiring
 from tokenflow_operator.plan.alerts.table import ALERTS
 from tokenflow_operator.plan.conditions import PROGRESSING
+from tokenflow_operator.plan.enumeration import some
 from tokenflow_operator.plan.pods import ready_pods
 from tokenflow_operator.plan.policy_status import silent_agents
 from tokenflow_operator.plan.runtime import named_agents
@@ -174,8 +175,7 @@ def _reported_as(snapshot: PolicySnapshot) -> set[str]:
 def _listed(what: str, items: Iterable[str]) -> str:
     """Return what is wrong, and the first of those that it is wrong with; nothing where there are none."""
     each = list(items)
-    more = f" and {len(each) - _NAMED} more" if len(each) > _NAMED else ""
-    return f"{what}: {'; '.join(each[:_NAMED])}{more}" if each else ""
+    return f"{what}: {some(each, most=_NAMED, separator='; ')}" if each else ""
 
 
 _SIGHTS: Final[Mapping[AlertName, Callable[[PolicySnapshot], str]]] = {

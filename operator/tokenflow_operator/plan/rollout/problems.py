@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tokenflow_api.telemetry_agent import PAUSE_ANNOTATION, RETRY_ANNOTATION, RolloutStage
+from tokenflow_operator.plan.enumeration import some
 from tokenflow_operator.plan.reasons import Problem, Reason, Severity
 from tokenflow_operator.plan.rollout.overlap import Overlap
 from tokenflow_operator.plan.rollout.progress import Progress
@@ -13,9 +14,7 @@ _NAMED: Final = 10
 
 def overlap_problem(overlap: Overlap) -> Problem:
     """Return why the resource is refused."""
-    named = ", ".join(overlap.nodes[:_NAMED])
-    more = f" and {len(overlap.nodes) - _NAMED} more" if len(overlap.nodes) > _NAMED else ""
-    where = f"on {named}{more}" if overlap.nodes else "on nodes that both may select"
+    where = f"on {some(overlap.nodes, most=_NAMED)}" if overlap.nodes else "on nodes that both may select"
     message = (
         f"{overlap.older.key}, which is older, runs agents {where}: no agent of this one runs anywhere:"
         " change spec.nodeSelector of either so that they share no node"
