@@ -347,6 +347,10 @@ class Upstream(ApiModel):
     metrics_path: Annotated[str, StringConstraints(pattern=r"^/[^\s?#]*$", max_length=256)] = Field(
         default="/metrics", description="Where the engine exposes its metrics."
     )
+    api_key_secret_ref: SecretReference | None = Field(
+        default=None,
+        description="Secret whose key apiKey the gateway shows to this upstream; readers' own keys never reach it.",
+    )
 
     rules = (proper_url("url", "url"),)
 
@@ -377,6 +381,42 @@ class Timeouts(ApiModel):
     )
 
 
+class UnknownPaths(StrEnum):
+    """What happens to requests for paths that the gateway does not know."""
+
+    REFUSE = "Refuse"
+    PASS = "Pass"  # noqa: S105 - a verb
+
+
+class LoadBalancing(StrEnum):
+    """How an upstream is chosen among those that serve a model."""
+
+    PREFIX_AFFINITY = "PrefixAffinity"
+    LEAST_LOAD = "LeastLoad"
+
+
+class RequestQueue(ApiModel):
+    """Where requests wait while the upstreams are full, or the GPUs saturated."""
+
+    max_requests: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        default=1000, description="Requests that wait in one replica; beyond it the lowest priority is shed."
+    )
+    max_wait: Duration = Field(default="10s", description="Longest that a request waits, 0s to 10m.")
+
+    rules = (_between("max_wait", "0s", "10m", "10s"),)
+
+
+class Objectives(ApiModel):
+    """What readers were promised: by this, goodput and quality of experience are counted."""
+
+    first_token: Duration = Field(default="1s", description="Time to the first token, 10ms to 10m.")
+    tokens_per_second: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=10, description="Rate that a reader reads at: the token with number i is due i/rate after the first."
+    )
+
+    rules = (_between("first_token", "10ms", "10m", "1s"),)
+
+
 class Gateway(ApiModel):
     """The OpenAI-compatible gateway that paces streams."""
 
@@ -386,9 +426,41 @@ class Gateway(ApiModel):
     )
     timeouts: Timeouts = Field(default=Timeouts(), description="How long the gateway waits for an upstream.")
     max_request_size: Quantity = Field(default="4Mi", description="Largest request body, 1Ki to 64Mi.")
+    max_streams: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=5000, description="Streams open at once in one replica; beyond it the lowest priority is shed."
+    )
+    queue: RequestQueue = Field(
+        default=RequestQueue(), description="Where requests wait while the upstreams are full, or the GPUs saturated."
+    )
+    retries: Annotated[int, Field(ge=0, le=5)] = Field(
+        default=1, description="Further tries at other upstreams, as long as the reader was sent nothing."
+    )
+    hedge_after: Duration | None = Field(
+        default=None,
+        description="Ask a second upstream when the first has sent nothing for so long, 10ms to 10m; absent never.",
+    )
+    load_balancing: LoadBalancing = Field(
+        default=LoadBalancing.PREFIX_AFFINITY,
+        description="PrefixAffinity sends prompts that begin alike to one upstream, as far as its load bears;"
+        " LeastLoad goes by load alone.",
+    )
+    unknown_paths: UnknownPaths = Field(
+        default=UnknownPaths.REFUSE,
+        description="Refuse answers 404 to paths that are not OpenAI's; Pass hands them to an upstream, unpaced.",
+    )
+    objectives: Objectives = Field(default=Objectives(), description="What readers were promised.")
     resources: Resources = Field(default=Resources(), description="CPU and memory of each replica.")
 
     rules = (
+        Rule(
+            cel="!has(self.hedgeAfter) || (duration(self.hedgeAfter) >= duration('10ms')"
+            " && duration(self.hedgeAfter) <= duration('10m'))",
+            check=lambda self: (
+                self.hedge_after is None or seconds("10ms") <= seconds(self.hedge_after) <= seconds("10m")
+            ),
+            message="hedgeAfter must be between 10ms and 10m: write a value such as 2s",
+            field_path=".hedgeAfter",
+        ),
         Rule(
             cel="quantity(string(self.maxRequestSize)).compareTo(quantity('1Ki')) >= 0"
             " && quantity(string(self.maxRequestSize)).compareTo(quantity('64Mi')) <= 0",
