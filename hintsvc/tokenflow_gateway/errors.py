@@ -1,6 +1,7 @@
 """The exceptions of the gateway, each an answer in OpenAI's form."""
 
 import json
+from http import HTTPStatus
 
 
 class GatewayError(Exception):
@@ -11,6 +12,7 @@ class GatewayError(Exception):
         kind: OpenAI's error type, such as ``invalid_request_error``.
         code: word that programs can go by.
         param: the field at fault, empty when none is.
+        retry_after_s: seconds until another try makes sense; sent as ``Retry-After``.
     """
 
     status = 500
@@ -18,15 +20,26 @@ class GatewayError(Exception):
     code = "internal_error"
     retry_after_s: int | None = None
 
-    def __init__(self, message: str, *, param: str = "") -> None:
+    def __init__(self, message: str, *, param: str = "", retry_after_s: int | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
+        if retry_after_s is not None:
+            self.retry_after_s = retry_after_s
 
-    def body(self) -> str:
-        """Return the answer's body."""
+    def body(self, *, trace_id: str = "") -> str:
+        """Return the answer's body; ``trace_id`` names the request in logs and traces."""
         error = {"message": self.message, "type": self.kind, "param": self.param or None, "code": self.code}
-        return json.dumps({"error": error})
+        return json.dumps({"error": error | ({"trace_id": trace_id} if trace_id else {})})
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers that belong to the answer besides its type."""
+        headers = {"Cache-Control": "no-store"}
+        if self.retry_after_s is not None:
+            headers["Retry-After"] = str(self.retry_after_s)
+        if self.status == HTTPStatus.UNAUTHORIZED:
+            headers["WWW-Authenticate"] = "Bearer"
+        return headers
 
 
 class InvalidRequestError(GatewayError):
