@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from tokenflow_api import tcp_info
 from tokenflow_api.windows import OTHER_CLASS, StreamWindows
-from tokenflow_gateway import tcp_info
 
 MAX_ROUTES: Final = 512
 """Routes reported by their own; of the others those of a tenant and upstream are put together."""

@@ -1,6 +1,6 @@
 import socket
 
-from tokenflow_gateway import tcp_info
+from tokenflow_api import tcp_info
 
 
 def test_what_the_kernel_says_of_a_connection() -> None:
