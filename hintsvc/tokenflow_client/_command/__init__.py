@@ -1,0 +1,1 @@
+"""The ``tokenflow`` command: hints, load and a chat, from a terminal."""
