@@ -106,11 +106,25 @@ class UpstreamError(GatewayError):
     code = "upstream_unreachable"
 
 
+class UpstreamBrokeOffError(UpstreamError):
+    """The upstream took the request, and broke off or answered what is no answer."""
+
+    code = "upstream_broke_off"
+
+
 class UpstreamTimeoutError(GatewayError):
     """The upstream took too long."""
 
     status = 504
     code = "upstream_timeout"
+
+
+class NoUpstreamError(GatewayError):
+    """Every upstream that serves the model failed too often lately, and rests."""
+
+    status = 503
+    code = "no_upstream"
+    retry_after_s = 1
 
 
 class NotReadyError(GatewayError):
