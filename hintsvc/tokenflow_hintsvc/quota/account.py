@@ -4,9 +4,9 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tokenflow_api.quotas.limits import Limits
+from tokenflow_api.quotas.meter import WINDOW, Meter
 from tokenflow_hintsvc.quota.exchange import Lot
-from tokenflow_hintsvc.quota.limits import Limits
-from tokenflow_hintsvc.quota.meter import WINDOW, Meter
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

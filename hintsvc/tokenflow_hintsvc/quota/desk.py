@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from tokenflow_api.quotas.limits import Limits
+from tokenflow_api.quotas.meter import BUCKET_US
+from tokenflow_api.quotas.share import NOTHING_TAKEN, Share, Taken
+from tokenflow_api.quotas.verdict import STREAM_WAIT_MS, Ask, Verdict
 from tokenflow_hintsvc.errors import QuotaBusyError, StoreError
 from tokenflow_hintsvc.quota.account import Account
-from tokenflow_hintsvc.quota.alone import Alone
-from tokenflow_hintsvc.quota.exchange import Answer, Lot, Question, Settlement, Waiter, slot
+from tokenflow_hintsvc.quota.exchange import REFUSALS, Answer, Lot, Question, Settlement, Waiter, slot
 from tokenflow_hintsvc.quota.holdings import LIFE_US, Holdings
-from tokenflow_hintsvc.quota.limits import Limits
-from tokenflow_hintsvc.quota.meter import BUCKET_US
-from tokenflow_hintsvc.quota.verdict import REFUSALS, STREAM_WAIT_MS, Ask, Verdict
 
 BATCH: Final = 128
 """Waiters and commits in one question."""
@@ -83,7 +83,7 @@ class Desk:
         self._account = Account()
         self._refused: _Refused | None = None
         self._asked: _Asked | None = None
-        self._alone: Alone | None = None
+        self._alone: Share | None = None
         self._closed = False
 
     def configure(self, limits: Limits) -> None:
@@ -142,7 +142,7 @@ class Desk:
     def locally(self, ask: Ask, *, now_us: int, replicas: int) -> Verdict:
         """Decide by this replica's own share."""
         if self._alone is None:
-            self._alone = Alone(self.limits, replicas=replicas, known=self.known, now_us=now_us)
+            self._alone = Share(self.limits, replicas=replicas, taken=self._taken(), now_us=now_us)
         verdict = self._alone.admit(ask, bucket=now_us // BUCKET_US, now_us=now_us)
         return verdict if verdict.refusal else self.unasked(Ask(verdict.tokens, ask.stream), now_us=now_us)
 
@@ -261,6 +261,12 @@ class Desk:
         """Give back all that is held, and lease nothing any more."""
         self._closed = True
         self._give_back(before_us=2**62)
+
+    def _taken(self) -> Taken:
+        known = self.known
+        if known is None:
+            return NOTHING_TAKEN
+        return Taken(requests=known.requests.taken, tokens=known.tokens.taken, streams=known.streams)
 
     def _remembered(self, ask: Ask, *, now_us: int) -> Verdict | None:
         refused = self._refused

@@ -2,8 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from tokenflow_hintsvc.quota.limits import Limits
+from tokenflow_api.quota import Refusal
+from tokenflow_api.quotas.limits import Limits
+
+REFUSALS: Final = (None, Refusal.REQUESTS, Refusal.TOKENS, Refusal.STREAMS, Refusal.CAPACITY)
+"""By the codes of the shared script."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

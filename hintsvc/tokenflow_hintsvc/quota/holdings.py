@@ -5,12 +5,12 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
+from tokenflow_api.quotas.limits import Limits
+from tokenflow_api.quotas.meter import BUCKET_US
+from tokenflow_api.quotas.verdict import Ask
 from tokenflow_hintsvc.quota.demand import Demand
 from tokenflow_hintsvc.quota.exchange import Lot
-from tokenflow_hintsvc.quota.limits import Limits
 from tokenflow_hintsvc.quota.lots import Lots
-from tokenflow_hintsvc.quota.meter import BUCKET_US
-from tokenflow_hintsvc.quota.verdict import Ask
 
 COVER_S: Final = 0.2
 """A lease covers the demand of this time, where the stated bound allows as much."""

@@ -12,16 +12,16 @@ from typing import Final
 
 from tokenflow_api.pacing_policy import FailureMode, Mode, Tenant
 from tokenflow_api.quota import AdmitReply, AdmitRequest, CommitReply, CommitRequest, Limit, Refusal
+from tokenflow_api.quotas.limits import Limits
+from tokenflow_api.quotas.verdict import Ask, Verdict
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_hintsvc import metrics
 from tokenflow_hintsvc.errors import QuotaBusyError, StoreError
 from tokenflow_hintsvc.quota.desk import Desk
 from tokenflow_hintsvc.quota.exchange import Settlement
-from tokenflow_hintsvc.quota.limits import Limits
 from tokenflow_hintsvc.quota.link import Link
 from tokenflow_hintsvc.quota.reservations import Reservation
 from tokenflow_hintsvc.quota.usage import UsageBook
-from tokenflow_hintsvc.quota.verdict import Ask, Verdict
 from tokenflow_hintsvc.store.quotas import Quotas
 
 _log = logging.getLogger(__name__)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from tests.hintsvc.quota.support import Clock, Replica, greeted, policy, replica
 from tests.hintsvc.support import RedisServer, free_port
+from tokenflow_api.quotas.limits import LEASE_PERCENT, Limits
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_hintsvc.errors import ReservationError
-from tokenflow_hintsvc.quota.limits import LEASE_PERCENT, Limits
 
 pytestmark = pytest.mark.redis
 

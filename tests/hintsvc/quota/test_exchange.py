@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from tests.hintsvc.quota.support import Clock, TimedQuotas
 from tests.hintsvc.support import RedisServer, free_port
+from tokenflow_api.quotas.limits import Limits, Rate
+from tokenflow_api.quotas.meter import BUCKET_US, MINUTE_US
 from tokenflow_hintsvc.quota.exchange import Answer, Question, Settlement, Waiter
-from tokenflow_hintsvc.quota.limits import Limits, Rate
-from tokenflow_hintsvc.quota.meter import BUCKET_US, MINUTE_US
 from tokenflow_hintsvc.store.connection import Connection
 from tokenflow_hintsvc.store.quotas import Quotas
 

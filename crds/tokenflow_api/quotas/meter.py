@@ -1,13 +1,13 @@
 """A limit's memory: how much was taken at once, and how much within a minute.
 
 It is the generic cell rate algorithm in its leaky-bucket form (ITU-T I.371, annex A), which bounds the burst, beside
-a sliding minute in buckets of a quarter of a second, which bounds every minute. ``store/exchange.lua`` keeps the same
-memory for all replicas; this one serves a replica that is on its own.
+a sliding minute in buckets of a quarter of a second, which bounds every minute. The hint service's script
+keeps the same memory for all replicas; this one serves a replica that is on its own.
 """
 
 from typing import Final
 
-from tokenflow_hintsvc.quota.limits import Rate
+from tokenflow_api.quotas.limits import Rate
 
 BUCKET_US: Final = 250_000
 WINDOW: Final = 240

@@ -63,7 +63,7 @@ class Limits:
             requests=Rate(per_minute=tenant.requests_per_minute, burst=tenant.requests_per_minute),
             tokens=Rate(per_minute=tenant.tokens_per_minute, burst=min(tenant.burst_tokens, tenant.tokens_per_minute)),
             streams=tenant.max_concurrent_streams,
-            all_streams=_all_streams(
+            all_streams=trunk(
                 tenant.priority,
                 priorities=[other.priority for other in spec.tenants],
                 capacity=sum(upstream.max_concurrent_requests for upstream in spec.gateway.upstreams),
@@ -84,8 +84,8 @@ class Limits:
         return max(1, min(asked, half, self.tokens.burst))
 
 
-def _all_streams(priority: int, *, priorities: Sequence[int], capacity: int) -> int:
-    """Return how many streams may be open before a tenant of this priority waits.
+def trunk(priority: int, *, priorities: Sequence[int], capacity: int) -> int:
+    """Return how much of a capacity may be in use before a tenant of this priority waits.
 
     This is trunk reservation, as telephone networks know it: the highest priority may fill everything, the lowest
     leaves ``KEPT_PERCENT`` free, and those between are spaced evenly by rank.

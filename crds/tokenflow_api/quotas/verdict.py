@@ -7,8 +7,6 @@ from tokenflow_api.quota import Refusal
 
 STREAM_WAIT_MS: Final = 1000
 """When a stream ends is not known; to ask again after a second costs little."""
-REFUSALS: Final = (None, Refusal.REQUESTS, Refusal.TOKENS, Refusal.STREAMS, Refusal.CAPACITY)
-"""By the codes of the shared script."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.hintsvc.support import runtime
-from tokenflow_hintsvc.quota.limits import Limits, Rate
+from tokenflow_api.quotas.limits import Limits, Rate
 
 
 def limits(*tenants: dict[str, object], capacity: int = 100) -> list[Limits]:

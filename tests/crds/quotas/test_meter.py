@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenflow_hintsvc.quota.limits import Rate
-from tokenflow_hintsvc.quota.meter import BUCKET_US, MINUTE_US, Meter
+from tokenflow_api.quotas.limits import Rate
+from tokenflow_api.quotas.meter import BUCKET_US, MINUTE_US, Meter
 
 rates = st.builds(
     lambda per_minute, burst: Rate(per_minute=per_minute, burst=min(burst, per_minute)),
