@@ -6,44 +6,22 @@ first two being names of network namespaces; it says ``ready`` when the path is 
 standard input ends.
 """
 
-import fcntl
 import os
 import random
 import select
-import struct
 import sys
 import time
 from collections import deque
-from pathlib import Path
 from typing import Final
 
-from e2e.commands import run
+from e2e.link.tun import PACKET_BYTES, open_end
 
 ADDRESSES: Final = ("198.18.7.1", "198.18.7.2")
 """Of the two ends."""
-_TUN: Final = Path("/dev/net/tun")
-_SET_INTERFACE: Final = 0x400454CA
-_TUN_WITHOUT_HEADER: Final = 0x1001
-_PACKET_BYTES: Final = 65_536
 _QUEUE: Final = 10_000
 _SPIN_S: Final = 0.002
 """What is due so soon is waited for awake: sleeping would take some 100 us too long."""
 _IDLE_S: Final = 0.1
-
-
-def open_end(netns: str, address: str) -> int:
-    """Return the descriptor of a new TUN device in ``netns`` that has ``address``.
-
-    Raises:
-        CommandError: it cannot be set up.
-    """
-    name = f"tf{os.getpid()}"
-    descriptor = os.open(_TUN, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-    fcntl.ioctl(descriptor, _SET_INTERFACE, struct.pack("16sH22x", name.encode(), _TUN_WITHOUT_HEADER))
-    run(["ip", "link", "set", name, "netns", netns])
-    run(["ip", "-n", netns, "address", "add", f"{address}/24", "dev", name])
-    run(["ip", "-n", netns, "link", "set", name, "up"])
-    return descriptor
 
 
 def forward(ends: tuple[int, int], *, delay_s: float, loss_percent: float) -> None:
@@ -58,7 +36,7 @@ def forward(ends: tuple[int, int], *, delay_s: float, loss_percent: float) -> No
             return
         for end in ends:
             if end in readable:
-                packet = os.read(end, _PACKET_BYTES)
+                packet = os.read(end, PACKET_BYTES)
                 if chance.random() * 100 >= loss_percent and len(held) < _QUEUE:
                     held.append((time.perf_counter() + delay_s, ends[end == ends[0]], packet))
         while held and held[0][0] <= time.perf_counter():
@@ -69,9 +47,12 @@ def forward(ends: tuple[int, int], *, delay_s: float, loss_percent: float) -> No
 def main() -> int:
     """Open the path and carry packets."""
     one, other, delay_us, loss_percent = sys.argv[1:]
-    ends = (open_end(one, ADDRESSES[0]), open_end(other, ADDRESSES[1]))
+    first, second = (
+        open_end(f"tf{os.getpid()}", netns=netns, address=f"{address}/24")
+        for netns, address in zip((one, other), ADDRESSES, strict=True)
+    )
     print("ready", flush=True)
-    forward(ends, delay_s=int(delay_us) / 1e6, loss_percent=float(loss_percent))
+    forward((first, second), delay_s=int(delay_us) / 1e6, loss_percent=float(loss_percent))
     return 0
 
 
