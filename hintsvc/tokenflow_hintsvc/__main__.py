@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from tokenflow_api.serving.errors import ServingError
 from tokenflow_hintsvc.commands.grammar import parser
 from tokenflow_hintsvc.errors import HintServiceError, UsageError
 
@@ -22,7 +23,7 @@ def main(words: Sequence[str] | None = None) -> int:
     command = import_module(f"tokenflow_hintsvc.commands.{arguments.command}")
     try:
         status: int = command.main(arguments)
-    except HintServiceError as error:
+    except (HintServiceError, ServingError) as error:
         print(f"tokenflow-hintsvc: {error}", file=sys.stderr)  # noqa: T201 - a command line's last words
         return 2 if isinstance(error, UsageError) else 1
     return status

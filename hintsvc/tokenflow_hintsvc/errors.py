@@ -45,13 +45,5 @@ class QuotaBusyError(HintServiceError):
     """More waits for a tenant's quota than can be kept."""
 
 
-class TokenError(HintServiceError):
-    """A bearer token proves nothing."""
-
-
-class KeysError(HintServiceError):
-    """The keys that tokens are verified with are out of reach."""
-
-
 class CertificateError(HintServiceError):
     """There is no certificate to serve with."""

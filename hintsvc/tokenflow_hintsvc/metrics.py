@@ -2,9 +2,11 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from tokenflow_api.serving.figures import Figures
 from tokenflow_hintsvc.observability.tally import Tally
 
 REGISTRY = CollectorRegistry()
+SERVING = Figures(REGISTRY)
 
 ANSWERS = Tally()
 REGISTRY.register(ANSWERS)
@@ -44,19 +46,6 @@ CONFIG_REFUSED = Gauge(
     "1 while the newest runtime config is refused and an older one served.",
     registry=REGISTRY,
 )
-OTLP_DURATION = Gauge(
-    "otlp_export_duration_seconds",
-    "How long the last export to the OTLP endpoint took.",
-    ["signal"],
-    registry=REGISTRY,
-)
-OTLP_EXPORTS = Counter(
-    "tokenflow_otlp_exports",
-    "Exports to the OTLP endpoint by outcome: sent, failed.",
-    ["signal", "outcome"],
-    registry=REGISTRY,
-)
-SPANS_DROPPED = Counter("tokenflow_spans_dropped", "Spans beyond those that may wait for export.", registry=REGISTRY)
 SECRETS_WATCHED = Gauge(
     "tokenflow_secrets_watched",
     "Secrets of tenants whose changes count at once; the others count within a minute.",
@@ -99,25 +88,6 @@ TENANT_RATE = Gauge(
     "tokenflow_hint_tokens_per_second", "Rate that one stream may run at.", ["tenant"], registry=REGISTRY
 )
 BROKEN = Counter("tokenflow_broken_requests", "Requests that are no HTTP, or do not end.", registry=REGISTRY)
-DENIED = Counter("tokenflow_denied", "Requests denied, by the code of the problem.", ["code"], registry=REGISTRY)
-CERTIFICATE_EXPIRY = Gauge(
-    "tokenflow_tls_certificate_expiry_timestamp_seconds",
-    "When the certificate that is served with ends; 0 without one.",
-    registry=REGISTRY,
-)
-CERTIFICATES_REFUSED = Counter("tokenflow_tls_certificates_refused", "Certificates not taken in.", registry=REGISTRY)
-KEY_EXPIRY = Gauge(
-    "tokenflow_api_key_next_expiry_timestamp_seconds",
-    "When the next API key of a tenant ends; nothing where none does.",
-    ["tenant"],
-    registry=REGISTRY,
-)
-EXPIRED_KEYS = Counter(
-    "tokenflow_api_key_expired_uses",
-    "Requests with an API key before or after its time.",
-    ["tenant"],
-    registry=REGISTRY,
-)
 QUOTA_CHECKS = Counter(
     "tokenflow_quota_checks",
     "Requests that asked for room: Admitted, or why not; a word after Shadow: is what Enforce would have said.",

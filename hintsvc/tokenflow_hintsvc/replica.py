@@ -15,6 +15,9 @@ from aiohttp import web
 
 from tokenflow_api.api_keys import KeyRing
 from tokenflow_api.runtime import RuntimeConfig
+from tokenflow_api.serving.credentials import Credentials
+from tokenflow_api.serving.export import Exporter
+from tokenflow_api.serving.keysets import KeySource
 from tokenflow_hintsvc import metrics
 from tokenflow_hintsvc.api.application import application, metrics_application
 from tokenflow_hintsvc.api.service import Service
@@ -24,8 +27,7 @@ from tokenflow_hintsvc.errors import HintServiceError, StoreError
 from tokenflow_hintsvc.fast.listener import FastListener
 from tokenflow_hintsvc.guard.access import Guard
 from tokenflow_hintsvc.guard.audit import Audit
-from tokenflow_hintsvc.guard.credentials import Credentials
-from tokenflow_hintsvc.guard.keysets import KeySource
+from tokenflow_hintsvc.guard.fetch import published
 from tokenflow_hintsvc.guard.tls import Certificates
 from tokenflow_hintsvc.ingest.intake import Intake
 from tokenflow_hintsvc.leader import Leader
@@ -34,7 +36,6 @@ from tokenflow_hintsvc.learn.serving import Forecasting
 from tokenflow_hintsvc.listeners import Listener
 from tokenflow_hintsvc.membership import Membership
 from tokenflow_hintsvc.observability import gauges
-from tokenflow_hintsvc.observability.export import Exporter
 from tokenflow_hintsvc.observability.level import follow_level
 from tokenflow_hintsvc.observability.spans import SPANS
 from tokenflow_hintsvc.quota.keeper import Keeper
@@ -122,7 +123,13 @@ async def serve(
         loop.add_signal_handler(number, stop.set)
     configuration = Configuration()
     certificates = Certificates(settings.tls_directory) if settings.tls_directory else None
-    exporter = Exporter(SPANS, name=settings.name)
+    exporter = Exporter(
+        SPANS,
+        registry=metrics.REGISTRY,
+        figures=metrics.SERVING,
+        service="tokenflow-hintsvc",
+        name=settings.name,
+    )
     configuration.on_change(exporter.follow)
     if settings.log_level is None:
         configuration.on_change(follow_level)
@@ -184,7 +191,8 @@ async def _serve_policy(
     audit_log = AuditLog(connection)
     audit = Audit(audit_log, replica=settings.name)
     ring = KeyRing(settings.tenants_directory)
-    guard = Guard(config, credentials=Credentials(ring=ring, cluster=keys), audit=audit)
+    credentials = Credentials(ring=ring, cluster=keys, published=published, figures=metrics.SERVING)
+    guard = Guard(config, credentials=credentials, audit=audit)
     configuration.on_change(guard.configure)
     secrets = []
     if api_server:

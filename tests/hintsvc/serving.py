@@ -9,19 +9,21 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.hintsvc.guard.issuer import Issuer
 from tests.hintsvc.support import runtime
+from tests.serving.issuer import Issuer
 from tokenflow_api.api_keys import KeyRing
 from tokenflow_api.audit import AuditEntry
 from tokenflow_api.hints import Hint, NodeHealth, Snapshot
 from tokenflow_api.runtime import Grant, Role, RuntimeConfig
+from tokenflow_api.serving.credentials import Credentials
+from tokenflow_hintsvc import metrics
 from tokenflow_hintsvc.api.application import application
 from tokenflow_hintsvc.api.service import Service
 from tokenflow_hintsvc.configuration import Configuration
 from tokenflow_hintsvc.fast.listener import FastListener
 from tokenflow_hintsvc.guard.access import Guard
 from tokenflow_hintsvc.guard.audit import Audit
-from tokenflow_hintsvc.guard.credentials import Credentials
+from tokenflow_hintsvc.guard.fetch import published
 from tokenflow_hintsvc.view.answers import HintAnswers
 from tokenflow_hintsvc.view.current import View
 from tokenflow_hintsvc.view.feed import Feed
@@ -206,7 +208,8 @@ async def serving(directory: Path, present: RuntimeConfig | None = None) -> Asyn
     present = present or config()
     clock, issuer, kept = Clock(), Issuer(), Kept()
     audit = Audit(kept, replica="replica-0")
-    guard = Guard(present, credentials=Credentials(ring=KeyRing(directory), cluster=issuer), audit=audit, clock=clock)
+    credentials = Credentials(ring=KeyRing(directory), cluster=issuer, published=published, figures=metrics.SERVING)
+    guard = Guard(present, credentials=credentials, audit=audit, clock=clock)
     configuration = Configuration()
     configuration.current = present
     view = View(clock=clock)

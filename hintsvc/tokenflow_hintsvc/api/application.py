@@ -7,6 +7,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from tokenflow_api.codec import MAX_ENCODED_BYTES
+from tokenflow_api.serving import trace
 from tokenflow_hintsvc import metrics
 from tokenflow_hintsvc.api import (
     audit,
@@ -24,7 +25,6 @@ from tokenflow_hintsvc.api import (
 )
 from tokenflow_hintsvc.api.endpoint import Endpoint, Handler
 from tokenflow_hintsvc.api.service import CALLER, SERVICE, Service
-from tokenflow_hintsvc.observability import trace
 from tokenflow_hintsvc.observability.spans import SPANS
 from tokenflow_hintsvc.problems import (
     CONTENT_TYPE,

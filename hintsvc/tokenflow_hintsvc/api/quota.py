@@ -7,11 +7,11 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from tokenflow_api.quota import AdmitReply, AdmitRequest, CommitReply, CommitRequest, Limit, Refusal
+from tokenflow_api.serving import trace
 from tokenflow_hintsvc.api.body import read_body
 from tokenflow_hintsvc.api.endpoint import Endpoint
 from tokenflow_hintsvc.api.service import SERVICE
 from tokenflow_hintsvc.errors import QuotaBusyError, ReservationError
-from tokenflow_hintsvc.observability import trace
 from tokenflow_hintsvc.problems import CONTENT_TYPE, Problem, ProblemError
 
 _STATUSES: Final = {Refusal.TOO_LARGE: 400, Refusal.STORE: 503}

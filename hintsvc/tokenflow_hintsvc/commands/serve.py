@@ -9,9 +9,10 @@ from typing import Final
 import uvloop
 
 from tokenflow_api import logs
-from tokenflow_hintsvc.guard.key_file import KeyFile
-from tokenflow_hintsvc.guard.keysets import ClusterKeys, KeySource
-from tokenflow_hintsvc.observability import trace
+from tokenflow_api.serving import trace
+from tokenflow_api.serving.issuers import ClusterKeys, KeyFile
+from tokenflow_api.serving.keysets import KeySource
+from tokenflow_hintsvc.guard.fetch import fetch
 from tokenflow_hintsvc.replica import Settings, serve
 from tokenflow_hintsvc.sources.api_server import ApiServer
 from tokenflow_hintsvc.sources.config_map import ConfigMapSource
@@ -57,5 +58,5 @@ def _sources(arguments: argparse.Namespace, server: ApiServer | None) -> Iterato
 
 def _keys(arguments: argparse.Namespace) -> KeySource:
     if arguments.token_keys is None:
-        return ClusterKeys()
+        return ClusterKeys(fetch_document=fetch)
     return KeyFile(issuer=arguments.token_issuer, file=arguments.token_keys)

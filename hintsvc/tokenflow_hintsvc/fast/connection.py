@@ -7,6 +7,8 @@ from collections import deque
 from http import HTTPStatus
 from typing import Final, cast
 
+from tokenflow_api.serving import trace
+from tokenflow_api.serving.trace import Trace
 from tokenflow_hintsvc import metrics
 from tokenflow_hintsvc.fast.intake import Intake
 from tokenflow_hintsvc.fast.messages import Request, Response, problem
@@ -14,9 +16,7 @@ from tokenflow_hintsvc.fast.site import Site
 from tokenflow_hintsvc.fast.stream import Stream
 from tokenflow_hintsvc.fast.targets import OTHER_ROUTE, parse_target
 from tokenflow_hintsvc.guard.caller import Caller
-from tokenflow_hintsvc.observability import trace
 from tokenflow_hintsvc.observability.spans import SPANS
-from tokenflow_hintsvc.observability.trace import Trace
 from tokenflow_hintsvc.problems import ProblemError, internal_error
 from tokenflow_hintsvc.view.feed import KEEP_ALIVE_S
 

@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from tokenflow_api.runtime import RuntimeConfig
-from tokenflow_hintsvc.errors import KeysError, TokenError
+from tokenflow_api.serving.credentials import Credential, Credentials, secret_of
+from tokenflow_api.serving.errors import AddressError, KeysError, ServingError, TokenError, TooOftenError
+from tokenflow_api.serving.limits import Limits
+from tokenflow_api.serving.networks import Origin
 from tokenflow_hintsvc.guard.audit import Audit
-from tokenflow_hintsvc.guard.caller import Caller, Credential
-from tokenflow_hintsvc.guard.credentials import Credentials, secret_of
-from tokenflow_hintsvc.guard.networks import Origin
-from tokenflow_hintsvc.guard.rates import RateLimiter
+from tokenflow_hintsvc.guard.caller import Caller
 from tokenflow_hintsvc.guard.rules import Rules
 from tokenflow_hintsvc.problems import ProblemError, not_authenticated
 
@@ -40,14 +40,14 @@ class Guard:
     ) -> None:
         self._credentials = credentials
         self._audit = audit
-        self._addresses = RateLimiter(clock=clock)
-        self._keys = RateLimiter(clock=clock)
+        self._limits = Limits(config.spec.security, clock=clock)
         self._epochs = itertools.count(1)
         self.configure(config)
 
     def configure(self, config: RuntimeConfig) -> None:
         """Go by another config from now on."""
         self._config = config
+        self._limits.configure(config.spec.security)
         self._credentials.configure(config.spec.security.jwt, config.spec.tenants)
         self._audit.done("ConfigApplied", reason=f"generation {config.generation}")
         self._renew_rules()
@@ -74,7 +74,7 @@ class Guard:
 
     def address(self, *, peer: str, forwarded_for: str = "") -> str:
         """Return where somebody asks from, behind trusted proxies."""
-        return self._rules.networks.origin(peer=peer, forwarded_for=forwarded_for).address
+        return self._limits.origin(peer=peer, forwarded_for=forwarded_for).address
 
     def recognise(self, *, peer: str, authorization: str, forwarded_for: str = "") -> Caller | None:
         """Return who asks, and count the request; ``None`` where only ``admit`` can tell.
@@ -87,13 +87,12 @@ class Guard:
         Raises:
             ProblemError: they may not: 401, 403 or 429.
         """
-        origin = self._rules.networks.origin(peer=peer, forwarded_for=forwarded_for)
+        origin = self._limits.origin(peer=peer, forwarded_for=forwarded_for)
         try:
-            credential = self._credentials.known(secret_of(authorization))
-        except TokenError as error:
-            self._check_address(origin)
-            raise not_authenticated(str(error)) from error
-        return None if credential is None else self._let_in(origin, credential)
+            credential = self._known(origin, authorization)
+            return None if credential is None else self._let_in(origin, credential)
+        except ServingError as error:
+            raise _problem(error) from error
 
     async def admit(self, *, peer: str, authorization: str, forwarded_for: str = "") -> Caller:
         """Return who asks, and count the request; unlike ``recognise`` it may have to fetch an issuer's keys.
@@ -101,20 +100,12 @@ class Guard:
         Raises:
             ProblemError: they may not: 401, 403 or 429; or nobody can tell at present: 503.
         """
-        origin = self._rules.networks.origin(peer=peer, forwarded_for=forwarded_for)
+        origin = self._limits.origin(peer=peer, forwarded_for=forwarded_for)
         try:
-            secret = secret_of(authorization)
-            credential = self._credentials.known(secret)
-            if credential is None:
-                # Before the work of proving: forgeries must not cost more than their sender's rate.
-                self._check_rate(origin)
-                credential = await self._credentials.prove(secret)
-        except TokenError as error:
-            self._check_address(origin)
-            raise not_authenticated(str(error)) from error
-        except KeysError as error:
-            raise _keys_unavailable() from error
-        return self._let_in(origin, credential)
+            credential = self._known(origin, authorization) or await self._prove(origin, authorization)
+            return self._let_in(origin, credential)
+        except ServingError as error:
+            raise _problem(error) from error
 
     def again(self, caller: Caller) -> bool:
         """Count another request of a caller on the same connection, with the same headers.
@@ -128,8 +119,11 @@ class Guard:
         if caller.epoch != self._rules.epoch or not self._credentials.holds(caller.credential):
             return False
         if not caller.roles:
-            self._check_rate(caller.origin)
-            self._check_key(caller.credential)
+            try:
+                self._limits.check_rate(caller.origin)
+                self._limits.check_key(caller.credential)
+            except ServingError as error:
+                raise _problem(error) from error
         return True
 
     def renew(self, caller: Caller) -> Caller:
@@ -142,66 +136,72 @@ class Guard:
             raise not_authenticated("the credential of this stream has ended")
         if caller.epoch == self._rules.epoch:
             return caller
-        origin = self._rules.networks.origin(peer=caller.origin.address, forwarded_for="")
+        origin = self._limits.origin(peer=caller.origin.address, forwarded_for="")
         renewed = self._rules.caller(origin, caller.credential)
         if not renewed.roles:
-            _check_network(origin)
+            try:
+                self._limits.check_network(origin)
+            except ServingError as error:
+                raise _problem(error) from error
         return renewed
+
+    def _known(self, origin: Origin, authorization: str) -> Credential | None:
+        try:
+            return self._credentials.known(secret_of(authorization))
+        except TokenError:
+            self._check_address(origin)
+            raise
+
+    async def _prove(self, origin: Origin, authorization: str) -> Credential:
+        # Before the work of proving: forgeries must not cost more than their sender's rate.
+        self._limits.check_rate(origin)
+        try:
+            return await self._credentials.prove(secret_of(authorization))
+        except TokenError:
+            self._check_address(origin)
+            raise
 
     def _let_in(self, origin: Origin, credential: Credential) -> Caller:
         caller = self._rules.caller(origin, credential)
         if not caller.roles:
             self._check_address(origin)
-            self._check_key(credential)
+            self._limits.check_key(credential)
         return caller
 
     def _check_address(self, origin: Origin) -> None:
-        _check_network(origin)
-        self._check_rate(origin)
-
-    def _check_rate(self, origin: Origin) -> None:
-        limit = self._rules.security.requests_per_second_per_ip
-        early = self._addresses.take(origin.client, per_second=limit)
-        if early:
-            raise _too_often(early, f"{limit} requests per second from one address", "requestsPerSecondPerIP")
-
-    def _check_key(self, credential: Credential) -> None:
-        if not credential.digest:
-            return
-        limit = self._rules.security.requests_per_second_per_key
-        early = self._keys.take(credential.digest, per_second=limit)
-        if early:
-            raise _too_often(early, f"{limit} requests per second with one key or token", "requestsPerSecondPerKey")
+        self._limits.check_network(origin)
+        self._limits.check_rate(origin)
 
     def _renew_rules(self) -> None:
         self._rules = Rules.of(self._config, epoch=next(self._epochs))
 
 
-def _check_network(origin: Origin) -> None:
-    if not origin.allowed:
-        raise ProblemError(
-            403,
-            code="AddressNotAllowed",
-            detail=f"clients may not come from {origin.address or 'there'}",
-            remedy="add the network to spec.security.allowCIDRs, or its proxy to trustedProxyCIDRs",
-        )
-
-
-def _keys_unavailable() -> ProblemError:
-    return ProblemError(
-        503,
-        code="KeysUnavailable",
-        detail="the keys that this token could be verified with are out of reach",
-        remedy="try again; if it lasts, look at the hint service's log",
-        retry_after_s=5,
-    )
-
-
-def _too_often(early_s: float, limit: str, name: str) -> ProblemError:
-    return ProblemError(
-        429,
-        code="TooManyRequests",
-        detail=f"more than {limit}",
-        remedy=f"ask less often, or raise spec.security.{name}; GET /v1/hints/stream needs one request only",
-        retry_after_s=max(1, math.ceil(early_s)),
-    )
+def _problem(error: ServingError) -> ProblemError:
+    """Return the answer to somebody who is not let in."""
+    match error:
+        case AddressError():
+            return ProblemError(
+                403,
+                code="AddressNotAllowed",
+                detail=str(error),
+                remedy="add the network to spec.security.allowCIDRs, or its proxy to trustedProxyCIDRs",
+            )
+        case TooOftenError():
+            return ProblemError(
+                429,
+                code="TooManyRequests",
+                detail=str(error),
+                remedy=f"ask less often, or raise spec.security.{error.setting};"
+                " GET /v1/hints/stream needs one request only",
+                retry_after_s=max(1, math.ceil(error.early_s)),
+            )
+        case KeysError():
+            return ProblemError(
+                503,
+                code="KeysUnavailable",
+                detail="the keys that this token could be verified with are out of reach",
+                remedy="try again; if it lasts, look at the hint service's log",
+                retry_after_s=5,
+            )
+        case _:
+            return not_authenticated(str(error))

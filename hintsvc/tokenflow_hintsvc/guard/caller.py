@@ -1,44 +1,11 @@
 """Who asks."""
 
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tokenflow_api.runtime import Role
-from tokenflow_hintsvc.guard.networks import Origin
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceAccount:
-    """Whom a projected token speaks for, and the pod and node that it is bound to, where it says so."""
-
-    namespace: str
-    name: str
-    pod: str = ""
-    node: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Credential:
-    """What somebody carried, and what it proved.
-
-    Attributes:
-        digest: SHA-256 of it; empty for nobody in particular.
-        tenant: whose key or token it is.
-        key: name of the API key in the tenant's Secret; empty where it is a token.
-        issuer: of the tenant's token.
-        account: whose projected token it is.
-        expires: Unix time in seconds at which it ends.
-    """
-
-    digest: bytes = field(default=b"", repr=False)
-    tenant: str = ""
-    key: str = ""
-    issuer: str = ""
-    account: ServiceAccount | None = None
-    expires: float = math.inf
-
-
-NOBODY = Credential()
+from tokenflow_api.serving.credentials import NOBODY, Credential
+from tokenflow_api.serving.networks import Origin
+from tokenflow_api.serving.tokens import ServiceAccount
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Self
 
-from tokenflow_api.pacing_policy import Security
 from tokenflow_api.runtime import Role, RuntimeConfig
-from tokenflow_hintsvc.guard.caller import Caller, Credential
-from tokenflow_hintsvc.guard.networks import Networks, Origin
+from tokenflow_api.serving.credentials import Credential
+from tokenflow_api.serving.networks import Origin
+from tokenflow_hintsvc.guard.caller import Caller
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -14,16 +14,12 @@ class Rules:
     """A policy as the guard reads it.
 
     Attributes:
-        security: of the policy.
-        networks: where clients may come from.
         tenants: all that there are.
         open_tenants: those that need no key.
         roles: of service accounts, by namespace and name.
         epoch: grows with each change of the rules or of the keys.
     """
 
-    security: Security
-    networks: Networks
     tenants: frozenset[str]
     open_tenants: frozenset[str]
     roles: dict[tuple[str, str], frozenset[Role]]
@@ -38,8 +34,6 @@ class Rules:
             roles[account] = roles.get(account, frozenset()) | {grant.role}
         tenants = config.spec.tenants
         return cls(
-            security=config.spec.security,
-            networks=Networks(config.spec.security),
             tenants=frozenset(tenant.name for tenant in tenants),
             open_tenants=frozenset(tenant.name for tenant in tenants if tenant.api_keys_secret_ref is None),
             roles=roles,

@@ -56,7 +56,7 @@ class Certificates:
         try:
             self.context = self._load()
         except CertificateError as error:
-            metrics.CERTIFICATES_REFUSED.inc()
+            metrics.SERVING.certificates_refused.inc()
             _log.error("certificate refused, the last good one stays", extra={"reason": str(error)})
             return False
         _log.info("certificate in force", extra={"directory": str(self._directory), "mutual": self.mutual})
@@ -86,6 +86,6 @@ class Certificates:
             raise CertificateError(
                 f"{self._directory} holds no {CERTIFICATE} with its {PRIVATE_KEY} to serve with: {error}"
             ) from error
-        metrics.CERTIFICATE_EXPIRY.set(expiry.timestamp())
+        metrics.SERVING.certificate_expiry.set(expiry.timestamp())
         self.ends_unix_ms = round(expiry.timestamp() * 1000)
         return context

@@ -4,8 +4,8 @@ import re
 from typing import Final
 
 from tokenflow_api.runtime import Role, RuntimeConfig
+from tokenflow_api.serving.tokens import ServiceAccount
 from tokenflow_api.telemetry import Reporter, TelemetryBatch
-from tokenflow_hintsvc.guard.caller import ServiceAccount
 
 _ROLES: Final = {Reporter.AGENT: Role.AGENT, Reporter.GATEWAY: Role.GATEWAY}
 _POD_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")

@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 
 from tests.hintsvc.guard.authority import Authority
-from tests.hintsvc.guard.issuer import ISSUER, Issuer
 from tests.hintsvc.support import RedisServer, ReplicaProcess, free_port, replicas, runtime
+from tests.serving.issuer import ISSUER, Issuer
 from tokenflow_api.api_keys import hashed_line
 from tokenflow_api.codec import CONTENT_TYPE, encode
 from tokenflow_api.hints import ClusterView, KeyExpiry

@@ -12,15 +12,17 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from tests.hintsvc.guard.issuer import Issuer
 from tests.hintsvc.serving import API, request, serving
 from tests.hintsvc.support import runtime
+from tests.serving.issuer import Issuer
 from tokenflow_api.api_keys import KeyRing
 from tokenflow_api.audit import AuditEntry, Outcome
+from tokenflow_api.serving.credentials import Credentials
+from tokenflow_hintsvc import metrics
 from tokenflow_hintsvc.api.application import application
 from tokenflow_hintsvc.guard.access import Guard
 from tokenflow_hintsvc.guard.audit import Audit
-from tokenflow_hintsvc.guard.credentials import Credentials
+from tokenflow_hintsvc.guard.fetch import published
 
 if TYPE_CHECKING:
     from tokenflow_hintsvc.api.service import Service
@@ -58,7 +60,8 @@ def audit(kept: Kept) -> Audit:
 
 @pytest.fixture
 async def client(tmp_path: Path, audit: Audit) -> AsyncIterator[TestClient[web.Request, web.Application]]:
-    guard = Guard(runtime(), credentials=Credentials(ring=KeyRing(tmp_path), cluster=Issuer()), audit=audit)
+    credentials = Credentials(ring=KeyRing(tmp_path), cluster=Issuer(), published=published, figures=metrics.SERVING)
+    guard = Guard(runtime(), credentials=credentials, audit=audit)
     async with TestClient(TestServer(application(cast("Service", Broken(guard, audit))))) as running:
         yield running
 

@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 
 from tests.hintsvc.guard.authority import Authority
-from tests.hintsvc.guard.issuer import ISSUER, Issuer
 from tests.hintsvc.support import RedisServer, replicas, runtime
+from tests.serving.issuer import ISSUER, Issuer
 from tokenflow_api.codec import CONTENT_TYPE, encode
 from tokenflow_api.runtime import Grant, Role
 from tokenflow_api.telemetry import Reporter, TelemetryBatch

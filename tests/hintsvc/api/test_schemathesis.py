@@ -9,8 +9,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.hintsvc.guard.issuer import ISSUER, Issuer
 from tests.hintsvc.support import RedisServer, replicas, runtime
+from tests.serving.issuer import ISSUER, Issuer
 from tokenflow_api.runtime import Grant, Role
 
 pytestmark = pytest.mark.redis

@@ -215,7 +215,7 @@ async def test_each_answer_is_the_last_while_the_replica_drains(served: Serving)
 async def test_a_problem_and_its_span_are_of_one_trace(served: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
     # All that begin here are recorded, and no two are the same.
     numbers = count(10, 10)
-    monkeypatch.setattr("tokenflow_hintsvc.observability.trace.getrandbits", lambda _: next(numbers))
+    monkeypatch.setattr("tokenflow_api.serving.trace.getrandbits", lambda _: next(numbers))
     monkeypatch.setattr(SPANS, "wanted", True)
     SPANS.take()
     answer = await served.ask(FAST, "/v1/hints/nobody")

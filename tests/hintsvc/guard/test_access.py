@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.hintsvc.guard.issuer import ISSUER, Clock, Issuer
 from tests.hintsvc.support import runtime
+from tests.serving.issuer import ISSUER, Clock, Issuer
 from tokenflow_api.api_keys import KeyRing, hashed_line
 from tokenflow_api.audit import AuditEntry
 from tokenflow_api.runtime import Grant, Role, RuntimeConfig
-from tokenflow_hintsvc.errors import KeysError
+from tokenflow_api.serving.credentials import Credentials
+from tokenflow_api.serving.errors import KeysError
+from tokenflow_api.serving.keysets import Issued
+from tokenflow_hintsvc import metrics
 from tokenflow_hintsvc.guard.access import Guard
 from tokenflow_hintsvc.guard.audit import Audit
 from tokenflow_hintsvc.guard.caller import Caller
-from tokenflow_hintsvc.guard.credentials import Credentials
-from tokenflow_hintsvc.guard.keysets import Issued
 from tokenflow_hintsvc.problems import ProblemError
 
 TENANTS = [
@@ -76,7 +77,11 @@ def opened(directory: Path, **security: object) -> Door:
     cluster, issuer = Issuer(), Issuer("https://issuer.example")
     clock, wall = Clock(), Clock(time.time())
     credentials = Credentials(
-        ring=KeyRing(directory, clock=clock), cluster=cluster, published=lambda _: issuer, now=wall
+        ring=KeyRing(directory, clock=clock),
+        cluster=cluster,
+        published=lambda _: issuer,
+        figures=metrics.SERVING,
+        now=wall,
     )
     guard = Guard(config(**security), credentials=credentials, audit=Audit(Nowhere(), replica="r"), clock=clock)
     return Door(guard, cluster, issuer, clock, wall, directory)

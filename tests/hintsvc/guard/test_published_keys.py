@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ from aiohttp import web
 
 from tests.hintsvc.guard.authority import Authority
 from tests.hintsvc.support import free_port
-from tokenflow_hintsvc.errors import KeysError
-from tokenflow_hintsvc.guard.keysets import PublishedKeys
+from tokenflow_api.serving.errors import KeysError
+from tokenflow_api.serving.issuers import PublishedKeys
+from tokenflow_hintsvc.guard.fetch import fetch
 
 
 @asynccontextmanager
@@ -43,7 +45,10 @@ async def issuer(directory: Path) -> AsyncIterator[PublishedKeys]:
     await web.TCPSite(runner, "127.0.0.1", port, ssl_context=authority.server(directory)).start()
     try:
         yield PublishedKeys(
-            issuer="https://issuer.example", url=f"https://127.0.0.1:{port}/good", context=authority.client()
+            issuer="https://issuer.example",
+            url=f"https://127.0.0.1:{port}/good",
+            fetch_document=fetch,
+            context=authority.client(),
         )
     finally:
         await runner.cleanup()
@@ -57,7 +62,7 @@ async def test_a_good_document_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", ["large", "moved", "text", "list", "away"])
 async def test_any_other_answer_is_refused(tmp_path: Path, path: str) -> None:
     async with issuer(tmp_path) as keys:
-        other = PublishedKeys(issuer=keys.issuer, url=keys.url.replace("good", path), context=keys.context)
+        other = replace(keys, url=keys.url.replace("good", path))
         with pytest.raises(KeysError):
             await other.fetch()
 
@@ -65,11 +70,11 @@ async def test_any_other_answer_is_refused(tmp_path: Path, path: str) -> None:
 async def test_a_server_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
     async with issuer(tmp_path) as keys:
         with pytest.raises(KeysError, match="out of reach"):
-            await PublishedKeys(issuer=keys.issuer, url=keys.url, context=Authority("other").client()).fetch()
+            await replace(keys, context=Authority("other").client()).fetch()
 
 
 async def test_a_server_that_is_silent_does_not_hold_up_callers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tokenflow_hintsvc.guard.keysets._TIMEOUT_S", 0.05)
+    monkeypatch.setattr("tokenflow_hintsvc.guard.fetch.FETCH_S", 0.05)
 
     left = asyncio.Event()
 
@@ -84,6 +89,14 @@ async def test_a_server_that_is_silent_does_not_hold_up_callers(monkeypatch: pyt
     async with server:
         with pytest.raises(KeysError):
             await PublishedKeys(
-                issuer="i", url=f"https://127.0.0.1:{port}/keys", context=Authority("ca").client()
+                issuer="i",
+                url=f"https://127.0.0.1:{port}/keys",
+                fetch_document=fetch,
+                context=Authority("ca").client(),
             ).fetch()
         await left.wait()
+
+
+async def test_keys_are_asked_for_by_https_alone() -> None:
+    with pytest.raises(KeysError, match="https"):
+        await PublishedKeys(issuer="i", url="http://127.0.0.1:1/keys", fetch_document=fetch).fetch()

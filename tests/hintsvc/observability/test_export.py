@@ -7,16 +7,17 @@ from typing import Any
 
 import pytest
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from tests.hintsvc.observability.support import collector
 from tests.hintsvc.support import runtime
 from tokenflow_api.runtime import RuntimeConfig
+from tokenflow_api.serving.export import PERIOD_S, Exporter
+from tokenflow_api.serving.otlp import OtlpClient, metrics_data
+from tokenflow_api.serving.spans import Spans
+from tokenflow_api.serving.trace import Trace
 from tokenflow_hintsvc import metrics
-from tokenflow_hintsvc.observability.export import Exporter
-from tokenflow_hintsvc.observability.otlp import OtlpClient, metrics_data
-from tokenflow_hintsvc.observability.spans import Spans
-from tokenflow_hintsvc.observability.trace import Trace
 
 SAMPLED = Trace("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled=True)
 
@@ -25,9 +26,24 @@ def config(endpoint: str | None) -> RuntimeConfig:
     return runtime(observability={"otlpEndpoint": endpoint})
 
 
+def waiting() -> Spans:
+    return Spans(dropped=metrics.SERVING.spans_dropped.inc)
+
+
+def exporter_of(spans: Spans, *, period_s: float = PERIOD_S) -> Exporter:
+    return Exporter(
+        spans,
+        registry=metrics.REGISTRY,
+        figures=metrics.SERVING,
+        service="tokenflow-hintsvc",
+        name="demo-0",
+        period_s=period_s,
+    )
+
+
 @asynccontextmanager
 async def exporting(spans: Spans, endpoint: str | None) -> AsyncIterator[Exporter]:
-    exporter = Exporter(spans, name="demo-0", period_s=0.05)
+    exporter = exporter_of(spans, period_s=0.05)
     exporter.follow(config(endpoint))
     running = asyncio.create_task(exporter.run())
     yield exporter
@@ -37,7 +53,7 @@ async def exporting(spans: Spans, endpoint: str | None) -> AsyncIterator[Exporte
 
 
 async def test_spans_and_figures_arrive_with_who_sent_them() -> None:
-    spans = Spans()
+    spans = waiting()
     async with collector() as (taking, endpoint), exporting(spans, endpoint):
         await taking.was_asked("/v1/metrics")
         spans.answered(SAMPLED, method="GET", route="/v1/health", status=200, took_s=0.001)
@@ -60,7 +76,10 @@ async def test_spans_and_figures_arrive_with_who_sent_them() -> None:
 async def test_a_collector_that_refuses_is_counted() -> None:
     labels = {"signal": "metrics", "outcome": "failed"}
     before = metrics.REGISTRY.get_sample_value("tokenflow_otlp_exports_total", labels) or 0
-    async with collector(status=400) as (taking, endpoint), exporting(Spans(), endpoint):
+    async with (
+        collector(status=400) as (taking, endpoint),
+        exporting(waiting(), endpoint),
+    ):
         await taking.was_asked("/v1/metrics")
         await taking.was_asked("/v1/metrics")
     assert (metrics.REGISTRY.get_sample_value("tokenflow_otlp_exports_total", labels) or 0) > before
@@ -70,11 +89,11 @@ async def test_a_fault_of_the_exporter_is_counted_and_ends_nothing(monkeypatch: 
     def fail(*_: object) -> bool:
         raise KeyError("_sum")
 
-    spans = Spans()
+    spans = waiting()
     async with collector() as (taking, endpoint):
         with monkeypatch.context() as patched:
             patched.setattr(OtlpClient, "send_figures", fail)
-            exporter = Exporter(spans, name="demo-0")
+            exporter = exporter_of(spans)
             exporter.follow(config(endpoint))
             running = asyncio.create_task(exporter.run())
             spans.answered(SAMPLED, method="GET", route="/v1/health", status=200, took_s=0.001)
@@ -87,7 +106,7 @@ async def test_a_fault_of_the_exporter_is_counted_and_ends_nothing(monkeypatch: 
 
 
 async def test_it_ends_when_the_policy_no_longer_asks_for_it() -> None:
-    spans = Spans()
+    spans = waiting()
     async with collector() as (taking, endpoint), exporting(spans, endpoint) as exporter:
         await taking.was_asked("/v1/metrics")
         assert spans.wanted
@@ -97,7 +116,7 @@ async def test_it_ends_when_the_policy_no_longer_asks_for_it() -> None:
 
 
 def collected(registry: CollectorRegistry) -> dict[str, Any]:
-    data = metrics_data(registry.collect(), resource=Resource({}), at_ns=1)
+    data = metrics_data(registry.collect(), resource=Resource({}), scope=InstrumentationScope("test"), at_ns=1)
     return {metric.name: metric for metric in data.resource_metrics[0].scope_metrics[0].metrics}
 
 
@@ -126,5 +145,5 @@ def test_buckets_hold_what_is_between_their_bounds() -> None:
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9", "http://127.0.0.1:9/"])
 async def test_an_endpoint_that_is_not_there_holds_nothing_up(endpoint: str) -> None:
-    async with exporting(Spans(), endpoint) as exporter:
+    async with exporting(waiting(), endpoint) as exporter:
         exporter.follow(config(None))

@@ -37,10 +37,11 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.samples import Sample
 
-from tokenflow_hintsvc.observability.spans import Span
+from tokenflow_api.serving.spans import Kind, Span
 
 _TIMEOUT_S: Final = 5.0
-_SCOPE: Final = InstrumentationScope("tokenflow_hintsvc", version("tokenflow-operator"))
+_VERSION: Final = version("tokenflow-operator")
+_KINDS: Final = {Kind.INTERNAL: SpanKind.INTERNAL, Kind.SERVER: SpanKind.SERVER, Kind.CLIENT: SpanKind.CLIENT}
 _UNITS: Final = {"_ms": "ms", "_seconds": "s", "_bytes": "By", "_us": "us"}
 _SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
 _STARTED_NS: Final = time.time_ns()
@@ -51,12 +52,13 @@ class OtlpClient:
 
     Args:
         endpoint: base address, such as ``http://collector:4318``.
-        resource: attributes of this replica.
+        resource: attributes of this server, ``service.name`` among them.
     """
 
     def __init__(self, endpoint: str, *, resource: Mapping[str, str]) -> None:
         base = endpoint.rstrip("/")
-        self._resource = Resource({**resource, "service.version": _SCOPE.version or ""})
+        self._resource = Resource({**resource, "service.version": _VERSION})
+        self._scope = InstrumentationScope(resource["service.name"], _VERSION)
         self._spans = OTLPSpanExporter(f"{base}/v1/traces", timeout=_TIMEOUT_S, compression=Compression.Gzip)
         self._metrics = OTLPMetricExporter(f"{base}/v1/metrics", timeout=_TIMEOUT_S, compression=Compression.Gzip)
         # It says the same at each failure; the loop that exports says it once.
@@ -64,11 +66,13 @@ class OtlpClient:
 
     def send_spans(self, spans: Sequence[Span]) -> bool:
         """Send ``spans``; return whether they arrived."""
-        return self._spans.export([_span(span, self._resource) for span in spans]) is SpanExportResult.SUCCESS
+        return (
+            self._spans.export([_span(span, self._resource, self._scope) for span in spans]) is SpanExportResult.SUCCESS
+        )
 
     def send_figures(self, registry: CollectorRegistry) -> bool:
         """Send the present figures of ``registry``; return whether they arrived."""
-        figures = metrics_data(registry.collect(), resource=self._resource, at_ns=time.time_ns())
+        figures = metrics_data(registry.collect(), resource=self._resource, scope=self._scope, at_ns=time.time_ns())
         return self._metrics.export(figures) is MetricExportResult.SUCCESS
 
     def close(self) -> None:
@@ -77,7 +81,7 @@ class OtlpClient:
         self._metrics.shutdown()
 
 
-def _span(span: Span, resource: Resource) -> ReadableSpan:
+def _span(span: Span, resource: Resource, scope: InstrumentationScope) -> ReadableSpan:
     of = span.trace
     trace_id = int(of.trace_id, 16)
     parent = (
@@ -89,24 +93,27 @@ def _span(span: Span, resource: Resource) -> ReadableSpan:
         parent=parent,
         resource=resource,
         attributes=dict(span.attributes),
-        kind=SpanKind.SERVER if span.server else SpanKind.INTERNAL,
+        kind=_KINDS[span.kind],
         status=Status(StatusCode.ERROR if span.failed else StatusCode.UNSET),
         start_time=span.began_unix_ns,
         end_time=span.ended_unix_ns,
-        instrumentation_scope=_SCOPE,
+        instrumentation_scope=scope,
     )
 
 
-def metrics_data(families: Iterable[Family], *, resource: Resource, at_ns: int) -> MetricsData:
+def metrics_data(
+    families: Iterable[Family], *, resource: Resource, scope: InstrumentationScope, at_ns: int
+) -> MetricsData:
     """Return Prometheus' figures as OpenTelemetry's, under the same names.
 
     Args:
         families: as a registry collects them.
-        resource: attributes of this replica.
+        resource: attributes of this server.
+        scope: who tells.
         at_ns: when they were collected, nanoseconds since 1970.
     """
-    scope = ScopeMetrics(_SCOPE, [_metric(family, at_ns) for family in families], schema_url="")
-    return MetricsData([ResourceMetrics(resource, [scope], schema_url="")])
+    told = ScopeMetrics(scope, [_metric(family, at_ns) for family in families], schema_url="")
+    return MetricsData([ResourceMetrics(resource, [told], schema_url="")])
 
 
 def _metric(family: Family, at_ns: int) -> Metric:

@@ -6,7 +6,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tokenflow_api.runtime import TOKEN_AUDIENCE
-from tokenflow_hintsvc.guard.keysets import Issued
+from tokenflow_api.serving.keysets import Issued
 
 ISSUER = "https://kubernetes.default.svc"
 

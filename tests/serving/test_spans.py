@@ -2,10 +2,9 @@
 
 import pytest
 
-from tokenflow_hintsvc import metrics
-from tokenflow_hintsvc.observability import trace
-from tokenflow_hintsvc.observability.spans import MOST_WAITING, Spans
-from tokenflow_hintsvc.observability.trace import Trace
+from tokenflow_api.serving import trace
+from tokenflow_api.serving.spans import MOST_WAITING, Kind, Spans
+from tokenflow_api.serving.trace import Trace
 
 SAMPLED = Trace("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled=True)
 UNSAMPLED = Trace("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled=False)
@@ -15,9 +14,22 @@ def answered(spans: Spans, of: Trace, *, status: int = 200) -> None:
     spans.answered(of, method="GET", route="/v1/hints/{tenant}", status=status, took_s=0.5)
 
 
+class Dropped:
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self) -> None:
+        self.count += 1
+
+
 @pytest.fixture
-def spans() -> Spans:
-    kept = Spans()
+def dropped() -> Dropped:
+    return Dropped()
+
+
+@pytest.fixture
+def spans(dropped: Dropped) -> Spans:
+    kept = Spans(dropped=dropped)
     kept.wanted = True
     return kept
 
@@ -31,7 +43,7 @@ def test_a_request_is_told_by_the_names_of_the_http_conventions(spans: Spans) ->
         "http.route": "/v1/hints/{tenant}",
         "http.response.status_code": 200,
     }
-    assert (span.server, span.failed) == (True, False)
+    assert (span.kind, span.failed) == (Kind.SERVER, False)
     assert span.ended_unix_ns - span.began_unix_ns == 500_000_000
     assert spans.take() == []
 
@@ -49,18 +61,17 @@ def test_the_caller_decides_whether_its_trace_is_recorded(spans: Spans) -> None:
     assert len(spans) == 0
 
 
-def test_nothing_is_kept_while_nobody_exports() -> None:
-    spans = Spans()
+def test_nothing_is_kept_while_nobody_exports(dropped: Dropped) -> None:
+    spans = Spans(dropped=dropped)
     answered(spans, SAMPLED)
     assert len(spans) == 0
 
 
-def test_beyond_the_bound_spans_are_dropped_and_counted(spans: Spans) -> None:
-    before = metrics.SPANS_DROPPED._value.get()
+def test_beyond_the_bound_spans_are_dropped_and_counted(spans: Spans, dropped: Dropped) -> None:
     for _ in range(MOST_WAITING + 3):
         answered(spans, SAMPLED)
     assert len(spans) == MOST_WAITING
-    assert metrics.SPANS_DROPPED._value.get() - before == 3
+    assert dropped.count == 3
 
 
 def test_work_of_our_own_is_a_trace_of_its_own(spans: Spans, monkeypatch: pytest.MonkeyPatch) -> None:

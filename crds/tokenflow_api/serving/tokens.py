@@ -1,10 +1,20 @@
 """What proven bearer tokens say: whose service account, or which tenant."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from tokenflow_hintsvc.errors import TokenError
-from tokenflow_hintsvc.guard.caller import ServiceAccount
+from tokenflow_api.serving.errors import TokenError
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceAccount:
+    """Whom a projected token speaks for, and the pod and node that it is bound to, where it says so."""
+
+    namespace: str
+    name: str
+    pod: str = ""
+    node: str = ""
 
 
 def service_account(claims: Mapping[str, Any]) -> ServiceAccount:

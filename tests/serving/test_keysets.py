@@ -9,12 +9,11 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from tests.hintsvc.guard.issuer import ISSUER, Clock, Issuer
+from tests.serving.issuer import ISSUER, Clock, Issuer
 from tokenflow_api.runtime import TOKEN_AUDIENCE
-from tokenflow_hintsvc.errors import KeysError, TokenError
-from tokenflow_hintsvc.guard.caller import ServiceAccount
-from tokenflow_hintsvc.guard.keysets import Issued, KeySet, PublishedKeys
-from tokenflow_hintsvc.guard.tokens import service_account
+from tokenflow_api.serving.errors import TokenError
+from tokenflow_api.serving.keysets import Issued, KeySet
+from tokenflow_api.serving.tokens import ServiceAccount, service_account
 
 
 async def test_a_good_token_names_its_service_account_pod_and_node() -> None:
@@ -122,8 +121,3 @@ async def test_new_keys_are_fetched_but_not_for_every_forgery() -> None:
     clock.now += 11
     assert (await keys.claims(issuer.token(), audience=TOKEN_AUDIENCE))["iss"] == ISSUER
     assert issuer.fetches == 2
-
-
-async def test_keys_are_asked_for_by_https_alone() -> None:
-    with pytest.raises(KeysError, match="https"):
-        await PublishedKeys(issuer=ISSUER, url="http://127.0.0.1:1/keys").fetch()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenflow_api.pacing_policy import Security
-from tokenflow_hintsvc.guard.networks import MAX_REMEMBERED, Networks
+from tokenflow_api.serving.networks import MAX_REMEMBERED, Networks
 
 PROXIED = Networks(
     Security.model_validate({"allowCIDRs": ["192.0.2.0/24", "2001:db8::/32"], "trustedProxyCIDRs": ["10.0.0.0/8"]})

@@ -1,33 +1,24 @@
 """The public keys of an issuer of tokens: fetched, kept, and fetched anew when a token names an unknown one."""
 
 import asyncio
-import json
 import logging
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Protocol
 
-import aiohttp
 import jwt
 
-from tokenflow_api.pacing_policy import Jwt
-from tokenflow_hintsvc.errors import KeysError, TokenError
+from tokenflow_api.serving.errors import KeysError, TokenError
 
 _log = logging.getLogger(__name__)
 
-SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-KEYS_URL: Final = "https://kubernetes.default.svc/openid/v1/jwks"
 ALGORITHMS: Final = ("RS256", "PS256", "ES256", "EdDSA")
 MAX_TOKEN: Final = 8192
 LEEWAY_S: Final = 10.0
 """Clocks may differ by that much."""
 
 _REFRESH_S: Final = 10.0
-_TIMEOUT_S: Final = 3.0
-_MAX_DOCUMENT: Final = 256 * 1024
 _MAX_KEYS: Final = 64
 
 
@@ -48,79 +39,6 @@ class KeySource(Protocol):
         Raises:
             KeysError: they are out of reach.
         """
-
-
-class ClusterKeys:
-    """The issuer of the cluster that this pod runs in."""
-
-    async def fetch(self) -> Issued:
-        """Return the issuer and its JWKS document.
-
-        Raises:
-            KeysError: the API server is out of reach or refused.
-        """
-        try:
-            own = await asyncio.to_thread((SERVICE_ACCOUNT / "token").read_text)
-            issuer = str(jwt.decode(own, options={"verify_signature": False})["iss"])
-            context = await asyncio.to_thread(ssl.create_default_context, cafile=str(SERVICE_ACCOUNT / "ca.crt"))
-        except (OSError, KeyError, jwt.PyJWTError, ValueError) as error:
-            raise KeysError(f"the cluster's keys are out of reach: {type(error).__name__}: {error}") from error
-        document = await _document(KEYS_URL, context=context, headers={"Authorization": f"Bearer {own.strip()}"})
-        return Issued(issuer=issuer, document=document)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PublishedKeys:
-    """The keys that an OpenID Connect issuer publishes.
-
-    Attributes:
-        issuer: its name.
-        url: of its JWKS document.
-        context: trust; by default that of the system.
-    """
-
-    issuer: str
-    url: str
-    context: ssl.SSLContext | None = None
-
-    @classmethod
-    def of(cls, settings: Jwt) -> Self:
-        """Return the keys of the issuer that a policy names."""
-        return cls(issuer=settings.issuer, url=settings.jwks_url)
-
-    async def fetch(self) -> Issued:
-        """Return the issuer and its JWKS document.
-
-        Raises:
-            KeysError: it is out of reach, refused, or not asked by https.
-        """
-        if not self.url.startswith("https://"):
-            raise KeysError("jwksURL is no https address")
-        context = self.context if self.context is not None else await asyncio.to_thread(ssl.create_default_context)
-        return Issued(issuer=self.issuer, document=await _document(self.url, context=context, headers={}))
-
-
-async def _document(url: str, *, context: ssl.SSLContext, headers: Mapping[str, str]) -> dict[str, Any]:
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S)) as session,
-            # A redirect could lead away from https, and into the cluster.
-            session.get(url, ssl=context, headers=headers, allow_redirects=False) as answer,
-        ):
-            answer.raise_for_status()
-            if answer.status != 200:  # noqa: PLR2004 - HTTP's own number
-                raise KeysError(f"{url} answered {answer.status}")
-            body = bytearray()
-            async for chunk in answer.content.iter_any():
-                body += chunk
-                if len(body) > _MAX_DOCUMENT:
-                    raise KeysError(f"{url} answered with more than {_MAX_DOCUMENT} bytes")
-        document = json.loads(body)
-    except (OSError, aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise KeysError(f"the issuer's keys are out of reach: {type(error).__name__}: {error}") from error
-    if not isinstance(document, dict):
-        raise KeysError(f"{url} answered with no JWKS document")
-    return document
 
 
 class KeySet:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tokenflow_hintsvc.errors import KeysError
-from tokenflow_hintsvc.guard.key_file import KeyFile
+from tokenflow_api.serving.errors import KeysError
+from tokenflow_api.serving.issuers import KeyFile
 
 
 async def test_the_file_is_read_each_time_so_that_new_keys_count(tmp_path: Path) -> None:

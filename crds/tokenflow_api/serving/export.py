@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
+from prometheus_client import CollectorRegistry
+
 from tokenflow_api.runtime import RuntimeConfig
-from tokenflow_hintsvc import metrics
-from tokenflow_hintsvc.observability.spans import Spans
+from tokenflow_api.serving.figures import Figures
+from tokenflow_api.serving.spans import Spans
 
 if TYPE_CHECKING:
-    from tokenflow_hintsvc.observability.otlp import OtlpClient
+    from tokenflow_api.serving.otlp import OtlpClient
 
 _log = logging.getLogger(__name__)
 
@@ -25,12 +27,27 @@ class Exporter:
 
     Args:
         spans: that wait for their export.
-        name: of this replica.
+        registry: of the figures.
+        figures: count the exports themselves.
+        service: name of the program.
+        name: of this replica of it.
         period_s: time between two exports.
     """
 
-    def __init__(self, spans: Spans, *, name: str, period_s: float = PERIOD_S) -> None:
+    def __init__(
+        self,
+        spans: Spans,
+        *,
+        registry: CollectorRegistry,
+        figures: Figures,
+        service: str,
+        name: str,
+        period_s: float = PERIOD_S,
+    ) -> None:
         self._spans = spans
+        self._registry = registry
+        self._figures = figures
+        self._service = service
         self._name = name
         self._period_s = period_s
         self._wanted: tuple[str, Mapping[str, str]] | None = None
@@ -41,7 +58,7 @@ class Exporter:
         """Export where ``config`` says from now on."""
         endpoint = config.spec.observability.otlp_endpoint
         resource = {
-            "service.name": "tokenflow-hintsvc",
+            "service.name": self._service,
             "service.namespace": config.namespace,
             "service.instance.id": self._name,
             "tokenflow.policy": config.name,
@@ -81,7 +98,7 @@ class Exporter:
         spans = self._spans.take()
         if spans:
             await self._timed("traces", lambda: client.send_spans(spans))
-        await self._timed("metrics", lambda: client.send_figures(metrics.REGISTRY))
+        await self._timed("metrics", lambda: client.send_figures(self._registry))
 
     async def _timed(self, signal: str, send: Callable[[], bool]) -> None:
         began = time.monotonic()
@@ -90,8 +107,8 @@ class Exporter:
         except Exception:  # noqa: BLE001 - an export must never take the service with it
             _log.exception("an export failed by a fault of its own", extra={"signal": signal})
             sent = False
-        metrics.OTLP_DURATION.labels(signal).set(time.monotonic() - began)
-        metrics.OTLP_EXPORTS.labels(signal, "sent" if sent else "failed").inc()
+        self._figures.otlp_duration.labels(signal).set(time.monotonic() - began)
+        self._figures.otlp_exports.labels(signal, "sent" if sent else "failed").inc()
         if sent:
             self._failing.discard(signal)
         elif signal not in self._failing:
@@ -100,7 +117,7 @@ class Exporter:
 
 
 def _client(endpoint: str, resource: Mapping[str, str]) -> "OtlpClient":
-    # A replica that exports nothing carries none of it.
-    from tokenflow_hintsvc.observability.otlp import OtlpClient  # noqa: PLC0415 - see above
+    # A server that exports nothing carries none of it.
+    from tokenflow_api.serving.otlp import OtlpClient  # noqa: PLC0415 - see above
 
     return OtlpClient(endpoint, resource=resource)

@@ -6,6 +6,7 @@ What was proven once is remembered by its digest, so that it costs a hash the ne
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import jwt
@@ -13,17 +14,41 @@ import jwt
 from tokenflow_api.api_keys import KeyRing, digest_of
 from tokenflow_api.pacing_policy import Jwt, Tenant
 from tokenflow_api.runtime import TOKEN_AUDIENCE
-from tokenflow_hintsvc import metrics
-from tokenflow_hintsvc.errors import TokenError
-from tokenflow_hintsvc.guard import tokens
-from tokenflow_hintsvc.guard.caller import NOBODY, Credential
-from tokenflow_hintsvc.guard.keysets import LEEWAY_S, MAX_TOKEN, KeySet, KeySource, PublishedKeys
+from tokenflow_api.serving import tokens
+from tokenflow_api.serving.errors import TokenError
+from tokenflow_api.serving.figures import Figures
+from tokenflow_api.serving.keysets import LEEWAY_S, MAX_TOKEN, KeySet, KeySource
+from tokenflow_api.serving.tokens import ServiceAccount
 
 MAX_REMEMBERED: Final = 10_000
 REMEMBERED_S: Final = 300.0
 """A token is proven anew after that time, so that one whose key was withdrawn ends."""
 
 _SCHEME: Final = "bearer "
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Credential:
+    """What somebody carried, and what it proved.
+
+    Attributes:
+        digest: SHA-256 of it; empty for nobody in particular.
+        tenant: whose key or token it is.
+        key: name of the API key in the tenant's Secret; empty where it is a token.
+        issuer: of the tenant's token.
+        account: whose projected token it is.
+        expires: Unix time in seconds at which it ends.
+    """
+
+    digest: bytes = field(default=b"", repr=False)
+    tenant: str = ""
+    key: str = ""
+    issuer: str = ""
+    account: ServiceAccount | None = None
+    expires: float = math.inf
+
+
+NOBODY = Credential()
 
 
 class Credentials:
@@ -33,6 +58,7 @@ class Credentials:
         ring: the tenants' API keys.
         cluster: keys of the issuer of service-account tokens.
         published: returns the source of the keys of a policy's own issuer.
+        figures: of this server.
         now: Unix time in seconds.
 
     Attributes:
@@ -45,12 +71,14 @@ class Credentials:
         *,
         ring: KeyRing,
         cluster: KeySource,
-        published: Callable[[Jwt], KeySource] = PublishedKeys.of,
+        published: Callable[[Jwt], KeySource],
+        figures: Figures,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._ring = ring
         self._accounts = KeySet(cluster)
         self._published = published
+        self._figures = figures
         self._now = now
         self._jwt: Jwt | None = None
         self._tenants: frozenset[str] = frozenset()
@@ -73,13 +101,13 @@ class Credentials:
         if not self._ring.refresh(tenants):
             return False
         self._remembered.clear()
-        metrics.KEY_EXPIRY.clear()
+        self._figures.key_expiry.clear()
         ends: dict[str, float] = {}
         for key in self._ring:
             if self._now() < key.not_after < math.inf:
                 ends[key.tenant] = min(key.not_after, ends.get(key.tenant, math.inf))
         for tenant, end in ends.items():
-            metrics.KEY_EXPIRY.labels(tenant).set(end)
+            self._figures.key_expiry.labels(tenant).set(end)
         self.keys_end = {tenant: round(end * 1000) for tenant, end in ends.items()}
         known = {key.tenant for key in self._ring}
         self.keyless = [t.name for t in tenants if t.api_keys_secret_ref is not None and t.name not in known]
@@ -101,7 +129,7 @@ class Credentials:
         if key is None:
             return None
         if not key.counts_at(self._now()):
-            metrics.EXPIRED_KEYS.labels(key.tenant).inc()
+            self._figures.expired_keys.labels(key.tenant).inc()
             raise TokenError(f"API key {key.name!r} of tenant {key.tenant!r} is not valid at present: use another one")
         credential = Credential(digest=digest, tenant=key.tenant, key=key.name, expires=key.not_after)
         self._remember(credential, until=key.not_after)

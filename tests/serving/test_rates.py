@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.hintsvc.guard.issuer import Clock
-from tokenflow_hintsvc.guard.rates import RateLimiter
+from tests.serving.issuer import Clock
+from tokenflow_api.serving.rates import RateLimiter
 
 
 def test_a_second_of_requests_may_come_at_once_and_then_at_the_rate() -> None:
