@@ -1,6 +1,7 @@
 """The exceptions of the gateway, each an answer in OpenAI's form."""
 
 import json
+from collections.abc import Mapping
 from http import HTTPStatus
 
 
@@ -56,6 +57,22 @@ class TooLargeError(GatewayError):
     status = 413
     kind = "invalid_request_error"
     code = "request_too_large"
+
+
+class MalformedRequestError(GatewayError):
+    """What arrived is no HTTP."""
+
+    status = 400
+    kind = "invalid_request_error"
+    code = "malformed_request"
+
+
+class HeadersTooLargeError(GatewayError):
+    """The head of a request is above the bounds of the gateway."""
+
+    status = 431
+    kind = "invalid_request_error"
+    code = "headers_too_large"
 
 
 class SlowRequestError(GatewayError):
@@ -132,4 +149,70 @@ class NotReadyError(GatewayError):
 
     status = 503
     code = "not_ready"
+    retry_after_s = 1
+
+
+class TooManyTokensError(GatewayError):
+    """The request asks for more tokens than one request of its tenant may."""
+
+    status = 400
+    kind = "invalid_request_error"
+    code = "max_tokens_exceeded"
+
+
+class RateLimitError(GatewayError):
+    """A limit of the tenant, or what is kept for others, leaves no room; ``code`` says which."""
+
+    status = 429
+    kind = "rate_limit_exceeded"
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, code: str, retry_after_s: int, limits: Mapping[str, str]) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.code = code
+        self._limits = limits
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of any error, and the tenant's limits."""
+        return super().headers() | dict(self._limits)
+
+
+class ShedError(GatewayError):
+    """The GPUs are saturated, and others come first."""
+
+    status = 429
+    kind = "rate_limit_exceeded"
+    code = "shed"
+    retry_after_s = 5
+
+
+class OverloadedError(GatewayError):
+    """This gateway bears no more at present."""
+
+    status = 503
+    code = "gateway_overloaded"
+    retry_after_s = 1
+
+
+class QueueFullError(GatewayError):
+    """As many requests wait as may, and this one has the lowest priority."""
+
+    status = 503
+    code = "queue_full"
+    retry_after_s = 1
+
+
+class QueueTimeoutError(GatewayError):
+    """There was no room for as long as a request may wait."""
+
+    status = 503
+    code = "queue_timeout"
+    retry_after_s = 1
+
+
+class QuotaUnavailableError(GatewayError):
+    """The quotas are out of reach, and ``failureMode`` is ``Deny``."""
+
+    status = 503
+    code = "quota_unavailable"
     retry_after_s = 1
