@@ -51,7 +51,7 @@ async def test_sigterm_ends_the_file_whole(tmp_path: Path) -> None:
             *(sys.executable, "-m", "tokenflow_agent", "record", str(file), "--table", "gpu_processes", "--url", url),
             stderr=asyncio.subprocess.PIPE,
         )
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await asked_again.wait()
             process.terminate()
             await process.communicate()
