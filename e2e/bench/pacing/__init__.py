@@ -1,0 +1,1 @@
+"""What pacing does for readers, measured: see docs/benchmarks.md."""
