@@ -43,7 +43,3 @@ class ReservationError(HintServiceError):
 
 class QuotaBusyError(HintServiceError):
     """More waits for a tenant's quota than can be kept."""
-
-
-class CertificateError(HintServiceError):
-    """There is no certificate to serve with."""

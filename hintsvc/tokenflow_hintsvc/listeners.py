@@ -5,9 +5,9 @@ from typing import Final, Self
 
 from aiohttp import web
 
+from tokenflow_api.serving.acceptor import Acceptor
+from tokenflow_api.serving.tls import Certificates
 from tokenflow_hintsvc import metrics
-from tokenflow_hintsvc.acceptor import Acceptor
-from tokenflow_hintsvc.guard.tls import Certificates
 
 _log = logging.getLogger(__name__)
 

@@ -18,6 +18,7 @@ from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_api.serving.credentials import Credentials
 from tokenflow_api.serving.export import Exporter
 from tokenflow_api.serving.keysets import KeySource
+from tokenflow_api.serving.tls import Certificates
 from tokenflow_hintsvc import metrics
 from tokenflow_hintsvc.api.application import application, metrics_application
 from tokenflow_hintsvc.api.service import Service
@@ -28,7 +29,6 @@ from tokenflow_hintsvc.fast.listener import FastListener
 from tokenflow_hintsvc.guard.access import Guard
 from tokenflow_hintsvc.guard.audit import Audit
 from tokenflow_hintsvc.guard.fetch import published
-from tokenflow_hintsvc.guard.tls import Certificates
 from tokenflow_hintsvc.ingest.intake import Intake
 from tokenflow_hintsvc.leader import Leader
 from tokenflow_hintsvc.learn.choice import Choice
@@ -122,7 +122,7 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     configuration = Configuration()
-    certificates = Certificates(settings.tls_directory) if settings.tls_directory else None
+    certificates = Certificates(settings.tls_directory, figures=metrics.SERVING) if settings.tls_directory else None
     exporter = Exporter(
         SPANS,
         registry=metrics.REGISTRY,

@@ -13,6 +13,10 @@ class KeysError(ServingError):
     """The keys that tokens are verified with are out of reach."""
 
 
+class CertificateError(ServingError):
+    """There is no certificate to serve with."""
+
+
 class AddressError(ServingError):
     """Clients may not come from there."""
 

@@ -7,11 +7,11 @@ from typing import Final
 from aiohttp import web
 
 from tokenflow_api.runtime import Role, RuntimeConfig
+from tokenflow_api.serving.tls import Certificates
 from tokenflow_hintsvc.configuration import Configuration
 from tokenflow_hintsvc.guard.access import Guard
 from tokenflow_hintsvc.guard.audit import Audit
 from tokenflow_hintsvc.guard.caller import Caller
-from tokenflow_hintsvc.guard.tls import Certificates
 from tokenflow_hintsvc.ingest.intake import Intake
 from tokenflow_hintsvc.leader import Leader
 from tokenflow_hintsvc.problems import ProblemError, no_config, not_authenticated

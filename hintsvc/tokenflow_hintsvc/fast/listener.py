@@ -4,11 +4,11 @@ import asyncio
 import time
 from typing import Final
 
-from tokenflow_hintsvc.acceptor import Acceptor
+from tokenflow_api.serving.acceptor import Acceptor
+from tokenflow_api.serving.tls import Certificates
 from tokenflow_hintsvc.api.service import Service
 from tokenflow_hintsvc.fast.connection import Connection
 from tokenflow_hintsvc.fast.site import Site
-from tokenflow_hintsvc.guard.tls import Certificates
 
 CHECK_S: Final = 1.0
 CHECKED_AT_ONCE: Final = 500

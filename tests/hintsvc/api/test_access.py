@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from tests.hintsvc.guard.authority import Authority
 from tests.hintsvc.support import RedisServer, ReplicaProcess, free_port, replicas, runtime
+from tests.serving.authority import Authority
 from tests.serving.issuer import ISSUER, Issuer
 from tokenflow_api.api_keys import hashed_line
 from tokenflow_api.codec import CONTENT_TYPE, encode

@@ -9,8 +9,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.hintsvc.guard.authority import Authority
 from tests.hintsvc.support import RedisServer, replicas, runtime
+from tests.serving.authority import Authority
 from tests.serving.issuer import ISSUER, Issuer
 from tokenflow_api.codec import CONTENT_TYPE, encode
 from tokenflow_api.runtime import Grant, Role

@@ -232,8 +232,8 @@ async def test_an_old_client_is_sent_the_stream_without_chunks(served: Serving) 
 
 
 async def test_there_are_bounds_on_connections(served: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tokenflow_hintsvc.acceptor.MAX_CONNECTIONS", 2)
-    monkeypatch.setattr("tokenflow_hintsvc.acceptor.PAUSE_S", 0.01)
+    monkeypatch.setattr("tokenflow_api.serving.acceptor.MAX_CONNECTIONS", 2)
+    monkeypatch.setattr("tokenflow_api.serving.acceptor.PAUSE_S", 0.01)
     first, second, third = [await served.connect(FAST) for _ in range(3)]
     await third.send(OPEN)
     await second.send(OPEN)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from tests.hintsvc.guard.authority import Authority
 from tests.hintsvc.support import free_port
+from tests.serving.authority import Authority
 from tokenflow_api.serving.errors import KeysError
 from tokenflow_api.serving.issuers import PublishedKeys
 from tokenflow_hintsvc.guard.fetch import fetch

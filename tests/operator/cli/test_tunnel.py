@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.hintsvc.guard.authority import Authority
 from tests.operator.cli.stand_in import stand_in
+from tests.serving.authority import Authority
 from tokenflow_operator.cli.kubectl import Kubectl
 from tokenflow_operator.cli.tunnel import HintServiceAddress, forwarded, get
 from tokenflow_operator.errors import HintServiceRefusedError, HintServiceUnreachableError, KubeError

@@ -6,10 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
-from tests.hintsvc.guard.authority import Authority
-from tokenflow_hintsvc.errors import CertificateError
-from tokenflow_hintsvc.guard.tls import Certificates
+from tests.serving.authority import Authority
+from tokenflow_api.serving.errors import CertificateError
+from tokenflow_api.serving.figures import Figures
+from tokenflow_api.serving.tls import Certificates
+
+
+def certificates_of(directory: Path) -> Certificates:
+    return Certificates(directory, figures=Figures(CollectorRegistry()))
 
 
 def shake(server: ssl.SSLContext, client: ssl.SSLContext) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -35,7 +41,7 @@ def common_name(certificate: dict[str, Any]) -> str:
 def test_a_new_certificate_serves_the_connections_that_follow(tmp_path: Path) -> None:
     authority = Authority("ca")
     authority.issue(tmp_path, "first")
-    certificates = Certificates(tmp_path)
+    certificates = certificates_of(tmp_path)
     assert common_name(shake(certificates.context, authority.client())[0]) == "first"
     assert not certificates.refresh()
     authority.issue(tmp_path, "second")
@@ -48,7 +54,7 @@ def test_a_new_certificate_serves_the_connections_that_follow(tmp_path: Path) ->
 def test_a_broken_certificate_leaves_the_last_good_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     authority = Authority("ca")
     authority.issue(tmp_path, "first")
-    certificates = Certificates(tmp_path)
+    certificates = certificates_of(tmp_path)
     (tmp_path / "tls.key").write_text("-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----\n")
     with caplog.at_level(logging.ERROR):
         assert not certificates.refresh()
@@ -59,14 +65,14 @@ def test_a_broken_certificate_leaves_the_last_good_one(tmp_path: Path, caplog: p
 
 def test_without_a_certificate_there_is_no_start(tmp_path: Path) -> None:
     with pytest.raises(CertificateError, match=r"tls\.crt"):
-        Certificates(tmp_path)
+        certificates_of(tmp_path)
 
 
 def test_client_certificates_are_verified_once_there_is_an_authority(tmp_path: Path) -> None:
     authority, clients = Authority("ca"), Authority("clients")
     authority.issue(tmp_path / "server", "server")
     clients.issue(tmp_path / "agent", "agent")
-    certificates = Certificates(tmp_path / "server")
+    certificates = certificates_of(tmp_path / "server")
     assert not certificates.mutual
     (tmp_path / "server" / "client-ca.crt").write_bytes(clients.pem)
     assert certificates.refresh()
@@ -83,7 +89,7 @@ def test_an_authority_that_was_replaced_is_trusted_no_more(tmp_path: Path) -> No
     authority.issue(tmp_path / "server", "server")
     before.issue(tmp_path / "agent", "agent")
     (tmp_path / "server" / "client-ca.crt").write_bytes(before.pem)
-    certificates = Certificates(tmp_path / "server")
+    certificates = certificates_of(tmp_path / "server")
     (tmp_path / "server" / "client-ca.crt").write_bytes(after.pem + b"\n")
     assert certificates.refresh()
     with pytest.raises(ssl.SSLError):
@@ -93,4 +99,4 @@ def test_an_authority_that_was_replaced_is_trusted_no_more(tmp_path: Path) -> No
 def test_old_versions_of_tls_are_refused(tmp_path: Path) -> None:
     authority = Authority("ca")
     authority.issue(tmp_path, "server")
-    assert Certificates(tmp_path).context.minimum_version is ssl.TLSVersion.TLSv1_2
+    assert certificates_of(tmp_path).context.minimum_version is ssl.TLSVersion.TLSv1_2

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from tokenflow_hintsvc.guard.tls import Certificates
+from tokenflow_api.serving.tls import Certificates
 
 _log = logging.getLogger(__name__)
 

@@ -3,14 +3,15 @@
 import asyncio
 import logging
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from cryptography import x509
 
 from tokenflow_api.mounted import mark
-from tokenflow_hintsvc import metrics
-from tokenflow_hintsvc.errors import CertificateError
+from tokenflow_api.serving.errors import CertificateError
+from tokenflow_api.serving.figures import Figures
 
 _log = logging.getLogger(__name__)
 
@@ -32,13 +33,17 @@ class Certificates:
 
     Args:
         directory: where a Secret of type kubernetes.io/tls is mounted.
+        figures: of the server.
+        protocols: offered by ALPN, the preferred first.
 
     Raises:
         CertificateError: there is no certificate that can be served with.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, figures: Figures, protocols: Sequence[str] = ("http/1.1",)) -> None:
         self._directory = directory
+        self._figures = figures
+        self._protocols = list(protocols)
         self._mark = mark(directory)
         self.context = self._load()
 
@@ -56,7 +61,7 @@ class Certificates:
         try:
             self.context = self._load()
         except CertificateError as error:
-            metrics.SERVING.certificates_refused.inc()
+            self._figures.certificates_refused.inc()
             _log.error("certificate refused, the last good one stays", extra={"reason": str(error)})
             return False
         _log.info("certificate in force", extra={"directory": str(self._directory), "mutual": self.mutual})
@@ -75,7 +80,7 @@ class Certificates:
         # A resumed session would bring back a client certificate that is trusted no more.
         context.options |= ssl.OP_NO_TICKET
         context.num_tickets = 0
-        context.set_alpn_protocols(["http/1.1"])
+        context.set_alpn_protocols(self._protocols)
         try:
             context.load_cert_chain(certificate, self._directory / PRIVATE_KEY)
             expiry = x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
@@ -86,6 +91,6 @@ class Certificates:
             raise CertificateError(
                 f"{self._directory} holds no {CERTIFICATE} with its {PRIVATE_KEY} to serve with: {error}"
             ) from error
-        metrics.SERVING.certificate_expiry.set(expiry.timestamp())
+        self._figures.certificate_expiry.set(expiry.timestamp())
         self.ends_unix_ms = round(expiry.timestamp() * 1000)
         return context
