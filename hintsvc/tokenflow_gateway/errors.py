@@ -216,3 +216,43 @@ class QuotaUnavailableError(GatewayError):
     status = 503
     code = "quota_unavailable"
     retry_after_s = 1
+
+
+class UnprocessableRequestError(GatewayError):
+    """A field of the body has a value that no upstream could take."""
+
+    status = 422
+    kind = "invalid_request_error"
+    code = "invalid_value"
+
+
+class AddressNotAllowedError(GatewayError):
+    """Clients may not come from there."""
+
+    status = 403
+    kind = "permission_error"
+    code = "address_not_allowed"
+
+
+class NotAdministratorError(GatewayError):
+    """Only administrators may look there."""
+
+    status = 403
+    kind = "permission_error"
+    code = "not_administrator"
+
+
+class TooManyRequestsError(GatewayError):
+    """One address, or one key, asks more often than it may."""
+
+    status = 429
+    kind = "rate_limit_exceeded"
+    code = "too_many_requests"
+
+
+class KeysUnavailableError(GatewayError):
+    """What a token could be verified with is out of reach."""
+
+    status = 503
+    code = "keys_unavailable"
+    retry_after_s = 5

@@ -2,7 +2,10 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from tokenflow_api.serving.figures import Figures
+
 REGISTRY = CollectorRegistry()
+SERVING = Figures(REGISTRY)
 
 _GAPS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 

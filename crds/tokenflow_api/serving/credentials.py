@@ -4,6 +4,7 @@ What was proven once is remembered by its digest, so that it costs a hash the ne
 """
 
 import math
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ REMEMBERED_S: Final = 300.0
 """A token is proven anew after that time, so that one whose key was withdrawn ends."""
 
 _SCHEME: Final = "bearer "
+_JWT: Final = re.compile(r"eyJ[\w-]*\.[\w-]+\.[\w-]*")
+"""Begins with the base64 of {"."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +59,7 @@ class Credentials:
 
     Args:
         ring: the tenants' API keys.
-        cluster: keys of the issuer of service-account tokens.
+        cluster: keys of the issuer of service-account tokens; ``None`` where none of those counts.
         published: returns the source of the keys of a policy's own issuer.
         figures: of this server.
         now: Unix time in seconds.
@@ -70,13 +73,13 @@ class Credentials:
         self,
         *,
         ring: KeyRing,
-        cluster: KeySource,
+        cluster: KeySource | None,
         published: Callable[[Jwt], KeySource],
         figures: Figures,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._ring = ring
-        self._accounts = KeySet(cluster)
+        self._accounts = KeySet(cluster) if cluster else None
         self._published = published
         self._figures = figures
         self._now = now
@@ -135,6 +138,10 @@ class Credentials:
         self._remember(credential, until=key.not_after)
         return credential
 
+    def may_prove(self, secret: str) -> bool:
+        """Whether a secret that is not known has the form of a token, and somebody's tokens count at all."""
+        return bool(self._issuer or self._accounts) and _JWT.fullmatch(secret) is not None
+
     async def prove(self, secret: str) -> Credential:
         """Return what a token proves.
 
@@ -146,6 +153,8 @@ class Credentials:
         if policy and issuer and _is_meant_for(policy, secret):
             claims = await issuer.claims(secret, audience=policy.audience)
             tenant, account = tokens.tenant(claims, claim=policy.tenant_claim), None
+        elif self._accounts is None:
+            raise TokenError("the token is not for the issuer and the audience of the policy")
         else:
             claims = await self._accounts.claims(secret, audience=TOKEN_AUDIENCE)
             tenant, account = "", tokens.service_account(claims)
