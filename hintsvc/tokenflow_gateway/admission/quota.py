@@ -1,0 +1,166 @@
+"""Asks the hint service for room, and tells it what was used."""
+
+import logging
+import random
+import ssl
+import time
+from collections.abc import Callable
+from typing import Final
+
+from pydantic import ValidationError
+
+from tokenflow_api._base import WireModel
+from tokenflow_api.backoff import Backoff
+from tokenflow_api.quota import AdmitReply, AdmitRequest, CommitReply, CommitRequest
+from tokenflow_gateway.admission import metrics
+from tokenflow_gateway.admission.connections import Connections, Reply
+from tokenflow_gateway.errors import QuotaUnavailableError
+
+_log = logging.getLogger(__name__)
+
+ADMIT_S: Final = 0.25
+"""Longest that a request waits for its quota."""
+COMMIT_S: Final = 2.0
+"""Longest wait for a commit, for which the hint service itself waits a second for Redis."""
+FAILURES: Final = 3
+"""Failures in a row, after which requests do not wait for an answer any more."""
+TOKEN_S: Final = 5.0
+"""Age beyond which the token is read anew."""
+_MOST_PAUSE_S: Final = 2.0
+_SERVER_ERROR: Final = 500
+_HOPELESS: Final = (400, 404, 413, 422)
+"""Answers that the same commit would get again."""
+
+
+class QuotaClient:
+    """Speaks with the hint service about quotas.
+
+    After ``FAILURES`` failures in a row no request waits for it; one at a time tries whether it is back, after pauses
+    that grow to two seconds. A commit that gets through tells so as well.
+
+    Args:
+        url: base URL of the hint service.
+        token: called for the bearer token; empty sends none.
+        tls: how https is verified; by default as the system says.
+        clock: monotonic, in seconds.
+        uniform: returns a random number between two.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: Callable[[], str] = str,
+        tls: ssl.SSLContext | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._connections = Connections(url, tls=tls, clock=clock)
+        self._token = token
+        self._clock = clock
+        self._backoff = Backoff(most_s=_MOST_PAUSE_S, uniform=uniform)
+        self._failures = 0
+        self._try_at = 0.0
+        self._headers: dict[str, str] = {}
+        self._token_read_at = float("-inf")
+        metrics.REACHABLE.set(1)
+
+    @property
+    def reachable(self) -> bool:
+        """Whether requests wait for the hint service."""
+        return self._failures < FAILURES
+
+    async def admit(self, asked: AdmitRequest) -> AdmitReply:
+        """Return what the hint service says of a request; a refusal is a reply.
+
+        Raises:
+            QuotaUnavailableError: it says nothing of use.
+        """
+        if not self.reachable:
+            if self._clock() < self._try_at:
+                raise QuotaUnavailableError("the hint service is out of reach")
+            # Who comes while this one tries does not wait as well.
+            self._try_at = self._clock() + ADMIT_S
+        started = self._clock()
+        reply = await self._post("/v1/admit", asked, within_s=ADMIT_S)
+        metrics.CHECK.observe(self._clock() - started)
+        try:
+            if reply.status == 200:  # noqa: PLR2004 - OK
+                return AdmitReply.model_validate_json(reply.body)
+            return _Refused.model_validate_json(reply.body).admission
+        except ValidationError as error:
+            raise _no_use(reply) from error
+
+    async def commit(self, done: CommitRequest) -> CommitReply | None:
+        """Tell what a request took; ``None`` where it is refused, and would be again.
+
+        Raises:
+            QuotaUnavailableError: the commit may not have arrived: send it again, it counts once.
+        """
+        reply = await self._post("/v1/commit", done, within_s=COMMIT_S)
+        try:
+            return CommitReply.model_validate_json(reply.body)
+        except ValidationError as error:
+            if reply.status not in _HOPELESS:
+                raise _no_use(reply) from error
+            _log.warning("a commit was refused", extra={"status": reply.status, "reason": _words(reply)})
+            return None
+
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        self._connections.close()
+
+    async def _post(self, path: str, document: WireModel, *, within_s: float) -> Reply:
+        """Post a document and return the answer, whatever it says but a failure of the server."""
+        body = document.model_dump_json().encode()
+        try:
+            reply = await self._connections.post(path, body, headers=self._authorization(), within_s=within_s)
+        except (OSError, TimeoutError) as error:
+            self._failed()
+            raise QuotaUnavailableError(
+                f"the hint service does not answer ({type(error).__name__}: {error})"
+            ) from error
+        if reply.status >= _SERVER_ERROR and b'"admission"' not in reply.body:
+            self._failed()
+            raise _no_use(reply)
+        self._succeeded()
+        return reply
+
+    def _authorization(self) -> dict[str, str]:
+        if self._clock() - self._token_read_at > TOKEN_S:
+            token = self._token()
+            self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+            self._token_read_at = self._clock()
+        return self._headers
+
+    def _failed(self) -> None:
+        metrics.CHECK_FAILURES.inc()
+        self._failures += 1
+        if self._failures < FAILURES:
+            return
+        pause = self._backoff.failed()
+        self._try_at = self._clock() + pause
+        if self._failures == FAILURES:
+            metrics.REACHABLE.set(0)
+            _log.warning("quotas are out of reach, failureMode decides", extra={"retry_s": round(pause, 2)})
+
+    def _succeeded(self) -> None:
+        if not self.reachable:
+            metrics.REACHABLE.set(1)
+            _log.info("quotas are back")
+        self._failures = 0
+        self._backoff.succeeded()
+
+
+class _Refused(WireModel):
+    """The member of a refusal's problem document that is read."""
+
+    admission: AdmitReply
+
+
+def _no_use(reply: Reply) -> QuotaUnavailableError:
+    return QuotaUnavailableError(f"the hint service answered {reply.status}: {_words(reply)}")
+
+
+def _words(reply: Reply) -> str:
+    return reply.body[:300].decode(errors="replace")

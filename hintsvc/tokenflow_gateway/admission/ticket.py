@@ -1,0 +1,161 @@
+"""A request that was let in, until what it used is told."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from tokenflow_api.hints import Hint
+from tokenflow_api.pacing_policy import Tenant
+from tokenflow_api.quota import CommitRequest
+from tokenflow_gateway.admission import metrics
+from tokenflow_gateway.admission.commits import Commits
+from tokenflow_gateway.admission.local import Hold, LocalQuotas
+from tokenflow_gateway.admission.queue import RequestQueue
+from tokenflow_gateway.stream.usage import Usage
+
+T = TypeVar("T")
+
+NOTHING: Final = Usage(input_tokens=0, output_tokens=0, measured=True)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """A request that asks to be let in.
+
+    Attributes:
+        tenant: whose.
+        model: that it names.
+        input_tokens: of its prompt, as estimated.
+        max_tokens: of one completion; ``None`` where it names no bound.
+        completions: that it asks for.
+        stream: whether it is answered by a stream.
+        hint: returns the present hint for the tenant; ``None`` while there is none.
+    """
+
+    tenant: Tenant
+    model: str
+    input_tokens: int
+    max_tokens: int | None = None
+    completions: int = 1
+    stream: bool
+    hint: Callable[[], Hint | None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reserved:
+    """What was reserved for a request.
+
+    Attributes:
+        reservation: of the hint service; empty where this gateway decided alone.
+        hold: of this gateway's share.
+        until: when the reservation ends without a commit, by the gateway's clock.
+    """
+
+    reservation: str
+    hold: Hold
+    until: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ledger:
+    """Where tickets tell what was used."""
+
+    commits: Commits
+    local: LocalQuotas
+    clock: Callable[[], float] = time.monotonic
+
+
+class Ticket:
+    """Lets one request in. It must be committed or released; what comes after the first of these does nothing.
+
+    Args:
+        wanted: the request.
+        reserved: for it.
+        since: when it came.
+        max_tokens: to lower its ``max_tokens`` to.
+        headers: of its tenant's limits.
+        queue: where it waits for an upstream.
+        ledger: where to tell what was used.
+        ended: called once at the end.
+
+    Attributes:
+        max_tokens: to set in the request; ``None`` leaves it as it is.
+        headers: ``x-ratelimit-*``, for the answer.
+        queued_s: time that it waited for room so far.
+    """
+
+    def __init__(
+        self,
+        wanted: Wanted,
+        reserved: Reserved,
+        *,
+        since: float,
+        max_tokens: int | None,
+        headers: Mapping[str, str],
+        queue: RequestQueue,
+        ledger: Ledger,
+        ended: Callable[[], None],
+    ) -> None:
+        self.max_tokens = max_tokens
+        self.headers = headers
+        self.queued_s = 0.0
+        self._wanted = wanted
+        self._reserved = reserved
+        self._since = since
+        self._queue = queue
+        self._ledger = ledger
+        self._ended = ended
+        self._open = True
+
+    async def take(self, attempt: Callable[[], T | None], *, give_back: Callable[[T], None], lane: str = "") -> T:
+        """Return an upstream, or whatever ``attempt`` returns: at once where there is room, else in turn.
+
+        Args:
+            attempt: takes a place, or returns ``None`` where there is no room; must not wait.
+            give_back: called with a place that came too late: the reader left meanwhile.
+            lane: of requests that want the same; by default those for the same model.
+
+        Raises:
+            QueueFullError: as many wait as may, and this request would go last.
+            QueueTimeoutError: there was no room within the longest wait.
+        """
+        started = self._ledger.clock()
+        try:
+            return await self._queue.take(
+                attempt,
+                give_back=give_back,
+                priority=self._wanted.tenant.priority,
+                lane=lane or f"model:{self._wanted.model}",
+                since=self._since,
+            )
+        finally:
+            self.queued_s += self._ledger.clock() - started
+
+    def commit(self, usage: Usage, *, duration_s: float) -> None:
+        """Tell what the request really took, however it ended.
+
+        Args:
+            usage: tokens.
+            duration_s: that it ran for.
+        """
+        if not self._open:
+            return
+        self._open = False
+        used = usage.input_tokens + usage.output_tokens
+        self._ledger.local.settle(self._reserved.hold, used=used)
+        if self._reserved.reservation:
+            done = CommitRequest(
+                reservation=self._reserved.reservation,
+                input_tokens=usage.input_tokens,
+                output_tokens=usage.output_tokens,
+                duration_ms=round(duration_s * 1000),
+            )
+            self._ledger.commits.add(done, life_s=self._reserved.until - self._ledger.clock())
+        else:
+            metrics.UNCOUNTED.labels(self._wanted.tenant.name).inc(used)
+        self._ended()
+
+    def release(self) -> None:
+        """Tell that the request took nothing, where nothing was told before."""
+        self.commit(NOTHING, duration_s=0.0)
