@@ -51,7 +51,7 @@ class Identity:
         return f"tenant:{self.tenant.name}"
 
 
-class Door:
+class Guard:
     """Tells whose a request is, and keeps the limits of ``spec.security``.
 
     Args:
