@@ -40,18 +40,32 @@ class BodySink(Protocol):
         ...
 
     def end(self, error: GatewayError | None) -> None:
-        """Take in the end, once; with ``error`` the answer broke off."""
+        """Take in the end, once; with ``error`` the answer broke off. After ``cancel`` there is none."""
         ...
 
 
 class Call(Protocol):
-    """A request on its way; an asynchronous context manager that frees the connection, or cancels the request."""
+    """A request on its way; whoever sent it ends it by ``cancel``."""
+
+    @property
+    def error(self) -> GatewayError | None:
+        """Why the answer broke off, if it did."""
+        ...
 
     async def head(self, *, within_s: float) -> Head:
         """Return the answer's head.
 
         Raises:
             UpstreamError: the upstream is out of reach or broke off.
+            UpstreamTimeoutError: it did not answer within ``within_s``.
+        """
+        ...
+
+    async def begin(self, *, within_s: float) -> Head:
+        """Return the answer's head once the first of its body is there as well, or its end.
+
+        Raises:
+            UpstreamError: the upstream is out of reach or broke off before that.
             UpstreamTimeoutError: it did not answer within ``within_s``.
         """
         ...

@@ -1,0 +1,99 @@
+"""One connection to an upstream: one request at a time, and its answer without a task or a copy on the way."""
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+from tokenflow_gateway.errors import GatewayError
+from tokenflow_gateway.upstream.answer import Answer
+
+
+class Connection(asyncio.Protocol):
+    """A connection, of HTTP/1.1.
+
+    Args:
+        freed: called when it can carry another request.
+        lost: called when it has ended.
+
+    Attributes:
+        used: whether it has carried a request before the present one.
+    """
+
+    _transport: asyncio.Transport
+
+    def __init__(self, *, freed: Callable[["Connection"], None], lost: Callable[["Connection"], None]) -> None:
+        self._freed = freed
+        self._lost = lost
+        self._answer: Answer | None = None
+        self.used = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def send(self, request: list[bytes], answer: Answer) -> None:
+        """Send a request, whose answer goes to ``answer``."""
+        self._answer = answer
+        self._transport.writelines(request)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on what belongs to the answer."""
+        answer = self._answer
+        if answer is None:
+            # An upstream that speaks unasked would answer the next request with it.
+            self._transport.abort()
+            return
+        try:
+            answer.feed(data)
+        except GatewayError as error:
+            self._answer = None
+            self._transport.abort()
+            answer.finish(error)
+            return
+        if answer.complete:
+            self._end(answer)
+        elif answer.unread > answer.room:
+            self.pause()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End, whatever was under way."""
+        answer, self._answer = self._answer, None
+        self._lost(self)
+        if answer is not None:
+            answer.close(reset=exc is not None)
+
+    def pause(self) -> None:
+        """Read no further for now."""
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def cancel(self, answer: Answer) -> None:
+        """Close at once if ``answer`` is still under way here."""
+        if self._answer is answer:
+            self.abort()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._answer = None
+        self._transport.abort()
+
+    @property
+    def closing(self) -> bool:
+        """Whether it can carry nothing more."""
+        return self._transport.is_closing()
+
+    def _end(self, answer: Answer) -> None:
+        self._answer = None
+        # An answer before the whole request was sent leaves a rest of it that the next answer would be to.
+        if answer.reusable and not self._transport.get_write_buffer_size():
+            self.used = True
+            self.resume()
+            self._freed(self)
+        else:
+            self._transport.abort()
+        answer.finish(None)
