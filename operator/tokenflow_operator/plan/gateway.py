@@ -1,8 +1,9 @@
 """The objects of a policy's gateway. It has no access to the Kubernetes API."""
 
+from collections.abc import Iterable
 from typing import Final
 
-from tokenflow_api.pacing_policy import PacingPolicySpec
+from tokenflow_api.pacing_policy import PacingPolicySpec, Upstream
 from tokenflow_api.runtime import RUNTIME_KEY
 from tokenflow_operator.kube.objects import Manifest
 from tokenflow_operator.plan import names, replicated
@@ -42,6 +43,7 @@ def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images) -> Manifes
     policy = owner.key.name
     tls = tls_secrets({policy: spec})
     tenant_volumes, tenant_mounts = replicated.tenant_keys(spec.tenants)
+    upstream_keys = _upstream_keys(spec.gateway.upstreams)
     container = {
         "name": COMPONENT,
         "image": images.hintsvc,
@@ -53,6 +55,7 @@ def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images) -> Manifes
             *([f"--hint-tls-dir={names.CLIENT_TLS_DIR}/{policy}"] if tls else []),
             f"--token-file={names.TOKEN_FILE}",
             f"--tenants-dir={names.TENANTS_DIR}",
+            *([f"--upstreams-dir={names.UPSTREAMS_DIR}"] if upstream_keys else []),
             f"--port={names.GATEWAY_PORT}",
             f"--metrics-port={names.METRICS_PORT}",
         ],
@@ -67,6 +70,7 @@ def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images) -> Manifes
             token_mount(),
             *client_tls_mount(tls),
             *tenant_mounts,
+            *[mount(volume["name"], names.UPSTREAMS_DIR) for volume in upstream_keys],
             mount("tmp", "/tmp", read_only=False),  # noqa: S108 - the container's own
         ],
         **replicated.serving(names.GATEWAY_PORT),
@@ -87,7 +91,21 @@ def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images) -> Manifes
                 token_volume(),
                 *client_tls_volume(tls),
                 *tenant_volumes,
+                *upstream_keys,
                 replicated.SCRATCH,
             ],
         },
     )
+
+
+def _upstream_keys(upstreams: Iterable[Upstream]) -> list[Manifest]:
+    """Return the volume of the gateway's API keys at its upstreams; none where none asks for one.
+
+    A Secret may come later than the policy: its upstream is not asked until then, and the others are.
+    """
+    referring = {one.name: one.api_key_secret_ref.name for one in upstreams if one.api_key_secret_ref is not None}
+    sources = [
+        {"secret": {"name": secret, "optional": True, "items": [{"key": "apiKey", "path": f"{upstream}/apiKey"}]}}
+        for upstream, secret in sorted(referring.items())
+    ]
+    return [{"name": "upstream-keys", "projected": {"sources": sources}}] if sources else []

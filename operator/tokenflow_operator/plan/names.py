@@ -15,6 +15,7 @@ AGENT_PORT: Final = 9435
 RUNTIME_DIR: Final = "/etc/tokenflow/runtime"
 AGENT_DIR: Final = "/etc/tokenflow/agent"
 TENANTS_DIR: Final = "/etc/tokenflow/tenants"
+UPSTREAMS_DIR: Final = "/etc/tokenflow/upstreams"
 REDIS_DIR: Final = "/etc/tokenflow/redis"
 TOKEN_DIR: Final = "/var/run/secrets/tokenflow"  # noqa: S105 - a directory
 TOKEN_FILE: Final = f"{TOKEN_DIR}/token"

@@ -24,6 +24,12 @@ EXTERNAL_REDIS = example("pacingpolicy.yaml") | {
         "resources": {"requests": {"cpu": "500m"}, "limits": {"memory": "1Gi"}},
     },
     "tenants": [{"name": "gold", "apiKeysSecretRef": {"name": "gold-keys"}}, {"name": "free"}],
+    "gateway": {
+        "upstreams": [
+            {"name": "vllm", "url": "http://vllm.llm.svc:8000"},
+            {"name": "hosted", "url": "https://llm.example", "apiKeySecretRef": {"name": "hosted-key"}},
+        ]
+    },
 }
 STORED = example("pacingpolicy.yaml") | {
     "hintService": {"redis": {"embedded": {"storage": "2Gi", "storageClassName": "fast"}}}
