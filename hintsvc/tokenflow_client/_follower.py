@@ -2,10 +2,9 @@
 
 import asyncio
 import logging
-import ssl
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Never
 
 import httpx
 from pydantic import ValidationError
@@ -14,26 +13,30 @@ from tokenflow_api.backoff import Backoff
 from tokenflow_api.drift import drifted
 from tokenflow_api.hints import ALL_PATHS, Hint, Snapshot
 from tokenflow_api.runtime import RuntimeConfig
-from tokenflow_client._errors import HintsUnavailableError
+from tokenflow_client._breaker import CircuitBreaker
+from tokenflow_client._connection import Connections, Trust
+from tokenflow_client._errors import CircuitOpenError, HintsUnavailableError
 from tokenflow_client._events import Event, events
+from tokenflow_client._reader import HintReader
 
 _log = logging.getLogger(__name__)
 
-CONNECT_S: Final = 2.0
-SILENCE_S: Final = 15.0
-"""The service sends a comment every 10 s: after a longer silence it is gone."""
+
+def _ignore(_: object) -> None:
+    """Take what nobody asked for."""
 
 
 class HintFollower:
     """Keeps the newest snapshot of a hint service.
 
     Args:
-        url: base URL of the hint service.
+        url: base URL of the hint service, of its API or of its fast listener.
         token: called for the bearer token of each connection; empty sends none.
         on_config: called with each runtime config, which gateways are sent.
+        on_snapshot: called with each snapshot.
         tls: how https is verified; by default as the system says.
         clock: monotonic, in seconds.
-        client: HTTP client to use; by default one of its own.
+        client: HTTP client to use, which the caller closes; by default one of its own.
     """
 
     def __init__(
@@ -42,19 +45,24 @@ class HintFollower:
         *,
         token: Callable[[], str] = str,
         on_config: Callable[[RuntimeConfig], None] | None = None,
-        tls: ssl.SSLContext | None = None,
+        on_snapshot: Callable[[Snapshot], None] = _ignore,
+        tls: Trust | None = None,
         clock: Callable[[], float] = time.monotonic,
         client: httpx.AsyncClient | None = None,
     ) -> None:
+        self._base = url
         self._url = f"{url.rstrip('/')}/v1/hints/stream"
-        self._token = token
         self._on_config = on_config
+        self._on_snapshot = on_snapshot
         self._clock = clock
-        self._client = client or httpx.AsyncClient(verify=tls or True, timeout=httpx.Timeout(CONNECT_S, read=SILENCE_S))
+        self._connections = Connections(token=token, tls=tls, client=client)
         self._hints: dict[tuple[str, str], Hint] = {}
         self._received = 0.0
+        self._last_id = ""
+        self.breaker = CircuitBreaker(clock=clock)
         self.snapshot: Snapshot | None = None
         self.connected = False
+        self.failure = ""
 
     @property
     def age_s(self) -> float | None:
@@ -69,33 +77,51 @@ class HintFollower:
         age = self._clock() - self._received
         return drifted(found, age_s=age, ttl_s=self.snapshot.ttl_ms / 1000, fallback=fallback)
 
+    def reader(self, tenant: str, *, path: str = ALL_PATHS) -> HintReader:
+        """Return what reads one hint at a time over the same connections, where the stream does not come through."""
+        return HintReader(self._base, tenant=tenant, path=path, connections=self._connections)
+
     async def run(self) -> None:
         """Follow for ever; connections that break are made anew, with growing pauses."""
         backoff = Backoff()
-        async with self._client:
-            while True:
-                try:
-                    await self._follow_once(backoff)
-                except HintsUnavailableError as error:
-                    pause = backoff.failed()
-                    _log.warning("hints are out of reach", extra={"reason": str(error), "retry_s": round(pause, 2)})
-                else:
-                    pause = backoff.failed()
-                self.connected = False
-                await asyncio.sleep(pause)
-
-    async def _follow_once(self, backoff: Backoff) -> None:
-        token = self._token()
-        headers = {"Accept": "text/event-stream"} | ({"Authorization": f"Bearer {token}"} if token else {})
         try:
-            async with self._client.stream("GET", self._url, headers=headers) as response:
+            while True:
+                await self._attempt(backoff)
+                pause = max(backoff.failed(), self.breaker.rest_s)
+                _log.warning("hints are out of reach", extra={"reason": self.failure, "retry_s": round(pause, 2)})
+                await asyncio.sleep(pause)
+        finally:
+            await self._connections.aclose()
+
+    async def _attempt(self, backoff: Backoff) -> None:
+        try:
+            self.breaker.admit()
+        except CircuitOpenError as error:
+            _log.debug("too early to ask again", extra={"reason": str(error)})
+            return
+        try:
+            await self._follow_once(backoff)
+        except HintsUnavailableError as error:
+            self.failure = str(error)
+            self.breaker.failed()
+        finally:
+            self.connected = False
+
+    async def _follow_once(self, backoff: Backoff) -> Never:
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": self._last_id} if self._last_id else {})
+        client = await self._connections.client()
+        try:
+            async with client.stream("GET", self._url, headers=headers | self._connections.headers()) as response:
                 if response.is_error:
                     words = (await response.aread())[:300].decode(errors="replace")
                     raise HintsUnavailableError(f"{self._url} answered {response.status_code}: {words}")
                 self.connected = True
+                self.breaker.succeeded()
                 async for event in events(response.aiter_lines()):
                     self._accept(event)
                     backoff.succeeded()
+                    self.failure = ""
+                raise HintsUnavailableError(f"{self._url} ended the stream")
         except httpx.HTTPError as error:
             raise HintsUnavailableError(f"{self._url}: {type(error).__name__}: {error}") from error
 
@@ -112,6 +138,8 @@ class HintFollower:
                 self.snapshot = Snapshot.model_validate_json(event.data)
                 self._hints = {(hint.tenant, hint.path): hint for hint in self.snapshot.hints}
                 self._received = self._clock()
+                self._last_id = event.id
+                self._on_snapshot(self.snapshot)
             case "config" if self._on_config:
                 self._on_config(RuntimeConfig.model_validate_json(event.data))
             case _:

@@ -11,7 +11,7 @@ async def lines(*told: str) -> AsyncIterator[str]:
 async def test_events_end_at_blank_lines() -> None:
     stream = lines("event: snapshot", "id: 1", "data: {", "data: }", "", ": keep-alive", "", "data: x", "")
     assert [event async for event in events(stream)] == [
-        Event("snapshot", "{\n}"),
-        Event("message", ""),
-        Event("message", "x"),
+        Event("snapshot", "{\n}", "1"),
+        Event("message", "", "1"),
+        Event("message", "x", "1"),
     ]

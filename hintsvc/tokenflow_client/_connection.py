@@ -1,0 +1,73 @@
+"""What every request to the hint service has in common."""
+
+import secrets
+import ssl
+from collections.abc import Callable
+from typing import Final
+
+import httpx
+
+from tokenflow_client._errors import HintsUnavailableError
+
+CONNECT_S: Final = 2.0
+SILENCE_S: Final = 15.0
+"""The service sends a comment every 10 s: after a longer silence it is gone."""
+LIMITS: Final = httpx.Limits(max_connections=4, max_keepalive_connections=2, keepalive_expiry=30.0)
+"""One connection for the stream, one for reads, and as many again while others break."""
+
+Trust = ssl.SSLContext | Callable[[], ssl.SSLContext]
+"""How https is verified; a function is asked before each connection, so that an authority can be taken back."""
+
+
+class Connections:
+    """The pool of connections to one hint service.
+
+    Args:
+        token: called for the bearer token of each request; empty sends none.
+        tls: how https is verified; by default as the system says.
+        client: pool of the caller's, who closes it; by default one of its own.
+    """
+
+    def __init__(
+        self,
+        *,
+        token: Callable[[], str] = str,
+        tls: Trust | None = None,
+        client: httpx.AsyncClient | None = None,
+    ) -> None:
+        self._token = token
+        self._tls = tls
+        self._given = client
+        self._own: httpx.AsyncClient | None = None
+        self._context: ssl.SSLContext | None = None
+
+    async def client(self) -> httpx.AsyncClient:
+        """Return the pool; a new one where what it trusts has changed.
+
+        Raises:
+            HintsUnavailableError: what to trust cannot be read.
+        """
+        if self._given is not None:
+            return self._given
+        try:
+            context = self._tls() if callable(self._tls) else self._tls
+        except OSError as error:
+            raise HintsUnavailableError(f"certificates refused: {error}") from error
+        if self._own is None or context is not self._context:
+            await self.aclose()
+            self._context = context
+            timeout = httpx.Timeout(CONNECT_S, read=SILENCE_S)
+            self._own = httpx.AsyncClient(verify=context or True, timeout=timeout, limits=LIMITS)
+        return self._own
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of one request: who asks, and a trace that the service's log names too."""
+        token = self._token()
+        trace = {"traceparent": f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"}
+        return trace | ({"Authorization": f"Bearer {token}"} if token else {})
+
+    async def aclose(self) -> None:
+        """Close the pool, where it is its own."""
+        if self._own is not None:
+            own, self._own = self._own, None
+            await own.aclose()

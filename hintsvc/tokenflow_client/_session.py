@@ -1,0 +1,212 @@
+"""Knows at every moment what streams go by: follows the hints, reads them where they do not come, and tells changes."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+
+from tokenflow_api.drift import DRIFT_S
+from tokenflow_api.hints import ALL_PATHS, Hint, HintReply, Snapshot
+from tokenflow_client._breaker import Circuit
+from tokenflow_client._connection import Trust
+from tokenflow_client._errors import HintsUnavailableError, UsageError
+from tokenflow_client._follower import HintFollower
+from tokenflow_client._rates import MEAN_OF, MeanRate
+from tokenflow_client._sources import Sources
+from tokenflow_client._state import Known, Reach, Status, judge
+from tokenflow_client._window import MAX_BATCH
+
+_log = logging.getLogger(__name__)
+
+FALLBACK: Final = 20.0
+"""The rate that a policy falls back to unless it says otherwise."""
+BUFFER: Final = 256
+TICK_S: Final = 0.25
+"""Hints come that often; as often it is looked at how they age."""
+READ_S: Final = 1.0
+"""While the stream of hints says nothing, a hint is read twice within its time, and at least twice in this one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """How a client paces.
+
+    Attributes:
+        fallback: tokens per second of a stream where no hint is known.
+        mean_of: hints whose rates are averaged.
+        buffer: items that are read ahead of each stream; when as many wait, its source is read no further.
+        max_batch: greatest batch that ``batches`` hands out.
+        pause_on_outage: whether a stream's clock stands still while its source is silent, so that no burst follows;
+            else what was missed is made up for at once.
+        tls: how https is verified; by default as the system says.
+    """
+
+    fallback: float = FALLBACK
+    mean_of: int = MEAN_OF
+    buffer: int = BUFFER
+    max_batch: int = MAX_BATCH
+    pause_on_outage: bool = True
+    tls: Trust | None = None
+
+    def __post_init__(self) -> None:
+        if not self.fallback > 0:
+            raise UsageError(f"fallback: {self.fallback} tokens per second are no rate; write one above 0")
+        for name in ("mean_of", "buffer", "max_batch"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name}: {getattr(self, name)} is too few; write 1 or more")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Endpoint:
+    """Whose hints, and where.
+
+    Attributes:
+        url: base URL of the hint service.
+        api_key: of the tenant.
+        tenant: whose hints; empty is the only one that the key can read.
+        path: ``<upstream>/<destination class>``, or ``*`` for any.
+    """
+
+    url: str
+    api_key: str = ""
+    tenant: str = ""
+    path: str = ALL_PATHS
+
+
+class HintSession:
+    """What streams go by; ``status`` and ``pace`` may be read from any thread.
+
+    Args:
+        endpoint: whose hints, and where.
+        options: how to pace.
+        on_state: called with each status whose state or circuit differs from the last.
+        client: HTTP client to use, which the caller closes; by default one of its own.
+        clock: monotonic, in seconds.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        options: Options,
+        *,
+        on_state: Callable[[Status], None] | None = None,
+        client: httpx.AsyncClient | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._endpoint = endpoint
+        self._tenant = endpoint.tenant
+        self._options = options
+        self._on_state = on_state
+        self._clock = clock
+        self._follower = HintFollower(
+            endpoint.url,
+            token=lambda: endpoint.api_key,
+            on_snapshot=self._take,
+            tls=options.tls,
+            clock=clock,
+            client=client,
+        )
+        self._rates = MeanRate(options.mean_of)
+        self._known: Known | None = None
+        self._reader = self._follower.reader(endpoint.tenant, path=endpoint.path) if endpoint.tenant else None
+        self._trouble = ""
+        self._read_at = self._streamed_at = float("-inf")
+        self.sources = Sources(clock)
+        self.status = self._judge()
+        self.pace = self.status.pace
+
+    async def run(self) -> None:
+        """Keep the status up to date, for ever."""
+        tasks = [asyncio.create_task(work) for work in (self._follower.run(), self._read(), self._watch())]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            self._refresh()
+
+    async def _read(self) -> None:
+        while True:
+            ttl_s = self._known.ttl_s if self._known else READ_S
+            await asyncio.sleep(min(READ_S, ttl_s) / 2)
+            fresh = self._clock() - self._streamed_at <= ttl_s
+            if self._reader is not None and not fresh and self._follower.breaker.state is Circuit.CLOSED:
+                await self._learn_by(self._reader.read())
+
+    async def _learn_by(self, reading: Awaitable[HintReply]) -> None:
+        try:
+            reply = await reading
+        except HintsUnavailableError as error:
+            self._follower.breaker.failed()
+            self._trouble = str(error)
+            return
+        self._follower.breaker.succeeded()
+        self._read_at = self._clock()
+        self._trouble = ""
+        self._learn(reply.hint, ttl_s=reply.ttl_ms / 1000)
+
+    def _take(self, snapshot: Snapshot) -> None:
+        try:
+            hint = self._choose(snapshot)
+        except HintsUnavailableError as error:
+            self._trouble = str(error)
+            return
+        self._streamed_at = self._clock()
+        self._trouble = ""
+        self._learn(hint, ttl_s=snapshot.ttl_ms / 1000)
+
+    def _choose(self, snapshot: Snapshot) -> Hint:
+        tenants = sorted({hint.tenant for hint in snapshot.hints})
+        if not self._tenant and len(tenants) > 1:
+            raise HintsUnavailableError(f"hints of several tenants are told ({', '.join(tenants)}): write tenant=")
+        tenant = self._tenant or "".join(tenants)
+        hints = {hint.path: hint for hint in snapshot.hints if hint.tenant == tenant}
+        hint = hints.get(self._endpoint.path) or hints.get(ALL_PATHS)
+        if hint is None:
+            raise HintsUnavailableError(f"no hint of the tenant {tenant!r} is told: look at its name and its key")
+        if not self._tenant:
+            self._tenant = tenant
+            self._reader = self._follower.reader(tenant, path=self._endpoint.path)
+        return hint
+
+    def _learn(self, hint: Hint, *, ttl_s: float) -> None:
+        now = self._clock()
+        if self._known is not None and now - self._known.received_at > self._known.ttl_s + DRIFT_S:
+            # What was long ago says nothing of now.
+            self._rates.clear()
+        self._rates.add(hint.tokens_per_second)
+        rate = self._rates.smooth(hint.tokens_per_second)
+        self._known = Known(hint=hint, tokens_per_second=rate, ttl_s=ttl_s, received_at=now)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        before, self.status = self.status, self._judge()
+        self.pace = self.status.pace
+        if (before.state, before.circuit) == (self.status.state, self.status.circuit):
+            return
+        told = {"state": self.status.state, "circuit": self.status.circuit, "reason": self.status.reason}
+        _log.info("streams go by another state", extra=told)
+        if self._on_state is not None:
+            try:
+                self._on_state(self.status)
+            except Exception:  # noqa: BLE001 - the caller's own error must not end the following of hints
+                _log.exception("on_state failed")
+
+    def _judge(self) -> Status:
+        now = self._clock()
+        reach = Reach(
+            circuit=self._follower.breaker.state,
+            connected=self._follower.connected or now - self._read_at <= READ_S,
+            trouble=self._trouble or self._follower.failure,
+            silent_s=self.sources.silent_s,
+        )
+        return judge(self._known, reach, now=now, fallback=self._options.fallback)
