@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tokenflow_api.hints import Hint, PathState, Source
+from tokenflow_api.hints import Admission, Hint, PathState, Source
 from tokenflow_api.pacing_policy import Mode
 
 DRIFT_S: Final = 10.0
@@ -14,6 +14,7 @@ def drifted(hint: Hint, *, age_s: float, ttl_s: float, fallback: float) -> Hint:
 
     The rate moves linearly over ``DRIFT_S``, so that readers see no jump when the hint service goes or comes
     back: never to zero, and never as if the path were saturated. The rate of a policy that changes nothing stays.
+    After ``DRIFT_S`` nothing is known of the GPUs any more, and nobody is held back for them.
 
     Args:
         hint: the hint as it was computed.
@@ -25,11 +26,12 @@ def drifted(hint: Hint, *, age_s: float, ttl_s: float, fallback: float) -> Hint:
         return hint
     share = min(1.0, (age_s - ttl_s) / DRIFT_S) if hint.mode is Mode.ENFORCE else 0.0
     rate = hint.tokens_per_second + (fallback - hint.tokens_per_second) * share
-    return hint.model_copy(
-        update={
-            "tokens_per_second": rate,
-            "source": Source.FALLBACK,
-            "state": PathState.DEGRADED,
-            "reasons": ["HintExpired"],
-        }
-    )
+    update = {
+        "tokens_per_second": rate,
+        "source": Source.FALLBACK,
+        "state": PathState.DEGRADED,
+        "reasons": ["HintExpired"],
+    }
+    if age_s >= ttl_s + DRIFT_S:
+        update |= {"admission": Admission.ADMIT, "retry_after_ms": 0, "max_tokens_hint": None}
+    return hint.model_copy(update=update)

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenflow_api.drift import DRIFT_S, drifted
-from tokenflow_api.hints import Hint, PathState, Source
+from tokenflow_api.hints import Admission, Hint, PathState, Source
 from tokenflow_api.pacing_policy import Mode
 
 rates = st.floats(0.1, 10_000.0)
@@ -46,3 +46,13 @@ def test_after_the_drift_it_is_the_fallback(rate: float, fallback: float) -> Non
     late = drifted(hint(rate), age_s=1.0 + DRIFT_S, ttl_s=1.0, fallback=fallback)
     assert abs(late.tokens_per_second - fallback) < 1e-6
     assert (late.source, late.state) == (Source.FALLBACK, PathState.DEGRADED)
+
+
+def test_nobody_is_held_back_for_gpus_of_which_nothing_is_known() -> None:
+    pressed = hint(10.0).model_copy(
+        update={"admission": Admission.SHED, "retry_after_ms": 5000, "max_tokens_hint": 100}
+    )
+    early = drifted(pressed, age_s=DRIFT_S, ttl_s=1.0, fallback=10.0)
+    assert (early.admission, early.retry_after_ms, early.max_tokens_hint) == (Admission.SHED, 5000, 100)
+    late = drifted(pressed, age_s=1.0 + DRIFT_S, ttl_s=1.0, fallback=10.0)
+    assert (late.admission, late.retry_after_ms, late.max_tokens_hint) == (Admission.ADMIT, 0, None)

@@ -6,7 +6,8 @@ from typing import Final
 from aiohttp import web
 from multidict import CIMultiDict
 
-from tokenflow_api.quota import AdmitReply, AdmitRequest, CommitReply, CommitRequest, Limit, Refusal
+from tokenflow_api.quota import AdmitReply, AdmitRequest, CommitReply, CommitRequest, Refusal
+from tokenflow_api.quotas.headers import ratelimit_headers
 from tokenflow_api.serving import trace
 from tokenflow_hintsvc.api.body import read_body
 from tokenflow_hintsvc.api.endpoint import Endpoint
@@ -88,22 +89,11 @@ async def post_commit(request: web.Request) -> web.Response:
 def _headers(reply: AdmitReply) -> CIMultiDict[str]:
     """Return the headers that clients of OpenAI's API know."""
     headers = CIMultiDict({"Cache-Control": "no-store"})
-    for name, limit in (("requests", reply.requests), ("tokens", reply.tokens)):
-        headers[f"x-ratelimit-limit-{name}"] = str(limit.limit)
-        headers[f"x-ratelimit-remaining-{name}"] = str(limit.remaining)
-        headers[f"x-ratelimit-reset-{name}"] = _reset(limit)
+    headers.update(ratelimit_headers(requests=reply.requests, tokens=reply.tokens))
     if not reply.admitted and reply.retry_after_ms:
         headers["Retry-After"] = str(math.ceil(reply.retry_after_ms / 1000))
         headers["retry-after-ms"] = str(reply.retry_after_ms)
     return headers
-
-
-def _reset(limit: Limit) -> str:
-    """Return a duration as OpenAI writes it, such as ``1m30s`` or ``20ms``."""
-    minutes, ms = divmod(limit.reset_ms, 60_000)
-    if limit.reset_ms < 1000:  # noqa: PLR2004 - a second
-        return f"{limit.reset_ms}ms"
-    return (f"{minutes}m" if minutes else "") + f"{math.ceil(ms / 1000)}s"
 
 
 ENDPOINTS: Final = (
