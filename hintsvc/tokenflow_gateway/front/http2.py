@@ -1,0 +1,340 @@
+"""One connection of HTTP/2 (RFC 9113)."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, cast
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import (
+    DataReceived,
+    Event,
+    PingReceived,
+    PriorityUpdated,
+    RemoteSettingsChanged,
+    RequestReceived,
+    StreamEnded,
+    StreamReset,
+    UnknownFrameReceived,
+    WindowUpdated,
+)
+from h2.exceptions import ProtocolError
+from h2.settings import SettingCodes, Settings
+from hyperframe.frame import GoAwayFrame
+
+from tokenflow_gateway.errors import GatewayError, HeadersTooLargeError
+from tokenflow_gateway.front import metrics
+from tokenflow_gateway.front.allowance import Allowance
+from tokenflow_gateway.front.answer2 import Answer2
+from tokenflow_gateway.front.body import Body
+from tokenflow_gateway.front.exchange import Request
+from tokenflow_gateway.front.running import refuse
+from tokenflow_gateway.front.site import Site
+from tokenflow_gateway.front.target import split
+from tokenflow_gateway.front.wire import Wire
+
+_ANY_STREAM: Final = 2**31 - 1
+_WINDOWS: Final = 4
+"""Bodies that may be unread on one connection, of the greatest size that one may be."""
+_AT_ONCE: Final = 16_384
+"""Bytes that are gathered before they are written."""
+_MOST_CONTROL: Final = 1_048_576
+"""Bytes that may wait on a wire which takes nothing: answers wait elsewhere, and no reader asks for so many
+acknowledgements."""
+_EARNED: Final = 2
+"""Idle frames that a reader may send for each frame that they were sent."""
+_IDLE: Final = (PingReceived, RemoteSettingsChanged, StreamReset, WindowUpdated, PriorityUpdated, UnknownFrameReceived)
+
+
+@dataclass(kw_only=True, slots=True)
+class _Stream:
+    """A request and its answer.
+
+    Attributes:
+        body: of the request.
+        answer: to it.
+        unread: bytes that the sender is not told yet to have been read.
+    """
+
+    body: Body
+    answer: Answer2
+    unread: int = 0
+
+
+class Http2(asyncio.Protocol):
+    """Hands on the requests of its streams.
+
+    Attributes:
+        wire: to the reader.
+    """
+
+    _transport: asyncio.Transport
+    wire: Wire
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        limits, now = site.limits, time.monotonic()
+        self._h2 = H2Connection(H2Configuration(client_side=False, header_encoding=None))
+        self._h2.local_settings = Settings(
+            client=False,
+            initial_values={
+                SettingCodes.MAX_CONCURRENT_STREAMS: limits.streams,
+                SettingCodes.MAX_HEADER_LIST_SIZE: limits.head_bytes,
+                SettingCodes.INITIAL_WINDOW_SIZE: limits.unread_bytes,
+            },
+        )
+        self._h2.decoder.max_header_list_size = limits.head_bytes
+        self._allowance = Allowance(most=limits.idle_frames, per_second=limits.idle_frames_per_second, now=now)
+        self._streams: dict[int, _Stream] = {}
+        self._gathered = 0
+        self._flush: asyncio.Handle | None = None
+        self._last_stream = 0
+        self._gone = False
+        self._deadline = now + limits.idle_s
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)
+        self.wire = Wire(self._transport)
+        self._site.connections.add(self)
+        metrics.CONNECTIONS.labels(http="2").inc()
+        self._h2.initiate_connection()
+        self._h2.increment_flow_control_window(_WINDOWS * self._site.limits.unread_bytes)
+        self._write_out()
+        if self._site.leaving:
+            self.leave()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End, whatever was under way."""
+        del exc
+        self._site.connections.discard(self)
+        metrics.CONNECTIONS.labels(http="2").dec()
+        self._leave()
+
+    def eof_received(self) -> None:
+        """Take it that the reader has left."""
+        self._leave()
+
+    def data_received(self, data: bytes) -> None:
+        """Take in frames."""
+        try:
+            events = self._h2.receive_data(data)
+        except ProtocolError:
+            self._write_out()
+            metrics.BROKEN.labels(status="400").inc()
+            self._transport.close()
+            return
+        for event in events:
+            self._take(event)
+        idle = sum(isinstance(event, _IDLE) or _empty(event) for event in events)
+        bearable = self._allowance.take(idle, now=time.monotonic())
+        if not bearable or self.wire.waiting_bytes > _MOST_CONTROL:
+            metrics.CUT.labels(reason="flood").inc()
+            self._go_away(self._last_stream, ErrorCodes.ENHANCE_YOUR_CALM)
+            self._transport.abort()
+        self._write_out()
+
+    def pause_writing(self) -> None:
+        """Let what is written wait in the streams."""
+        self.wire.pause()
+        for stream in self._streams.values():
+            stream.answer.held = True
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self.wire.resume()
+        self._go_on(tuple(self._streams.values()))
+
+    def check(self, now: float) -> None:
+        """Break off what waits for too long."""
+        limits = self._site.limits
+        if self.wire.stuck_s(now) > limits.stuck_s:
+            metrics.CUT.labels(reason="stuck").inc()
+            self.abort()
+            return
+        for number, stream in tuple(self._streams.items()):
+            if stream.answer.stuck_s(now) > limits.stuck_s:
+                metrics.CUT.labels(reason="stuck").inc()
+                stream.answer.leave()
+                self.break_off(number)
+        if now >= self._deadline and not self._gone and (self._site.leaving or not self._streams):
+            self._gone = True
+            self._go_away(self._last_stream)
+            self._close_if_done()
+
+    def leave(self) -> None:
+        """Tell the reader to ask elsewhere; what is on its way is still answered."""
+        self._go_away(_ANY_STREAM)
+        self._deadline = min(self._deadline, time.monotonic() + self._site.limits.linger_s)
+
+    def abort(self) -> None:
+        """Close, whatever is under way."""
+        self._transport.abort()
+
+    def send_head(self, stream: int, status: int, headers: Mapping[str, str]) -> None:
+        """Send a head."""
+        self._h2.send_headers(stream, [(":status", str(status)), *headers.items()])
+        self._soon()
+
+    def room(self, stream: int) -> int:
+        """Return how many bytes the connection takes of a stream at present."""
+        if not self.wire.flowing or stream not in self._streams:
+            return 0
+        return min(self._h2.local_flow_control_window(stream), self._h2.max_outbound_frame_size)
+
+    def send(self, stream: int, data: bytes) -> None:
+        """Send that many bytes, at most."""
+        self._h2.send_data(stream, data)
+        self._allowance.earn(_EARNED)
+        if self._h2.outbound_flow_control_window <= 0:
+            for other in self._streams.values():
+                other.answer.held = True
+        self._gathered += len(data)
+        if self._gathered >= _AT_ONCE:
+            self._write_out()
+        else:
+            self._soon()
+
+    def end(self, stream: int) -> None:
+        """Send the end of a stream; a reader who still sends is told to stop."""
+        self._h2.end_stream(stream)
+        self._allowance.earn(_EARNED)
+        if stream in self._streams and not self._streams[stream].body.whole:
+            self._h2.reset_stream(stream, ErrorCodes.NO_ERROR)
+        self._forget(stream)
+
+    def break_off(self, stream: int) -> None:
+        """Reset a stream."""
+        if stream in self._streams:
+            self._h2.reset_stream(stream, ErrorCodes.INTERNAL_ERROR)
+            self._forget(stream)
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, RequestReceived):
+            self._begin(event)
+        elif isinstance(event, DataReceived):
+            self._feed(event)
+        elif isinstance(event, StreamEnded):
+            if event.stream_id in self._streams:
+                self._streams[event.stream_id].body.end()
+        elif isinstance(event, StreamReset):
+            stream = self._streams.get(event.stream_id)
+            if stream is not None:
+                stream.body.lose()
+                stream.answer.leave()
+                self._forget(event.stream_id)
+        elif isinstance(event, WindowUpdated) and event.stream_id:
+            self._go_on([self._streams[event.stream_id]] if event.stream_id in self._streams else [])
+        elif isinstance(event, (WindowUpdated, RemoteSettingsChanged)):
+            self._go_on(tuple(self._streams.values()))
+
+    def _begin(self, event: RequestReceived) -> None:
+        number, now = event.stream_id, time.monotonic()
+        if self._gone:
+            self._h2.reset_stream(number, ErrorCodes.REFUSED_STREAM)
+            return
+        self._last_stream = max(self._last_stream, number)
+        headers = _headers(event.headers)
+        method, target = headers.pop(":method", ""), headers.pop(":path", "")
+        headers.pop(":scheme", "")
+        headers.setdefault("host", headers.pop(":authority", ""))
+        answer = Answer2(self, number, method=method, now=now)
+        length = headers.get("content-length")
+        body = Body(wanted=partial(self._wanted, number), announced=int(length) if length else None)
+        self._streams[number] = _Stream(body=body, answer=answer)
+        try:
+            path, query = split(target)
+            if len(event.headers) > self._site.limits.headers:
+                raise HeadersTooLargeError(f"a request may have {self._site.limits.headers} headers")
+        except GatewayError as error:
+            metrics.BROKEN.labels(status=str(error.status)).inc()
+            refuse(answer, error)
+            return
+        request = Request(
+            method=method,
+            path=path,
+            query=query,
+            headers=headers,
+            peer=self.wire.peer,
+            http="2",
+            read=body.read,
+        )
+        answer.cancel = self._site.exchanges.begin(request, answer).cancel
+
+    def _feed(self, event: DataReceived) -> None:
+        size, stream = event.flow_controlled_length, self._streams.get(event.stream_id)
+        if stream is None:
+            self._h2.acknowledge_received_data(size, event.stream_id)
+            return
+        stream.unread += size
+        stream.body.feed(event.data)
+        if stream.body.wanting:
+            self._wanted(event.stream_id)
+
+    def _wanted(self, number: int) -> None:
+        """Let the sender of a body go on."""
+        stream = self._streams.get(number)
+        if stream is not None and stream.unread:
+            self._h2.acknowledge_received_data(stream.unread, number)
+            stream.unread = 0
+            self._soon()
+
+    def _go_on(self, streams: Iterable[_Stream]) -> None:
+        for stream in streams:
+            stream.answer.go_on()
+
+    def _forget(self, number: int) -> None:
+        stream = self._streams.pop(number)
+        if stream.unread:
+            self._h2.acknowledge_received_data(stream.unread, number)
+        if not self._streams:
+            limits = self._site.limits
+            self._deadline = time.monotonic() + (limits.linger_s if self._site.leaving else limits.idle_s)
+        self._soon()
+        self._close_if_done()
+
+    def _leave(self) -> None:
+        for stream in self._streams.values():
+            stream.body.lose()
+            stream.answer.leave()
+        self._streams.clear()
+
+    def _go_away(self, last: int, code: ErrorCodes = ErrorCodes.NO_ERROR) -> None:
+        # The library could send nothing more after a GOAWAY of its own.
+        self._write_out()
+        self.wire.write(GoAwayFrame(0, last_stream_id=last, error_code=code).serialize())
+
+    def _close_if_done(self) -> None:
+        if self._gone and not self._streams:
+            self._write_out()
+            self._transport.close()
+
+    def _soon(self) -> None:
+        """Write by the end of this turn of the event loop: streams that send in one turn share a write."""
+        if self._flush is None:
+            self._flush = asyncio.get_running_loop().call_soon(self._write_out)
+
+    def _write_out(self) -> None:
+        if self._flush is not None:
+            self._flush.cancel()
+            self._flush = None
+        self._gathered = 0
+        data = self._h2.data_to_send()
+        if data:
+            self.wire.write(data)
+
+
+def _headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in pairs:
+        key, text = name.decode("latin-1"), value.decode("latin-1")
+        headers[key] = text if key not in headers else f"{headers[key]}{'; ' if key == 'cookie' else ', '}{text}"
+    return headers
+
+
+def _empty(event: Event) -> bool:
+    return isinstance(event, DataReceived) and not event.data and event.stream_ended is None
