@@ -1,0 +1,146 @@
+"""The laws by which a stream paces itself, from what its own connection says.
+
+While the connection delivers at once it is clear, and nothing is held back. Once its backlog grows old it is
+congested, and the rate follows what is really delivered, a little more while the backlog is short and less while it
+is long, so that it settles at the target:
+
+    r = clamp(D / beta * (1 + k * clip((tau - q) / tau, -1, 1)), r_min, r_max)
+
+with D the delivered bytes per second, beta the bytes of a token as they are sent at present, tau the policy's target
+backlog, and q the age of the backlog: unsent bytes over D, and the round-trip time above its minimum. With B = q * D
+and B* = tau * D this is proportional control of the backlog B around B*: dB/dt = -(k / tau) * (B - B*), one pole and
+no bias. With a feedback delay d it is stable where k * d / tau < pi / 2 and does not swing where that is at most
+1 / e (Hayes, 1950); k is chosen for the latter.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Final
+
+from tokenflow_api.hints import PathState
+from tokenflow_gateway.stream.limits import Limits
+
+MOST_GAIN: Final = 0.5
+LOOP_DELAY_S: Final = 0.75
+"""Half a second of averaging, and a quarter until the next look."""
+
+ENTER_LOOKS: Final = 2
+LEAVE_LOOKS: Final = 4
+MOST_PATIENCE: Final = 64
+"""Looks that leaving takes at most: twice as many each time that it did not last."""
+FORGIVE_LOOKS: Final = 40
+"""A connection that has been clear for so long is congested anew, not again."""
+LEAVE_SHARE: Final = 0.25
+"""Share of the target backlog below which the backlog counts as gone."""
+
+CATCH_UP_S: Final = 0.1
+"""How far lateness may be made up for: beyond that the time is lost, and no burst follows a pause."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SocketLook:
+    """What a stream's connection says, over the last second or so.
+
+    Attributes:
+        delivered: bytes of the stream per second that the reader acknowledged.
+        unsent_bytes: of the stream that wait, in the kernel or here, for the network.
+        rtt_s: smoothed round-trip time.
+        min_rtt_s: the least of late.
+        bytes_per_token: as they were sent of late, 0 before the first.
+    """
+
+    delivered: float
+    unsent_bytes: float
+    rtt_s: float
+    min_rtt_s: float
+    bytes_per_token: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SocketLaw:
+    """What the law remembers of one stream's connection.
+
+    Attributes:
+        state: clear or congested.
+        streak: looks in a row that spoke for the other state.
+        patience: looks that the backlog must be gone before the connection is clear.
+        rested: looks that it has been clear.
+        rate: tokens per second that it bears; ``None`` while clear, which binds nothing.
+    """
+
+    state: PathState = PathState.CLEAR
+    streak: int = 0
+    patience: int = LEAVE_LOOKS
+    rested: int = FORGIVE_LOOKS
+    rate: float | None = None
+
+    @property
+    def congested(self) -> bool:
+        """Whether it holds the stream back."""
+        return self.state is PathState.CONGESTED
+
+    def next(self, look: SocketLook, limits: Limits) -> "SocketLaw":
+        """Take in one look."""
+        age_s = backlog_age_s(look)
+        law = self._left(age_s, limits) if self.congested else self._entered(age_s, limits)
+        if not law.congested:
+            return law
+        if law.streak and law.rate is not None:
+            # The backlog is gone, so that what was delivered is what was offered, and no measure of what could be.
+            return replace(law, rate=max(law.rate, socket_rate(look, limits)))
+        return replace(law, rate=socket_rate(look, limits))
+
+    def _entered(self, age_s: float, limits: Limits) -> "SocketLaw":
+        streak = self.streak + 1 if age_s > limits.target_s else 0
+        rested = min(FORGIVE_LOOKS, self.rested + 1)
+        if streak < ENTER_LOOKS:
+            return replace(self, streak=streak, rested=rested)
+        patience = LEAVE_LOOKS if rested == FORGIVE_LOOKS else min(MOST_PATIENCE, 2 * self.patience)
+        return SocketLaw(state=PathState.CONGESTED, patience=patience, rested=0)
+
+    def _left(self, age_s: float, limits: Limits) -> "SocketLaw":
+        streak = self.streak + 1 if age_s < LEAVE_SHARE * limits.target_s else 0
+        if streak < self.patience:
+            return replace(self, streak=streak)
+        return replace(self, state=PathState.CLEAR, streak=0, rested=0, rate=None)
+
+
+def backlog_age_s(look: SocketLook) -> float:
+    """Return how long what is written now will take to arrive, beyond the time that an empty path takes."""
+    waiting = 0.0
+    if look.unsent_bytes:
+        waiting = look.unsent_bytes / look.delivered if look.delivered else math.inf
+    return waiting + max(0.0, look.rtt_s - look.min_rtt_s)
+
+
+def gain(target_s: float) -> float:
+    """Return k for a target backlog: the loop does not swing at its own delay, and is stable at four times it."""
+    return min(MOST_GAIN, target_s / (math.e * LOOP_DELAY_S))
+
+
+def socket_rate(look: SocketLook, limits: Limits) -> float:
+    """Return the tokens per second that a congested connection bears."""
+    if not look.bytes_per_token:
+        return limits.least
+    error = (limits.target_s - backlog_age_s(look)) / limits.target_s
+    wanted = look.delivered / look.bytes_per_token * (1 + gain(limits.target_s) * clip(error, -1.0, 1.0))
+    return clip(wanted, limits.least, limits.most)
+
+
+def batch_size(rate: float, *, delay_s: float, most: int) -> int:
+    """Return how many tokens to put into one event: as many as come within the delay."""
+    return int(clip(math.ceil(rate * delay_s), 1, most))
+
+
+def next_due(due: float, *, tokens: int, at: float, tokens_per_second: float) -> float:
+    """Return when more may go out, after ``tokens`` that were due at ``due`` went out at ``at``.
+
+    By absolute times, so that the delays of timers do not add up: over any stretch of time no more goes out than the
+    rate times that stretch, and one batch, and what ``CATCH_UP_S`` bears.
+    """
+    return max(due, at - CATCH_UP_S) + tokens / tokens_per_second
+
+
+def clip(value: float, low: float, high: float) -> float:
+    """Return the value nearest to ``value`` from ``low`` to ``high``."""
+    return min(max(value, low), high)

@@ -1,0 +1,387 @@
+"""Carries one stream from its upstream to its reader."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from tokenflow_gateway.errors import GatewayError, UpstreamBrokeOffError, UpstreamTimeoutError
+from tokenflow_gateway.front.exchange import Answer
+from tokenflow_gateway.stream.bounds import UNPACED, Pace
+from tokenflow_gateway.stream.deadlines import HEARTBEAT_S, Patience
+from tokenflow_gateway.stream.deltas import DeltaReader, Raw
+from tokenflow_gateway.stream.endings import DrainingError, Ended, Why, last_words
+from tokenflow_gateway.stream.events import EventCutter
+from tokenflow_gateway.stream.guide import REFRESH_S, Guide
+from tokenflow_gateway.stream.held import Held
+from tokenflow_gateway.stream.laws import LEAVE_SHARE, SocketLaw, backlog_age_s, next_due
+from tokenflow_gateway.stream.merge import merged
+from tokenflow_gateway.stream.meters import Meter
+from tokenflow_gateway.stream.routes import Route
+from tokenflow_gateway.stream.usage import Usage
+from tokenflow_gateway.stream.wheel import TICK_S, Timer, Wheel
+from tokenflow_gateway.upstream.call import Call
+
+UNSENT_BYTES: Final = 16 << 10
+"""Bytes that the kernel may hold unsent per connection: the rest stays here, where it can still be merged."""
+HEARTBEAT: Final = b": keep-alive\n\n"
+PAUSE_S: Final = 0.02
+"""Wait from which on the upstream is not read meanwhile: one read then brings what came, in one piece."""
+LOOK_S: Final = 0.25
+"""Between two looks at a connection with a backlog."""
+CALM_LOOK_S: Final = 1.0
+"""Between two looks at one without."""
+_EARLY_S: Final = 0.001
+"""Resolution of the event loop's timers."""
+
+
+class Progress(Protocol):
+    """Counts what a reader is sent."""
+
+    def sent(self, tokens: int, size: int, now: float) -> None:
+        """Take in that so many tokens, in so many bytes, were sent at a time of the wheel's clock."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opening:
+    """A stream that may begin: the upstream's head was read, and the reader's sent.
+
+    Attributes:
+        call: the request to the upstream.
+        answer: to the reader.
+        route: whose it is.
+        patience: how long to wait for the upstream.
+        progress: told of all that is sent.
+        wants_usage: whether the reader asked for the chunk with the usage.
+        started: when the request was sent to the upstream, by the wheel's clock.
+    """
+
+    call: Call
+    answer: Answer
+    route: Route
+    patience: Patience
+    progress: Progress
+    wants_usage: bool
+    started: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StreamView:
+    """One open stream, for people.
+
+    Attributes:
+        route: whose it is.
+        pace: how it runs.
+        queued_events: read from the upstream and not sent.
+        queued_tokens: in them.
+        unsent_bytes: that wait for the network.
+        srtt_us: round-trip time of the connection, in microseconds; ``None`` where nothing tells.
+        tokens: sent.
+        age_s: since its request was sent.
+    """
+
+    route: Route
+    pace: Pace
+    queued_events: int
+    queued_tokens: int
+    unsent_bytes: int
+    srtt_us: int | None
+    tokens: int
+    age_s: float
+
+
+class PacedStream:
+    """Takes in an upstream's bytes, and sends them on in batches, at the pace that acts.
+
+    The first token goes out at once, and so does every other one while the path is clear. In a congested path a
+    batch goes out, the upstream is not read until the next one is due, and one read then brings several tokens:
+    what is held stays small however slow the reader is, and the upstream meets a full connection.
+
+    Args:
+        opening: the stream.
+        wheel: runs its timers.
+        guide: says how it runs.
+        meter: measures its connection; ``None`` where that is no TCP socket.
+
+    Attributes:
+        ended: done when the stream is at its end; never fails.
+    """
+
+    def __init__(self, opening: Opening, *, wheel: Wheel, guide: Guide, meter: Meter | None) -> None:
+        self.ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
+        self.route = opening.route
+        self.meter = meter
+        self.tokens = 0
+        self._opening = opening
+        self._call = opening.call
+        self._answer = opening.answer
+        self._wheel = wheel
+        self._clock = wheel.clock
+        self._guide = guide
+        self._cutter = EventCutter()
+        self._reader = DeltaReader()
+        self._held = Held()
+        self._timer = Timer(self._wake)
+        self._watch = Timer(self._look)
+        self._law = SocketLaw()
+        self._pace = UNPACED
+        self._pace_until = float("-inf")
+        self._due = float("-inf")
+        self._heard = self._wrote = opening.started
+        self._drain_at: float | None = None
+        self._paused = self._blocked = self._upstream_ended = self._over = False
+        self._why = Why.COMPLETE
+        self._error: GatewayError | None = None
+
+    def start(self) -> None:
+        """Begin: from now on ``ended`` tells of the end."""
+        now = self._clock()
+        self._answer.keep_waiting_here(unsent_bytes=UNSENT_BYTES)
+        self._answer.on_flow(self._flowed)
+        self._answer.on_left(self._left)
+        self._refresh(now)
+        if self.meter:
+            self.meter.look(now, waiting_bytes=self._answer.waiting_bytes, held_bytes=0)
+        self._wheel.schedule(self._watch, min(now + LOOK_S, self._patient_until()))
+        self._call.pipe(self)
+
+    def drain(self, deadline: float) -> None:
+        """Have the stream end by ``deadline``, of the wheel's clock: by itself, or with words how to go on."""
+        self._drain_at = deadline
+        self._wheel.schedule(self._watch, min(deadline, self._clock() + LOOK_S))
+
+    def view(self) -> StreamView:
+        """Return how the stream is doing."""
+        info = self.meter.info if self.meter else None
+        return StreamView(
+            route=self.route,
+            pace=self._pace,
+            queued_events=len(self._held),
+            queued_tokens=self._held.tokens,
+            unsent_bytes=self.meter.unsent_bytes if self.meter else self._answer.waiting_bytes,
+            srtt_us=info.rtt_us if info else None,
+            tokens=self.tokens,
+            age_s=self._clock() - self._opening.started,
+        )
+
+    def feed(self, data: bytes) -> None:
+        """Take in bytes of the upstream."""
+        if self._over or self._upstream_ended:
+            return
+        try:
+            events = self._cutter.feed(data)
+        except UpstreamBrokeOffError as error:
+            self._give_up(error, why=Why.UPSTREAM_BROKE)
+            return
+        now = self._heard = self._clock()
+        held, read = self._held, self._reader.read
+        for event in events:
+            piece = read(event)
+            if isinstance(piece, Raw) and piece.usage_only and not self._opening.wants_usage:
+                continue
+            held.add(piece)
+        if self._waits_for_batch:
+            if not self._timer.scheduled:
+                self._wheel.schedule(self._timer, now)
+            if held.full:
+                self._pause()
+        elif held:
+            self._pump(now)
+
+    def end(self, error: GatewayError | None) -> None:
+        """Take in the upstream's end."""
+        if self._over or self._upstream_ended:
+            return
+        self._upstream_ended = True
+        self._error = error
+        self._why = Why.UPSTREAM_BROKE if error else Why.COMPLETE
+        self._pump(self._clock())
+
+    @property
+    def _waits_for_batch(self) -> bool:
+        """Whether what is held may wait for more: the first token never does."""
+        pace = self._pace
+        return self.tokens > 0 and pace.batch_delay_s > 0 and self._held.tokens < pace.batch_size
+
+    def _pump(self, now: float) -> None:
+        """Send what is due, and see to it that the rest gets its turn."""
+        sent = 0
+        if self._held:
+            if not self._answer.flowing:
+                self._block(now)
+                return
+            # What waited as a batch goes as one, though the pace be another by now.
+            size = self._pace.batch_size
+            if now >= self._pace_until or self._blocked:
+                self._refresh(now)
+            self._blocked = False
+            sent = self._send(now, size=max(size, self._pace.batch_size))
+        if self._upstream_ended:
+            if self._held:
+                self._wheel.schedule(self._timer, self._due)
+            else:
+                self._finish()
+            return
+        self._wait(now, sent=sent)
+
+    def _send(self, now: float, *, size: int) -> int:
+        """Send the batches that are due, of ``size`` tokens at most, in one write; return their tokens."""
+        held, rate = self._held, self._pace.tokens_per_second
+        batches, sent = [], 0
+        while held and (now + _EARLY_S >= self._due or held.free):
+            before = held.tokens
+            batches.append(merged(held.take(size)))
+            tokens = before - held.tokens
+            sent += tokens
+            if tokens and rate is not None:
+                self._due = next_due(self._due, tokens=tokens, at=now, tokens_per_second=rate)
+        if batches:
+            self._write(batches[0] if len(batches) == 1 else b"".join(batches), sent, now)
+        return sent
+
+    def _write(self, data: bytes, tokens: int, now: float) -> None:
+        self._answer.write(data)
+        self._wrote = now
+        self.tokens += tokens
+        if self.meter:
+            self.meter.wrote(len(data), tokens=tokens)
+        self._opening.progress.sent(tokens, len(data), now)
+
+    def _wait(self, now: float, *, sent: int) -> None:
+        """Have the stream looked at again when more is due; read on meanwhile only if that is soon."""
+        pace, held = self._pace, self._held
+        if sent and self._waits_for_batch:
+            wake = max(self._due, now + pace.batch_delay_s)
+        elif held:
+            wake = self._due
+        else:
+            self._resume()
+            return
+        self._wheel.schedule(self._timer, wake)
+        if wake - now >= PAUSE_S or held.full:
+            self._pause()
+
+    def _wake(self) -> None:
+        now = self._clock()
+        if self._paused and not self._upstream_ended:
+            self._resume()
+            if self._timer.scheduled:
+                return
+            if self._waits_for_batch:
+                # What came meanwhile is read within this tick.
+                self._wheel.schedule(self._timer, now + TICK_S / 2)
+                return
+        self._pump(now)
+
+    def _block(self, now: float) -> None:
+        """Wait until the connection takes more."""
+        self._pause()
+        self._timer.cancel()
+        if not self._blocked:
+            self._blocked = True
+            self._wheel.schedule(self._watch, min(now + LOOK_S, self._patient_until()))
+
+    def _flowed(self) -> None:
+        if self._blocked and not self._over:
+            self._pump(self._clock())
+
+    def _left(self) -> None:
+        if not self._over:
+            self._close(Why.READER_LEFT)
+
+    def _pause(self) -> None:
+        if not self._paused and not self._upstream_ended:
+            self._paused = True
+            self._call.pause()
+
+    def _resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._heard = self._clock()
+            self._call.resume()
+
+    def _refresh(self, now: float) -> None:
+        self._pace = self._guide.pace(self.route, self._law, held_back=self._blocked)
+        self._pace_until = now + REFRESH_S
+
+    def _patient_until(self) -> float:
+        """Return when the stream will have taken too long."""
+        patience, started = self._opening.patience, self._opening.started
+        limit = started + patience.total
+        if not self._paused and not self._upstream_ended:
+            silent = self._heard + patience.between_tokens if self.tokens else started + patience.first_token
+            limit = min(limit, silent)
+        return limit
+
+    def _look(self) -> None:
+        """Look at the connection and at the deadlines; again and again while the stream is open."""
+        now = self._clock()
+        if now + _EARLY_S >= self._patient_until():
+            self._give_up(self._impatience(now), why=Why.TIMED_OUT)
+            return
+        if self._drain_at is not None and now + _EARLY_S >= self._drain_at:
+            self._give_up(DrainingError(tokens=self.tokens + self._held.tokens), why=Why.DRAINED)
+            return
+        if now - self._wrote >= HEARTBEAT_S and self._answer.flowing:
+            self._write(HEARTBEAT, 0, now)
+        busy = self._measure(now)
+        again = now + (LOOK_S if busy else CALM_LOOK_S)
+        self._wheel.schedule(self._watch, min(again, self._patient_until(), self._drain_at or again))
+
+    def _measure(self, now: float) -> bool:
+        """Take in what the connection says, and return whether there is a backlog to watch."""
+        if self.meter is None:
+            return False
+        held = self._held.size if self._blocked else 0
+        look = self.meter.look(now, waiting_bytes=self._answer.waiting_bytes, held_bytes=held)
+        if look is None:
+            return False
+        limits = self._guide.limits_now()
+        before, self._law = self._law, self._law.next(look, limits)
+        if self._law != before:
+            self._pace_until = now
+        return self._blocked or self._law.congested or backlog_age_s(look) > LEAVE_SHARE * limits.target_s
+
+    def _impatience(self, now: float) -> UpstreamTimeoutError:
+        patience = self._opening.patience
+        if now + _EARLY_S >= self._opening.started + patience.total:
+            limit, field = patience.total, "total"
+        elif self.tokens:
+            limit, field = patience.between_tokens, "betweenTokens"
+        else:
+            limit, field = patience.first_token, "firstToken"
+        return UpstreamTimeoutError(
+            f"upstream {self.route.upstream!r} was given up after {limit:g} s (spec.gateway.timeouts.{field}):"
+            " send the request again"
+        )
+
+    def _give_up(self, error: GatewayError, *, why: Why) -> None:
+        """End the stream now: all that is held, and why there is no more."""
+        self._why, self._error = why, error
+        tokens = self._held.tokens
+        if self._held:
+            size = self._guide.limits_now().batch_size if self._pace is not UNPACED else 1
+            batches = []
+            while self._held:
+                batches.append(merged(self._held.take(size)))
+            self._write(b"".join(batches), tokens, self._clock())
+        self._finish()
+
+    def _finish(self) -> None:
+        rest = self._cutter.rest()
+        # Half an event would take the last words into itself.
+        words = last_words(self._error) if self._error else rest
+        if words:
+            self._answer.write(words)
+        self._answer.finish()
+        self._close(self._why)
+
+    def _close(self, why: Why) -> None:
+        self._over = True
+        if not self._upstream_ended:
+            self._call.cancel()
+        self._timer.cancel()
+        self._watch.cancel()
+        usage = self._reader.usage or Usage(input_tokens=0, output_tokens=self.tokens, measured=False)
+        if not self.ended.done():
+            self.ended.set_result(Ended(why=why, tokens=self.tokens, usage=usage, error=self._error))
