@@ -10,8 +10,8 @@ from tokenflow_client._errors import (
     UsageError,
 )
 from tokenflow_client._follower import HintFollower
+from tokenflow_client._options import Options
 from tokenflow_client._paced import PacedBatches, PacedStream
-from tokenflow_client._session import Options
 from tokenflow_client._state import State, Status
 from tokenflow_client._sync_client import SyncTokenFlow
 from tokenflow_client._sync_paced import SyncPacedBatches, SyncPacedStream

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from http import HTTPStatus
 from typing import Final
 
 MAX_EVENT_BYTES: Final = 1 << 20
@@ -37,6 +38,11 @@ class EventSplitter:
         held, self._held = self._held, b""
         self._searched = 0
         return held
+
+
+def is_event_stream(status: int, content_type: str) -> bool:
+    """Whether an answer is a stream of events."""
+    return status == HTTPStatus.OK and content_type.lower().startswith("text/event-stream")
 
 
 def tokens(event: bytes) -> int:

@@ -11,8 +11,9 @@ import httpx
 from tokenflow_api.hints import ALL_PATHS
 from tokenflow_client._errors import UsageError
 from tokenflow_client._openai import paced_copy
+from tokenflow_client._options import Endpoint, Options
 from tokenflow_client._paced import Paced, PacedBatches, PacedStream, one
-from tokenflow_client._session import Endpoint, HintSession, Options
+from tokenflow_client._session import HintSession
 from tokenflow_client._state import State, Status
 
 T = TypeVar("T")

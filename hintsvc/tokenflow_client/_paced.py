@@ -6,9 +6,10 @@ from collections.abc import AsyncIterable, Callable
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
 
+from tokenflow_client._options import Options
 from tokenflow_client._pacer import CATCH_UP_S, Pacer
 from tokenflow_client._pump import Pump
-from tokenflow_client._session import HintSession, Options
+from tokenflow_client._session import HintSession
 from tokenflow_client._transcript import Transcript
 from tokenflow_client._window import BatchWindow
 

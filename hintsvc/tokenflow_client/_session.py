@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
 
 import httpx
@@ -12,69 +11,19 @@ import httpx
 from tokenflow_api.drift import DRIFT_S
 from tokenflow_api.hints import ALL_PATHS, Hint, HintReply, Snapshot
 from tokenflow_client._breaker import Circuit
-from tokenflow_client._connection import Trust
-from tokenflow_client._errors import HintsUnavailableError, UsageError
+from tokenflow_client._errors import HintsUnavailableError
 from tokenflow_client._follower import HintFollower
-from tokenflow_client._rates import MEAN_OF, MeanRate
+from tokenflow_client._options import Endpoint, Options
+from tokenflow_client._rates import MeanRate
 from tokenflow_client._sources import Sources
 from tokenflow_client._state import Known, Reach, Status, judge
-from tokenflow_client._window import MAX_BATCH
 
 _log = logging.getLogger(__name__)
 
-FALLBACK: Final = 20.0
-"""The rate that a policy falls back to unless it says otherwise."""
-BUFFER: Final = 256
 TICK_S: Final = 0.25
 """Hints come that often; as often it is looked at how they age."""
 READ_S: Final = 1.0
 """While the stream of hints says nothing, a hint is read twice within its time, and at least twice in this one."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
-    """How a client paces.
-
-    Attributes:
-        fallback: tokens per second of a stream where no hint is known.
-        mean_of: hints whose rates are averaged.
-        buffer: items that are read ahead of each stream; when as many wait, its source is read no further.
-        max_batch: greatest batch that ``batches`` hands out.
-        pause_on_outage: whether a stream's clock stands still while its source is silent, so that no burst follows;
-            else what was missed is made up for at once.
-        tls: how https is verified; by default as the system says.
-    """
-
-    fallback: float = FALLBACK
-    mean_of: int = MEAN_OF
-    buffer: int = BUFFER
-    max_batch: int = MAX_BATCH
-    pause_on_outage: bool = True
-    tls: Trust | None = None
-
-    def __post_init__(self) -> None:
-        if not self.fallback > 0:
-            raise UsageError(f"fallback: {self.fallback} tokens per second are no rate; write one above 0")
-        for name in ("mean_of", "buffer", "max_batch"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name}: {getattr(self, name)} is too few; write 1 or more")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Endpoint:
-    """Whose hints, and where.
-
-    Attributes:
-        url: base URL of the hint service.
-        api_key: of the tenant.
-        tenant: whose hints; empty is the only one that the key can read.
-        path: ``<upstream>/<destination class>``, or ``*`` for any.
-    """
-
-    url: str
-    api_key: str = ""
-    tenant: str = ""
-    path: str = ALL_PATHS
 
 
 class HintSession:

@@ -10,8 +10,9 @@ from weakref import WeakSet
 from tokenflow_api.hints import ALL_PATHS
 from tokenflow_client._errors import UsageError
 from tokenflow_client._openai import sync_paced_copy
+from tokenflow_client._options import Endpoint, Options
 from tokenflow_client._paced import one
-from tokenflow_client._session import Endpoint, HintSession, Options
+from tokenflow_client._session import HintSession
 from tokenflow_client._state import State, Status
 from tokenflow_client._sync_paced import SyncPaced, SyncPacedBatches, SyncPacedStream
 

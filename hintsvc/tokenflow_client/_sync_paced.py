@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
 
+from tokenflow_client._options import Options
 from tokenflow_client._paced import LOOK_S, one
 from tokenflow_client._pacer import CATCH_UP_S, Pacer
-from tokenflow_client._session import HintSession, Options
+from tokenflow_client._session import HintSession
 from tokenflow_client._transcript import Transcript
 from tokenflow_client._window import BatchWindow
 

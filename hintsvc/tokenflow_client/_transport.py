@@ -5,17 +5,12 @@ Answers of other kinds, errors and compressed streams pass as they are.
 """
 
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING
 
 import httpx
 
-from tokenflow_client._boundaries import events_of, events_of_sync, tokens
-
-if TYPE_CHECKING:
-    from tokenflow_client._client import TokenFlow
-    from tokenflow_client._paced import PacedStream
-    from tokenflow_client._sync_client import SyncTokenFlow
-    from tokenflow_client._sync_paced import SyncPacedStream
+from tokenflow_client._boundaries import events_of, events_of_sync, is_event_stream, tokens
+from tokenflow_client._client import TokenFlow
+from tokenflow_client._sync_client import SyncTokenFlow
 
 
 class PacedTransport(httpx.AsyncBaseTransport):
@@ -29,14 +24,14 @@ class PacedTransport(httpx.AsyncBaseTransport):
         transport: does the work; by default httpx's own. It is closed with this one.
     """
 
-    def __init__(self, tokenflow: "TokenFlow", transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(self, tokenflow: TokenFlow, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._tokenflow = tokenflow
         self._transport = transport or httpx.AsyncHTTPTransport()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; an event stream that answers it is paced."""
         response = await self._transport.handle_async_request(request)
-        if is_event_stream(response) and isinstance(response.stream, httpx.AsyncByteStream):
+        if _readable(response) and isinstance(response.stream, httpx.AsyncByteStream):
             response.stream = _PacedBytes(response.stream, self._tokenflow)
         return response
 
@@ -53,14 +48,14 @@ class SyncPacedTransport(httpx.BaseTransport):
         transport: does the work; by default httpx's own. It is closed with this one.
     """
 
-    def __init__(self, tokenflow: "SyncTokenFlow", transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(self, tokenflow: SyncTokenFlow, transport: httpx.BaseTransport | None = None) -> None:
         self._tokenflow = tokenflow
         self._transport = transport or httpx.HTTPTransport()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; an event stream that answers it is paced."""
         response = self._transport.handle_request(request)
-        if is_event_stream(response) and isinstance(response.stream, httpx.SyncByteStream):
+        if _readable(response) and isinstance(response.stream, httpx.SyncByteStream):
             response.stream = _SyncPacedBytes(response.stream, self._tokenflow)
         return response
 
@@ -69,41 +64,34 @@ class SyncPacedTransport(httpx.BaseTransport):
         self._transport.close()
 
 
-def is_event_stream(response: httpx.Response) -> bool:
-    """Whether an answer is an event stream whose events can be seen."""
-    kind: str = response.headers.get("Content-Type", "")
+def _readable(response: httpx.Response) -> bool:
+    """Whether it is an event stream whose events can be seen: httpx decompresses above its transports."""
     coding: str = response.headers.get("Content-Encoding", "identity")
-    return response.is_success and kind.lower().startswith("text/event-stream") and coding == "identity"
+    return coding == "identity" and is_event_stream(response.status_code, response.headers.get("Content-Type", ""))
 
 
 class _PacedBytes(httpx.AsyncByteStream):
-    def __init__(self, stream: httpx.AsyncByteStream, tokenflow: "TokenFlow") -> None:
+    def __init__(self, stream: httpx.AsyncByteStream, tokenflow: TokenFlow) -> None:
         self._stream = stream
-        self._tokenflow = tokenflow
-        self._paced: PacedStream[bytes] | None = None
+        self._paced = tokenflow.pace(events_of(stream), tokens=tokens)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        self._paced = self._tokenflow.pace(events_of(self._stream), tokens=tokens)
         async for event in self._paced:
             yield event
 
     async def aclose(self) -> None:
-        if self._paced is not None:
-            await self._paced.aclose()
+        await self._paced.aclose()
         await self._stream.aclose()
 
 
 class _SyncPacedBytes(httpx.SyncByteStream):
-    def __init__(self, stream: httpx.SyncByteStream, tokenflow: "SyncTokenFlow") -> None:
+    def __init__(self, stream: httpx.SyncByteStream, tokenflow: SyncTokenFlow) -> None:
         self._stream = stream
-        self._tokenflow = tokenflow
-        self._paced: SyncPacedStream[bytes] | None = None
+        self._paced = tokenflow.pace(events_of_sync(stream), tokens=tokens)
 
     def __iter__(self) -> Iterator[bytes]:
-        self._paced = self._tokenflow.pace(events_of_sync(self._stream), tokens=tokens)
         yield from self._paced
 
     def close(self) -> None:
-        if self._paced is not None:
-            self._paced.close()
+        self._paced.close()
         self._stream.close()
