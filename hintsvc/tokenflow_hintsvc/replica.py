@@ -125,7 +125,7 @@ async def serve(
     certificates = Certificates(settings.tls_directory, figures=metrics.SERVING) if settings.tls_directory else None
     exporter = Exporter(
         SPANS,
-        registry=metrics.REGISTRY,
+        collect=metrics.REGISTRY.collect,
         figures=metrics.SERVING,
         service="tokenflow-hintsvc",
         name=settings.name,

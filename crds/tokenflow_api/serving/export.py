@@ -3,10 +3,10 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
 
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_api.serving.figures import Figures
@@ -27,7 +27,7 @@ class Exporter:
 
     Args:
         spans: that wait for their export.
-        registry: of the figures.
+        collect: returns the present figures.
         figures: count the exports themselves.
         service: name of the program.
         name: of this replica of it.
@@ -38,14 +38,14 @@ class Exporter:
         self,
         spans: Spans,
         *,
-        registry: CollectorRegistry,
+        collect: Callable[[], Iterable[Metric]],
         figures: Figures,
         service: str,
         name: str,
         period_s: float = PERIOD_S,
     ) -> None:
         self._spans = spans
-        self._registry = registry
+        self._collect_figures = collect
         self._figures = figures
         self._service = service
         self._name = name
@@ -98,7 +98,7 @@ class Exporter:
         spans = self._spans.take()
         if spans:
             await self._timed("traces", lambda: client.send_spans(spans))
-        await self._timed("metrics", lambda: client.send_figures(self._registry))
+        await self._timed("metrics", lambda: client.send_figures(self._collect_figures()))
 
     async def _timed(self, signal: str, send: Callable[[], bool]) -> None:
         began = time.monotonic()

@@ -33,7 +33,6 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.status import Status, StatusCode
-from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.samples import Sample
 
@@ -70,9 +69,9 @@ class OtlpClient:
             self._spans.export([_span(span, self._resource, self._scope) for span in spans]) is SpanExportResult.SUCCESS
         )
 
-    def send_figures(self, registry: CollectorRegistry) -> bool:
-        """Send the present figures of ``registry``; return whether they arrived."""
-        figures = metrics_data(registry.collect(), resource=self._resource, scope=self._scope, at_ns=time.time_ns())
+    def send_figures(self, families: Iterable[Family]) -> bool:
+        """Send figures, as a registry collects them; return whether they arrived."""
+        figures = metrics_data(families, resource=self._resource, scope=self._scope, at_ns=time.time_ns())
         return self._metrics.export(figures) is MetricExportResult.SUCCESS
 
     def close(self) -> None:
@@ -117,7 +116,7 @@ def metrics_data(
 
 
 def _metric(family: Family, at_ns: int) -> Metric:
-    unit = next((unit for end, unit in _UNITS.items() if family.name.endswith(end)), "")
+    unit = family.unit or next((unit for end, unit in _UNITS.items() if family.name.endswith(end)), "")
     data: Sum | Gauge | Histogram
     if family.type == "histogram":
         data = Histogram(list(_histogram_points(family, at_ns)), AggregationTemporality.CUMULATIVE)

@@ -88,7 +88,9 @@ class Spans:
         self._waiting.clear()
         return taken
 
-    def answered(self, of: Trace, *, method: str, route: str, status: int, took_s: float) -> None:
+    def answered(
+        self, of: Trace, *, method: str, route: str, status: int, took_s: float, span_id: str | None = None
+    ) -> None:
         """Keep the span of a request that was just answered, named as the HTTP conventions of OpenTelemetry say.
 
         Args:
@@ -97,6 +99,7 @@ class Spans:
             route: template of its path.
             status: of the answer.
             took_s: from its arrival to now.
+            span_id: of the span, where other spans name it as theirs already.
         """
         if not self.wanted or not of.sampled:
             return
@@ -117,6 +120,7 @@ class Spans:
                 ended_unix_ns=ended,
                 attributes=attributes,
                 kind=Kind.SERVER,
+                span_id=span_id or new_span_id(),
                 failed=failed,
             )
         )

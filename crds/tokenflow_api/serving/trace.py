@@ -5,7 +5,7 @@ A trace id costs a fifth of a microsecond, so every request has one, whether tra
 
 import re
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import getrandbits
 from typing import Final
 
@@ -28,6 +28,15 @@ class Trace:
     trace_id: str
     parent_id: str = ""
     sampled: bool = False
+
+    def child(self, span_id: str) -> "Trace":
+        """Return the same trace, as the work within one of our spans belongs to it."""
+        return replace(self, parent_id=span_id)
+
+    @property
+    def traceparent(self) -> str:
+        """The header by which another program goes on with the trace, below ``parent_id``."""
+        return f"00-{self.trace_id}-{self.parent_id}-{_SAMPLED if self.sampled else 0:02x}"
 
 
 _present: ContextVar[Trace | None] = ContextVar("trace", default=None)

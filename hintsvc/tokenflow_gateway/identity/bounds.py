@@ -3,14 +3,16 @@
 Only what the gateway itself goes by is looked at; all else is the upstream's to judge.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pydantic_core import from_json
 
+from tokenflow_gateway.admission.estimate import input_tokens
 from tokenflow_gateway.errors import InvalidRequestError, UnprocessableRequestError
 from tokenflow_gateway.identity.kinds import Kind
+from tokenflow_gateway.upstream.affinity import prompt_prefix
 
 MAX_MODEL: Final = 256
 """Characters of a model's name."""
@@ -20,8 +22,6 @@ MAX_PROMPTS: Final = 2048
 """Prompts of one request."""
 MAX_TOKENS: Final = 10**7
 """Above what any model completes; as ``spec.tenants[].maxTokensPerRequest`` is bounded."""
-PREFIX_BYTES: Final = 1024
-"""So much of a prompt's beginning tells which upstream may have it cached."""
 
 _STREAM_OPTIONS: Final = "stream_options"
 
@@ -37,8 +37,8 @@ class Asked:
         max_tokens: most that each completion may have; ``None`` is as the upstream likes.
         choices: completions asked for, of all prompts together.
         wants_usage: whether the reader asked a stream to tell its usage.
-        prefix: beginning of the prompt, at most ``PREFIX_BYTES``: for choosing an upstream, never to be kept.
-        input_bytes: of the whole body: a bound on the tokens of the prompt.
+        prefix: tells prompts apart whose beginnings an engine can share; ``None`` without a prompt.
+        input_tokens: of the prompt, as estimated.
         given: fields that are there, of those that the gateway may write.
     """
 
@@ -48,8 +48,8 @@ class Asked:
     max_tokens: int | None
     choices: int
     wants_usage: bool
-    prefix: bytes = field(repr=False)
-    input_bytes: int
+    prefix: bytes | None = field(repr=False)
+    input_tokens: int
     given: frozenset[str]
 
 
@@ -68,8 +68,8 @@ def asked(body: bytes, kind: Kind) -> Asked:
         max_tokens=_max_tokens(document, kind),
         choices=(_number(document, "n", least=1, most=MAX_CHOICES) or 1) * _prompts(document, kind),
         wants_usage=_wants_usage(document, kind),
-        prefix=_prefix(document, kind),
-        input_bytes=len(body),
+        prefix=prompt_prefix(document),
+        input_tokens=input_tokens(document),
         given=frozenset(document.keys() & {_STREAM_OPTIONS, *kind.limits}),
     )
 
@@ -143,24 +143,3 @@ def _prompts(document: Mapping[str, Any], kind: Kind) -> int:
     if len(prompt) > MAX_PROMPTS:
         raise UnprocessableRequestError(f"{kind.prompt} may hold at most {MAX_PROMPTS} prompts", param=kind.prompt)
     return len(prompt)
-
-
-def _prefix(document: Mapping[str, Any], kind: Kind) -> bytes:
-    head = bytearray()
-    for text in _texts((document.get("instructions"), document.get(kind.prompt))):
-        head += text[:PREFIX_BYTES].encode() + b"\0"
-        if len(head) >= PREFIX_BYTES:
-            break
-    return bytes(head[:PREFIX_BYTES])
-
-
-def _texts(value: object) -> Iterator[str]:
-    """Yield the texts within a value, in their order."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            yield from _texts(part)
-    elif isinstance(value, Sequence):
-        for part in value:
-            yield from _texts(part)

@@ -33,7 +33,7 @@ def waiting() -> Spans:
 def exporter_of(spans: Spans, *, period_s: float = PERIOD_S) -> Exporter:
     return Exporter(
         spans,
-        registry=metrics.REGISTRY,
+        collect=metrics.REGISTRY.collect,
         figures=metrics.SERVING,
         service="tokenflow-hintsvc",
         name="demo-0",
