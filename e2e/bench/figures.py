@@ -1,10 +1,13 @@
 """Figures that were measured, and what they are compared with."""
 
+import math
 import random
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
+
+T = TypeVar("T")
 
 _RESAMPLES: Final = 4000
 _SEED: Final = 1
@@ -31,18 +34,18 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """The median of ratios, with the bounds of its 95 % confidence interval."""
+    """What rounds say of a value, with the bounds of its 95 % confidence interval."""
 
-    median: float
+    value: float
     low: float
     high: float
 
     def __str__(self) -> str:
-        return f"{self.median:.3f} (95 % {self.low:.3f} to {self.high:.3f})"
+        return f"{self.value:.3f} (95 % {self.low:.3f} to {self.high:.3f})"
 
 
 def median_ratio(measured: Sequence[float], against: Sequence[float]) -> Estimate:
-    """Return the median of the ratios of each round, and its interval by the bootstrap.
+    """Return the median of the ratios of each round.
 
     Taking the ratio within each round leaves out what changes slowly, such as other load on the machine.
 
@@ -51,7 +54,37 @@ def median_ratio(measured: Sequence[float], against: Sequence[float]) -> Estimat
         against: the value of the same round to divide by.
     """
     ratios = [one / other for one, other in zip(measured, against, strict=True)]
+    return bootstrap(ratios, statistics.median)
+
+
+def ratio_of_means(measured: Sequence[float], against: Sequence[float]) -> Estimate | None:
+    """Return the ratio of what all rounds have together, which bears rounds with nothing in them.
+
+    Args:
+        measured: one value per round.
+        against: the value of the same round to compare with.
+
+    Returns:
+        The ratio; ``None`` where there is nothing to divide by.
+    """
+    pairs = list(zip(measured, against, strict=True))
+    if not sum(against):
+        return None
+
+    def ratio(drawn: Sequence[tuple[float, float]]) -> float:
+        return sum(one for one, _ in drawn) / (sum(other for _, other in drawn) or math.inf)
+
+    return bootstrap(pairs, ratio)
+
+
+def mean(values: Sequence[float]) -> Estimate:
+    """Return the mean of values, at least one."""
+    return bootstrap(values, statistics.fmean)
+
+
+def bootstrap(rounds: Sequence[T], statistic: Callable[[Sequence[T]], float]) -> Estimate:
+    """Return a statistic of rounds, with its interval by the bootstrap: rounds are drawn anew, whole."""
     # The same seed each time: equal measurements give equal intervals.
     chance = random.Random(_SEED)  # noqa: S311 - statistics, not secrets
-    medians = sorted(statistics.median(chance.choices(ratios, k=len(ratios))) for _ in range(_RESAMPLES))
-    return Estimate(statistics.median(ratios), medians[round(0.025 * _RESAMPLES)], medians[round(0.975 * _RESAMPLES)])
+    drawn = sorted(statistic(chance.choices(rounds, k=len(rounds))) for _ in range(_RESAMPLES))
+    return Estimate(statistic(rounds), drawn[round(0.025 * _RESAMPLES)], drawn[round(0.975 * _RESAMPLES)])

@@ -105,17 +105,29 @@ def running(*programs: Program) -> Iterator[None]:
             program.end()
 
 
-def await_port(port: int, program: Program, *, address: str = LOOPBACK) -> None:
-    """Wait until somebody listens on ``port`` of an address of the loopback device.
+@contextmanager
+def killing(*programs: Program) -> Iterator[None]:
+    """Kill ``programs`` when the block is left: whatever they would still finish does not matter."""
+    try:
+        yield
+    finally:
+        for program in reversed(programs):
+            # One that does not run needs no end.
+            with contextlib.suppress(BenchError):
+                program.kill()
+
+
+def await_port(port: int, program: Program, *, address: str = LOOPBACK, listens_s: float = _LISTENS_S) -> None:
+    """Wait until somebody listens on ``port`` of an address of the loopback device, for ``listens_s`` at most.
 
     Raises:
         BenchError: nobody does in time, or ``program`` has ended.
     """
-    deadline = time.monotonic() + _LISTENS_S
+    deadline = time.monotonic() + listens_s
     while time.monotonic() < deadline:
         _ = program.pid
         with socket.socket() as probe:
             if probe.connect_ex((address, port)) == 0:
                 return
         time.sleep(0.02)
-    raise BenchError(f"{' '.join(program.command[:4])} does not listen after {_LISTENS_S:.0f} s: read {program.log}")
+    raise BenchError(f"{' '.join(program.command[:4])} does not listen after {listens_s:.0f} s: read {program.log}")

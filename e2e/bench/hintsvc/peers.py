@@ -52,7 +52,7 @@ class Peer:
         """
         self.program.start(core=core)
         await_port(self.port, self.program)
-        return _child(self.program.pid) if self.forks else self.program.pid
+        return child(self.program.pid) if self.forks else self.program.pid
 
 
 def nginx(directory: Path, body: bytes) -> Peer:
@@ -74,7 +74,12 @@ def idiomatic_aiohttp(directory: Path, body: bytes) -> Peer:
     return Peer(port=port, program=Program(command=command, log=directory / "aiohttp.log"))
 
 
-def _child(pid: int) -> int:
+def child(pid: int) -> int:
+    """Return the first process that a process has started.
+
+    Raises:
+        BenchError: it has started none in time.
+    """
     deadline = time.monotonic() + _WORKER_S
     while time.monotonic() < deadline:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()

@@ -96,7 +96,7 @@ def _ratio(ours: Contender, peer: Contender, *, least: float | None = None) -> F
         name=f"Hint reads per core, {ours.name}, as a ratio to {peer.name}",
         value=str(ratio),
         goal="" if least is None else f">= {least:g}",
-        met=None if least is None else ratio.median >= least,
+        met=None if least is None else ratio.value >= least,
         how=f"closed loop of {CONNECTIONS} connections, {len(ours.per_core)} rounds in turn on one core;"
         f" {_described(ours)}, {_described(peer)}",
     )

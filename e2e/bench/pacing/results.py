@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
@@ -16,8 +17,8 @@ READING: Final = 10.0
 """Tokens per second at which the imagined person reads."""
 PROMISED_S: Final = 1.0
 """Time to the first token that was promised."""
+TIMELINE_S: Final = 0.5
 _ON_TIME: Final = 0.95
-_OK: Final = 200
 _USUAL_GAP_S: Final = 1 / 40
 
 
@@ -104,6 +105,15 @@ def measured(streams: Sequence[Stream], *, until_s: float, since_s: float = 0.0)
         goodput=fmean(one.good for one in each),
         shares=shares,
     )
+
+
+def timeline(streams: Sequence[Stream], until_s: float) -> list[int]:
+    """Return how many tokens had arrived after each ``TIMELINE_S``, all streams together."""
+    arrivals = sorted((at_s, tokens) for stream in streams for at_s, tokens, _ in stream.arrivals)
+    counts = [0] * (int(until_s / TIMELINE_S) + 1)
+    for at_s, tokens in arrivals:
+        counts[min(int(at_s / TIMELINE_S) + 1, len(counts) - 1)] += tokens
+    return list(accumulate(counts))
 
 
 class _Reader:
