@@ -30,15 +30,23 @@ class Pool:
         name: of the upstream, for messages.
         origin: where it is.
         tls: how https is verified.
+        idle_s: longest rest of a connection between two requests.
         clock: monotonic, in seconds.
     """
 
     def __init__(
-        self, name: str, origin: Origin, *, tls: ssl.SSLContext, clock: Callable[[], float] = time.monotonic
+        self,
+        name: str,
+        origin: Origin,
+        *,
+        tls: ssl.SSLContext,
+        idle_s: float = IDLE_S,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self.origin = origin
         self._tls = tls if origin.tls else None
+        self._idle_s = idle_s
         self._clock = clock
         self._made: dict[Connection, float] = {}
         self._idle: deque[tuple[Connection, float]] = deque()
@@ -99,7 +107,7 @@ class Pool:
     def _usable(self, connection: Connection, since: float) -> bool:
         now = self._clock()
         young = now - self._made.get(connection, now) < LONGEST_S
-        return not connection.closing and young and now - since < IDLE_S
+        return not connection.closing and young and now - since < self._idle_s
 
     def _freed(self, connection: Connection) -> None:
         if self._closed:
@@ -109,13 +117,13 @@ class Pool:
         if len(self._idle) > MOST_IDLE:
             self._idle.popleft()[0].abort()
         if self._sweeping is None:
-            self._sweeping = asyncio.get_running_loop().call_later(IDLE_S, self._sweep)
+            self._sweeping = asyncio.get_running_loop().call_later(self._idle_s, self._sweep)
 
     def _sweep(self) -> None:
         """Close what rested for too long: the one that rested longest stands first."""
         while self._idle and not self._usable(*self._idle[0]):
             self._idle.popleft()[0].abort()
-        self._sweeping = asyncio.get_running_loop().call_later(IDLE_S, self._sweep) if self._idle else None
+        self._sweeping = asyncio.get_running_loop().call_later(self._idle_s, self._sweep) if self._idle else None
 
     def _lost(self, connection: Connection) -> None:
         self._made.pop(connection, None)

@@ -1,6 +1,7 @@
 """Upstreams on real TCP that say what a test wants them to, byte by byte."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -93,7 +94,10 @@ async def hangs(server: Server, _: int, __: asyncio.StreamWriter) -> None:
 
 @asynccontextmanager
 async def serving(
-    say: Callable[[Server, int, asyncio.StreamWriter], Awaitable[None]], *, port: int = 0
+    say: Callable[[Server, int, asyncio.StreamWriter], Awaitable[None]],
+    *,
+    port: int = 0,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Server]:
     server = Server(say)
     tasks: set[asyncio.Task[None]] = set()
@@ -103,9 +107,9 @@ async def serving(
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    listening = await asyncio.start_server(accept, "127.0.0.1", port)
+    listening = await asyncio.start_server(accept, "127.0.0.1", port, ssl=tls)
     server.port = listening.sockets[0].getsockname()[1]
-    server.url = f"http://127.0.0.1:{server.port}"
+    server.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.port}"
     try:
         yield server
     finally:
