@@ -1,10 +1,12 @@
 """Asks the hint service for room, and tells it what was used."""
 
+import asyncio
 import logging
 import random
 import ssl
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from pydantic import ValidationError
@@ -13,8 +15,11 @@ from tokenflow_api._base import WireModel
 from tokenflow_api.backoff import Backoff
 from tokenflow_api.quota import AdmitReply, AdmitRequest, CommitReply, CommitRequest
 from tokenflow_gateway.admission import metrics
-from tokenflow_gateway.admission.connections import Connections, Reply
-from tokenflow_gateway.errors import QuotaUnavailableError
+from tokenflow_gateway.errors import GatewayError, QuotaUnavailableError
+from tokenflow_gateway.upstream.call import Outgoing
+from tokenflow_gateway.upstream.client import PooledCall
+from tokenflow_gateway.upstream.origin import parse_origin, request_bytes
+from tokenflow_gateway.upstream.pool import Pool
 
 _log = logging.getLogger(__name__)
 
@@ -26,10 +31,28 @@ FAILURES: Final = 3
 """Failures in a row, after which requests do not wait for an answer any more."""
 TOKEN_S: Final = 5.0
 """Age beyond which the token is read anew."""
+IDLE_S: Final = 30.0
+"""Rest of a connection between two checks: below the 75 s after which the hint service closes."""
 _MOST_PAUSE_S: Final = 2.0
+_MOST_BYTES: Final = 64 << 10
 _SERVER_ERROR: Final = 500
 _HOPELESS: Final = (400, 404, 413, 422)
 """Answers that the same commit would get again."""
+_HEADERS: Final = {"Content-Type": "application/json"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """An answer of the hint service."""
+
+    status: int
+    body: bytes
+
+
+class _Refused(WireModel):
+    """The member of a refusal's problem document that is read."""
+
+    admission: AdmitReply
 
 
 class QuotaClient:
@@ -55,13 +78,14 @@ class QuotaClient:
         clock: Callable[[], float] = time.monotonic,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        self._connections = Connections(url, tls=tls, clock=clock)
+        tls = tls or ssl.create_default_context()
+        self._pool = Pool("hint service", parse_origin(url), tls=tls, idle_s=IDLE_S, clock=clock)
         self._token = token
         self._clock = clock
         self._backoff = Backoff(most_s=_MOST_PAUSE_S, uniform=uniform)
         self._failures = 0
         self._try_at = 0.0
-        self._headers: dict[str, str] = {}
+        self._bearer = ""
         self._token_read_at = float("-inf")
         metrics.REACHABLE.set(1)
 
@@ -108,30 +132,38 @@ class QuotaClient:
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
-        self._connections.close()
+        self._pool.close()
 
-    async def _post(self, path: str, document: WireModel, *, within_s: float) -> Reply:
+    async def _post(self, path: str, document: WireModel, *, within_s: float) -> _Reply:
         """Post a document and return the answer, whatever it says but a failure of the server."""
-        body = document.model_dump_json().encode()
+        outgoing = Outgoing(method="POST", target=path, headers=_HEADERS, body=document.model_dump_json().encode())
+        request = request_bytes(self._pool.origin, outgoing, api_key=self._present_token())
+        # One deadline holds for all of it, the connection too.
+        call = PooledCall(self._pool, request, bodiless=False, connect_s=2 * within_s)
         try:
-            reply = await self._connections.post(path, body, headers=self._authorization(), within_s=within_s)
-        except (OSError, TimeoutError) as error:
+            async with asyncio.timeout(within_s):
+                await call.send()
+                head = await call.head(within_s=2 * within_s)
+                reply = _Reply(head.status, await call.read(most=_MOST_BYTES, within_s=2 * within_s))
+        except (GatewayError, TimeoutError) as error:
             self._failed()
             raise QuotaUnavailableError(
-                f"the hint service does not answer ({type(error).__name__}: {error})"
+                f"the hint service does not answer: {str(error) or 'it took too long'}"
             ) from error
+        finally:
+            # An answer that comes late must not be taken for that to the next request.
+            call.cancel()
         if reply.status >= _SERVER_ERROR and b'"admission"' not in reply.body:
             self._failed()
             raise _no_use(reply)
         self._succeeded()
         return reply
 
-    def _authorization(self) -> dict[str, str]:
+    def _present_token(self) -> str:
         if self._clock() - self._token_read_at > TOKEN_S:
-            token = self._token()
-            self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+            self._bearer = self._token()
             self._token_read_at = self._clock()
-        return self._headers
+        return self._bearer
 
     def _failed(self) -> None:
         metrics.CHECK_FAILURES.inc()
@@ -152,15 +184,9 @@ class QuotaClient:
         self._backoff.succeeded()
 
 
-class _Refused(WireModel):
-    """The member of a refusal's problem document that is read."""
-
-    admission: AdmitReply
-
-
-def _no_use(reply: Reply) -> QuotaUnavailableError:
+def _no_use(reply: _Reply) -> QuotaUnavailableError:
     return QuotaUnavailableError(f"the hint service answered {reply.status}: {_words(reply)}")
 
 
-def _words(reply: Reply) -> str:
+def _words(reply: _Reply) -> str:
     return reply.body[:300].decode(errors="replace")
