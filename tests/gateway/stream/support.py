@@ -5,6 +5,8 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from tokenflow_api.hints import Hint, PathState, Source
+from tokenflow_api.pacing_policy import Mode
 from tokenflow_gateway.errors import GatewayError
 from tokenflow_gateway.stream.deadlines import Patience
 from tokenflow_gateway.stream.guide import Guide, Told
@@ -34,6 +36,21 @@ def chunk(delta: Mapping[str, object], *, index: int = 0, **others: object) -> b
 
 def token(text: str, *, index: int = 0, **others: object) -> bytes:
     return chunk({"content": text}, index=index, **others)
+
+
+def hint(rate: float, *, batch: int = 1, delay_ms: int = 0) -> Told:
+    return Told(
+        hint=Hint(
+            tenant="gold",
+            tokens_per_second=rate,
+            batch_size=batch,
+            batch_delay_ms=delay_ms,
+            health=1.0,
+            state=PathState.CLEAR,
+            source=Source.LIVE,
+            mode=Mode.ENFORCE,
+        )
+    )
 
 
 class Clock:
@@ -203,8 +220,8 @@ class Setup:
         self.wheel = Wheel(clock=self.clock, call_at=self.clock.call_at)
         self.guide = Guide(limits=lambda: self.limits, told=lambda _: self.told, clock=self.clock)
 
-    def begin(self) -> PacedStream:
-        opening = Opening(
+    def opening(self) -> Opening:
+        return Opening(
             call=self.call,
             answer=self.answer,
             route=ROUTE,
@@ -213,6 +230,8 @@ class Setup:
             wants_usage=self.wants_usage,
             started=self.clock(),
         )
-        stream = PacedStream(opening, wheel=self.wheel, guide=self.guide, meter=None)
+
+    def begin(self) -> PacedStream:
+        stream = PacedStream(self.opening(), wheel=self.wheel, guide=self.guide, meter=None)
         stream.start()
         return stream

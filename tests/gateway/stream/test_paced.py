@@ -4,32 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from tests.gateway.stream.support import DONE, LIMITS, ROLE, Setup, event, token
-from tokenflow_api.hints import Hint, PathState, Source
-from tokenflow_api.pacing_policy import Mode
+from tests.gateway.stream.support import DONE, LIMITS, ROLE, Setup, event, hint, token
 from tokenflow_gateway.errors import UpstreamBrokeOffError
 from tokenflow_gateway.stream.deadlines import Patience
 from tokenflow_gateway.stream.endings import Why
-from tokenflow_gateway.stream.guide import Told
-
-
-def hint(rate: float, *, batch: int = 1, delay_ms: int = 0) -> Told:
-    return Told(
-        hint=Hint(
-            tenant="gold",
-            tokens_per_second=rate,
-            batch_size=batch,
-            batch_delay_ms=delay_ms,
-            health=1.0,
-            state=PathState.CLEAR,
-            source=Source.LIVE,
-            mode=Mode.ENFORCE,
-        )
-    )
-
-
-def joined(*words: str) -> bytes:
-    return token("".join(words))
 
 
 async def test_neither_the_role_nor_the_first_token_waits_for_a_batch() -> None:
