@@ -133,7 +133,7 @@ class Answer2(BaseAnswer):
             self.flow()
 
     def stuck_s(self, now: float) -> float:
-        """Return for how many seconds the reader has taken nothing of what waits; asked once in a while."""
-        if self._sent > self._moved[0] or (self.flowing and not self._ending):
+        """Return for how many seconds the reader's window has taken nothing more; asked once in a while."""
+        if self._sent > self._moved[0] or self.flowing or not self._wire.flowing:
             self._moved = (self._sent, now)
         return now - self._moved[1]

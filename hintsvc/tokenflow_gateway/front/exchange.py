@@ -16,7 +16,7 @@ class Request:
         query: of the target, without the question mark; empty without one.
         headers: by lower-case name; values of a repeated header are joined by commas.
         peer: address at the other end of the connection; empty where it has none.
-        http: version that carries it, ``1.1`` or ``2``.
+        http: version that carries it, ``1.0``, ``1.1`` or ``2``.
         read: returns the whole body, of at most so many bytes, within so many seconds.
     """
 
@@ -87,7 +87,7 @@ class Answer(Protocol):
         ...
 
     def on_flow(self, flowed: Callable[[], None]) -> None:
-        """Have ``flowed`` called each time that the connection takes more again."""
+        """Have ``flowed`` called each time that the connection takes more again, and perhaps once more than that."""
         ...
 
     def on_left(self, left: Callable[[], None]) -> None:

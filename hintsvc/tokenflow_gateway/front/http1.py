@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections import deque
-from functools import partial
 from typing import Final, cast
 
 from tokenflow_gateway.errors import GatewayError
@@ -33,11 +32,12 @@ class Http1(asyncio.Protocol):
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._intake = Intake(site.limits, arrived=self._arrived, wanted=self._regulate)
+        self._intake = Intake(site.limits, arrived=self._arrived, wanted=self._wanted)
         self._waiting: deque[Message | GatewayError] = deque()
         self._ahead = 0
         self._message: Message | None = None
         self._answer: Answer1 | None = None
+        self._broken = False
         self._ended = False
         self._deadline = time.monotonic() + site.limits.head_s
 
@@ -61,7 +61,7 @@ class Http1(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take in requests, and hand on the first of them."""
-        if self._ended:
+        if self._ended or self._broken:
             return
         resting = not self._intake.partial
         if self._message is not None and self._intake.body is not self._message.body:
@@ -135,6 +135,7 @@ class Http1(asyncio.Protocol):
 
     def _refuse(self, error: GatewayError) -> None:
         metrics.BROKEN.labels(status=str(error.status)).inc()
+        self._broken = True
         if self._intake.body is not None:
             self._intake.body.lose()
         self._waiting.append(error)
@@ -148,7 +149,7 @@ class Http1(asyncio.Protocol):
         if isinstance(item, Message):
             self._begin(item)
         else:
-            self._message = refused(wanted=self._regulate)
+            self._message = refused(wanted=self._wanted)
             refuse(Answer1(self, self._message), item)
 
     def _begin(self, message: Message) -> None:
@@ -161,14 +162,18 @@ class Http1(asyncio.Protocol):
             headers=message.headers,
             peer=self.wire.peer,
             http="1.0" if message.old else "1.1",
-            read=partial(self._read, message, answer),
+            read=message.body.read,
         )
         answer.cancel = self._site.exchanges.begin(request, answer).cancel
 
-    async def _read(self, message: Message, answer: Answer1, *, most: int, within_s: float) -> bytes:
+    def _wanted(self) -> None:
+        """Let the sender of a body go on."""
+        message, answer = self._message, self._answer
+        if message is None or answer is None:
+            return
         if message.expects and not (message.old or message.body.whole or message.body or answer.started):
             self.wire.write(_GO_ON)
-        return await message.body.read(most=most, within_s=within_s)
+        self._regulate()
 
     def _regulate(self) -> None:
         """Read on, unless too much waits here for somebody to read it."""

@@ -11,6 +11,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import (
+    ConnectionTerminated,
     DataReceived,
     Event,
     PingReceived,
@@ -124,12 +125,19 @@ class Http2(asyncio.Protocol):
         try:
             events = self._h2.receive_data(data)
         except ProtocolError:
-            self._write_out()
             metrics.BROKEN.labels(status="400").inc()
-            self._transport.close()
+            self._hang_up()
             return
+        if any(isinstance(event, ConnectionTerminated) for event in events):
+            self._hang_up()
+            return
+        # For the library what is said later in the same bytes has come to pass.
+        reset = {event.stream_id for event in events if isinstance(event, StreamReset)}
+        for number in reset:
+            self._lose(number)
         for event in events:
-            self._take(event)
+            if isinstance(event, DataReceived) or getattr(event, "stream_id", None) not in reset:
+                self._take(event)
         idle = sum(isinstance(event, _IDLE) or _empty(event) for event in events)
         bearable = self._allowance.take(idle, now=time.monotonic())
         if not bearable or self.wire.waiting_bytes > _MOST_CONTROL:
@@ -189,6 +197,8 @@ class Http2(asyncio.Protocol):
     def send(self, stream: int, data: bytes) -> None:
         """Send that many bytes, at most."""
         self._h2.send_data(stream, data)
+        # Whoever has sent is served last when the connection takes more.
+        self._streams[stream] = self._streams.pop(stream)
         self._allowance.earn(_EARNED)
         if self._h2.outbound_flow_control_window <= 0:
             for other in self._streams.values():
@@ -221,16 +231,18 @@ class Http2(asyncio.Protocol):
         elif isinstance(event, StreamEnded):
             if event.stream_id in self._streams:
                 self._streams[event.stream_id].body.end()
-        elif isinstance(event, StreamReset):
-            stream = self._streams.get(event.stream_id)
-            if stream is not None:
-                stream.body.lose()
-                stream.answer.leave()
-                self._forget(event.stream_id)
         elif isinstance(event, WindowUpdated) and event.stream_id:
             self._go_on([self._streams[event.stream_id]] if event.stream_id in self._streams else [])
         elif isinstance(event, (WindowUpdated, RemoteSettingsChanged)):
             self._go_on(tuple(self._streams.values()))
+
+    def _lose(self, number: int) -> None:
+        """Take in that the reader wants no answer."""
+        stream = self._streams.get(number)
+        if stream is not None:
+            stream.body.lose()
+            stream.answer.leave()
+            self._forget(number)
 
     def _begin(self, event: RequestReceived) -> None:
         number, now = event.stream_id, time.monotonic()
@@ -296,6 +308,12 @@ class Http2(asyncio.Protocol):
             self._deadline = time.monotonic() + (limits.linger_s if self._site.leaving else limits.idle_s)
         self._soon()
         self._close_if_done()
+
+    def _hang_up(self) -> None:
+        """Close where the library lets nothing more be sent than what it has said itself."""
+        self._write_out()
+        self._leave()
+        self._transport.close()
 
     def _leave(self) -> None:
         for stream in self._streams.values():

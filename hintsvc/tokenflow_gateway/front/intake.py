@@ -12,6 +12,8 @@ from tokenflow_gateway.front.limits import Limits
 from tokenflow_gateway.front.target import split
 
 _VERSIONS: Final = ("1.1", "1.0")
+_PIECE: Final = 16_384
+"""Bytes that the parser is given at once."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,19 +82,8 @@ class Intake:
             MalformedRequestError: it is no HTTP/1.1.
             HeadersTooLargeError: a head is beyond its bounds.
         """
-        self._heard = False
-        try:
-            self._feed(data)
-        except HttpParserCallbackError as error:
-            if isinstance(error.__context__, GatewayError):
-                raise error.__context__ from None
-            raise
-        except HttpParserError as error:
-            raise MalformedRequestError(f"this is no HTTP/1.1 request: {error}") from None
-        # The parser keeps what it has of a header to itself until that is whole.
-        self._silent = 0 if self._heard else self._silent + len(data)
-        if self._silent > self._limits.head_bytes:
-            raise self._too_large()
+        for start in range(0, len(data), _PIECE):
+            self._feed_piece(data[start : start + _PIECE])
 
     def on_message_begin(self) -> None:
         """Take in the first byte of a request."""
@@ -168,7 +159,22 @@ class Intake:
             self.body.end()
             self.body = None
 
-    def _feed(self, data: bytes) -> None:
+    def _feed_piece(self, data: bytes) -> None:
+        self._heard = False
+        try:
+            self._parse(data)
+        except HttpParserCallbackError as error:
+            if isinstance(error.__context__, GatewayError):
+                raise error.__context__ from None
+            raise
+        except HttpParserError as error:
+            raise MalformedRequestError(f"this is no HTTP/1.1 request: {error}") from None
+        # The parser keeps what it has of a header to itself until that is whole.
+        self._silent = 0 if self._heard else self._silent + len(data)
+        if self._silent > self._limits.head_bytes:
+            raise self._too_large()
+
+    def _parse(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
@@ -177,7 +183,7 @@ class Intake:
                 self._upgrading = True
                 self._parser.feed_data(f"POST / HTTP/1.1\r\n{self._framing()}\r\n\r\n".encode("latin-1"))
                 self._upgrading = False
-                self._feed(data[upgrade.args[0] :])
+                self._parse(data[upgrade.args[0] :])
 
     def _framing(self) -> str:
         """Return the header that tells where the body ends; empty where there is none."""

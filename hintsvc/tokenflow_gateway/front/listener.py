@@ -93,28 +93,35 @@ class Front:
         self._site.leaving = True
         for connection in tuple(self._site.connections):
             connection.leave()
-        until = time.monotonic() + deadline_s
-        while (self._site.connections or self._site.exchanges) and time.monotonic() < until:  # noqa: ASYNC110 - no event tells
-            await asyncio.sleep(_LOOK_S)
-        return await self._end()
+        await self._ended(deadline_s)
+        left = await self._break_off()
+        # What was told them at last may still be on its way.
+        await self._ended(self._site.limits.linger_s)
+        return left
 
     async def close(self) -> None:
         """End whatever is left; closing again does nothing."""
         if self._acceptor is not None:
             await self._acceptor.close()
-        await self._end()
-        if self._checking is not None:
-            self._checking.cancel()
-            await asyncio.gather(self._checking, return_exceptions=True)
-
-    async def _end(self) -> int:
-        left = await self._site.exchanges.cancel()
-        if left:
-            metrics.CUT.labels(reason="deadline").inc(left)
+        await self._break_off()
         for connection in tuple(self._site.connections):
             connection.abort()
         # Their ends are told in the next turn of the event loop.
         await asyncio.sleep(0)
+        if self._checking is not None:
+            self._checking.cancel()
+            await asyncio.gather(self._checking, return_exceptions=True)
+
+    async def _ended(self, within_s: float) -> None:
+        """Wait until nothing is under way, but not longer."""
+        until = time.monotonic() + within_s
+        site = self._site
+        while (site.connections or site.exchanges) and time.monotonic() < until:  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(_LOOK_S)
+
+    async def _break_off(self) -> int:
+        left = await self._site.exchanges.cancel()
+        metrics.CUT.labels(reason="deadline").inc(left)
         return left
 
     async def _check(self) -> None:

@@ -3,13 +3,16 @@
 import asyncio
 import logging
 import traceback
-from typing import Protocol
+from typing import Final, Protocol
 
 from tokenflow_gateway.errors import GatewayError
 from tokenflow_gateway.front import metrics
 from tokenflow_gateway.front.exchange import Answer, Handler, Request
 
 _log = logging.getLogger(__name__)
+
+_CANCEL_S: Final = 1.0
+"""Time that a handler which is cancelled has for its last words."""
 
 
 class Carried(Answer, Protocol):
@@ -42,17 +45,13 @@ class Exchanges:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def end(self, *, within_s: float) -> None:
-        """Wait until all have ended, but not longer."""
-        if self._tasks:
-            await asyncio.wait(tuple(self._tasks), timeout=within_s)
-
     async def cancel(self) -> int:
         """Break off those that are left; return how many."""
         left = tuple(self._tasks)
         for task in left:
             task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        if left:
+            await asyncio.wait(left, timeout=_CANCEL_S)
         return len(left)
 
     async def _answer(self, request: Request, answer: Carried) -> None:
