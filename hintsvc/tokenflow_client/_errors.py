@@ -22,7 +22,7 @@ class StreamInterruptedError(TokenFlowError):
 
     Attributes:
         text: what the first choice had said by then; empty where the items are neither strings nor OpenAI's chunks.
-        tokens: tokens handed out by then.
+        tokens: tokens sent by then, as the gateway counted them where it said so.
     """
 
     def __init__(self, message: str, *, text: str, tokens: int) -> None:

@@ -25,12 +25,21 @@ class Transcript:
         """Return what to raise instead of ``error`` where a gateway that leaves ended the stream."""
         if getattr(error, "code", None) != DRAINING:
             return None
+        tokens = _sent(error) or self._tokens
         return StreamInterruptedError(
-            f"the gateway leaves, and ended the stream after {self._tokens} tokens: send the request again, with "
-            "the text so far",
+            f"the gateway leaves, and ended the stream after {tokens} tokens: send the request again, with the text so "
+            "far as the assistant's last message",
             text="".join(self._pieces),
-            tokens=self._tokens,
+            tokens=tokens,
         )
+
+
+def _sent(error: Exception) -> int | None:
+    """Return the gateway's own count, which knows how many tokens it merged into one chunk."""
+    match getattr(error, "body", None):
+        case {"tokens_sent": int(tokens)}:
+            return tokens
+    return None
 
 
 def text(item: object) -> str:
