@@ -1,0 +1,73 @@
+"""aiohttp's client, paced by its middleware."""
+
+import time
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from tests.client.hint_service import FakeHintService, eventually, hint, served
+from tokenflow_client import State, TokenFlow
+from tokenflow_client.aiohttp import paced
+
+EVENTS = [*(f"data: é{number}\n\n".encode() for number in range(8)), b": bye\n\n", b"data: [DONE]\n\n"]
+
+
+@pytest.fixture
+async def url() -> AsyncIterator[str]:
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        response.enable_compression()
+        await response.prepare(request)
+        await response.write(b"".join(EVENTS))
+        return response
+
+    async def document(_: web.Request) -> web.Response:
+        return web.json_response({"id": 1})
+
+    app = web.Application()
+    app.add_routes([web.get("/stream", stream), web.get("/document", document)])
+    async with served(app) as url:
+        yield url
+
+
+@pytest.fixture
+async def session(hints: FakeHintService) -> AsyncIterator[aiohttp.ClientSession]:
+    await hints.say(hint(50.0))
+    async with TokenFlow(hints.url) as tf:
+        await eventually(lambda: tf.state is State.LIVE)
+        async with aiohttp.ClientSession(middlewares=[paced(tf)]) as session:
+            yield session
+
+
+async def test_events_come_whole_and_at_their_time(session: aiohttp.ClientSession, url: str) -> None:
+    started = time.monotonic()
+    async with session.get(f"{url}/stream") as response:
+        assert [event async for event in response.content.iter_any()] == EVENTS
+        assert response.content.at_eof()
+    assert time.monotonic() - started >= 8 / 50 - 0.1
+
+
+async def test_every_way_to_read_tells_the_same_bytes(session: aiohttp.ClientSession, url: str) -> None:
+    whole = b"".join(EVENTS)
+    async with session.get(f"{url}/stream") as response:
+        assert await response.read() == whole
+    async with session.get(f"{url}/stream") as response:
+        assert b"".join([line async for line in response.content]) == whole
+    async with session.get(f"{url}/stream") as response:
+        pieces = [piece async for piece in response.content.iter_chunked(5)]
+        assert b"".join(pieces) == whole
+        assert max(map(len, pieces)) == 5
+    async with session.get(f"{url}/stream") as response:
+        assert [chunk async for chunk in response.content.iter_chunks()] == [(event, True) for event in EVENTS]
+    async with session.get(f"{url}/stream") as response:
+        assert await response.content.readuntil(b"2\n\n") == b"".join(EVENTS[:3])
+        assert await response.content.read(4) == b"data"
+
+
+async def test_other_answers_pass(session: aiohttp.ClientSession, url: str) -> None:
+    async with session.get(f"{url}/document") as response:
+        assert await response.json() == {"id": 1}
+    with pytest.raises(aiohttp.ClientResponseError, match="404"):
+        await session.get(f"{url}/nothing", raise_for_status=True)
