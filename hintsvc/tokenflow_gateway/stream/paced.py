@@ -150,6 +150,11 @@ class PacedStream:
         self._drain_at = deadline
         self._wheel.schedule(self._watch, min(deadline, self._clock() + LOOK_S))
 
+    def abandon(self) -> Ended:
+        """End as if the reader had left, unless it has ended already; return how it ended."""
+        self._left()
+        return self.ended.result()
+
     def view(self) -> StreamView:
         """Return how the stream is doing."""
         info = self.meter.info if self.meter else None
