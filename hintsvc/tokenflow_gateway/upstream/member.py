@@ -67,7 +67,6 @@ class Member:
     def saw_load(self, load: EngineLoad) -> None:
         """Take in what the engine's metrics say."""
         self._load, self._load_at, self._in_flight_then = load, self._clock(), self.in_flight
-        self.show()
 
     def saw_models(self, models: tuple[ServedModel, ...]) -> None:
         """Take in what it lists."""

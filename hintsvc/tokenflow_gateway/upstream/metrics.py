@@ -53,7 +53,7 @@ BREAKER: Final = Gauge(
 )
 SATURATION: Final = Gauge(
     "tokenflow_gateway_upstream_saturation",
-    "How full the engine is; 1 and above takes no more. Absent where it is not known.",
+    "How full the engine is; 1 and above takes no more. NaN where it is not known.",
     ["upstream"],
     registry=REGISTRY,
 )

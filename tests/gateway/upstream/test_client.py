@@ -186,14 +186,14 @@ async def test_a_reader_that_leaves_is_noticed_by_the_upstream_at_once(client: U
 
 async def test_an_upstream_waits_for_a_paused_reader(client: UpstreamClient) -> None:
     sent = 0
-    part = b"%x\r\n%b\r\n" % (65536, b"x" * 65536)
+    block = b"%x\r\n%b\r\n" % (65536, b"x" * 65536)
 
     async def say(_: Server, __: int, writer: asyncio.StreamWriter) -> None:
         nonlocal sent
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
         writer.transport.set_write_buffer_limits(high=65536)
         writer.write(STREAM)
-        for _ in range(1024):
+        for part in [block] * 1024:
             writer.write(part)
             await writer.drain()
             sent += 1
