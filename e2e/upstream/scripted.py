@@ -23,22 +23,26 @@ Play = Callable[[web.Request, Document], Awaitable[web.StreamResponse]]
 
 
 class Engine:
-    """The engine, and how often clients left it in the middle of an answer.
+    """The engine.
 
     Args:
         tokens_per_second: pace of its streams.
+
+    Attributes:
+        asked: how many requests it took, by model.
+        left: how often clients left it in the middle of an answer, by model.
     """
 
     def __init__(self, *, tokens_per_second: float) -> None:
         self._pause_s = 1 / tokens_per_second
+        self.asked: Counter[str] = Counter()
         self.left: Counter[str] = Counter()
 
     def application(self) -> web.Application:
-        """Return what serves it; ``GET /left`` tells how often clients left, by model."""
+        """Return what serves it."""
         app = web.Application()
         app.add_routes(
             [
-                web.get("/left", self._left),
                 web.get("/v1/models", _models),
                 web.post("/v1/chat/completions", self._playing(self._chat)),
                 web.post("/v1/completions", self._playing(self._completion)),
@@ -48,13 +52,11 @@ class Engine:
         )
         return app
 
-    async def _left(self, _: web.Request) -> web.Response:
-        return web.json_response(self.left)
-
     def _playing(self, play: Play) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
             asked: Document = await request.json()
             model = asked["model"]
+            self.asked[model] += 1
             if model not in MODELS:
                 return _refusal(404, "invalid_request_error", "model_not_found")
             if model in REFUSALS:

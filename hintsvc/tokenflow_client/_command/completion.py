@@ -11,10 +11,10 @@ import httpx
 from pydantic import ValidationError
 
 from tokenflow_api import tcp_info
+from tokenflow_client._boundaries import EventSplitter
 from tokenflow_client._command.chunk import Chunk, Fault
 from tokenflow_client._command.endpoint import Endpoint
 from tokenflow_client._command.errors import CompletionError
-from tokenflow_client._command.events import Block, Splitter
 
 _DONE: Final = b"[DONE]"
 _WORDS: Final = 300
@@ -67,13 +67,14 @@ class Answer:
         Raises:
             CompletionError: the stream broke off.
         """
-        splitter, ended = Splitter(), False
+        splitter, ended = EventSplitter(), False
         try:
             async for data in self._response.aiter_bytes():
                 at_s = self._clock()
-                for block in splitter.feed(data):
-                    ended = ended or block.data == _DONE
-                    yield _piece(block, at_s=at_s)
+                for event in splitter.feed(data):
+                    told = _data(event)
+                    ended = ended or told == _DONE
+                    yield _piece(told, at_s=at_s, size=len(event))
         except httpx.HTTPError as error:
             raise _lost(error) from error
         if not ended:
@@ -103,11 +104,17 @@ async def complete(
         await response.aclose()
 
 
-def _piece(block: Block, *, at_s: float) -> Piece:
-    if not block.data or block.data == _DONE:
-        return Piece(at_s=at_s, text="", weight=0, size=block.size)
+def _data(event: bytes) -> bytes:
+    """Return the data of an event, split by bytes: what else Unicode takes for line ends may stand within it."""
+    lines = (line for line in event.splitlines() if line.startswith(b"data:"))
+    return b"\n".join(line.removeprefix(b"data:").removeprefix(b" ") for line in lines)
+
+
+def _piece(told: bytes, *, at_s: float, size: int) -> Piece:
+    if not told or told == _DONE:
+        return Piece(at_s=at_s, text="", weight=0, size=size)
     try:
-        chunk = Chunk.model_validate_json(block.data)
+        chunk = Chunk.model_validate_json(told)
     except ValidationError as error:
         raise CompletionError(f"an event is no chunk of a completion: {error}", code="bad chunk") from error
     if chunk.error:
@@ -116,7 +123,7 @@ def _piece(block: Block, *, at_s: float) -> Piece:
         at_s=at_s,
         text="".join(choice.delta.content or "" for choice in chunk.choices),
         weight=sum(choice.delta.weight for choice in chunk.choices),
-        size=block.size,
+        size=size,
         tokens=chunk.usage.completion_tokens if chunk.usage else None,
     )
 

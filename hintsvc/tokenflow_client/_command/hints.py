@@ -16,9 +16,8 @@ from tokenflow_client._command.errors import CommandError
 from tokenflow_client._command.terminal import printable
 from tokenflow_client._follower import HintFollower
 
-LOOK_S: Final = 0.05
-"""Snapshots come four times a second: none is missed."""
-_SILENCE_S: Final = 3.0
+LOOK_S: Final = 0.5
+"""Seconds between two looks at whether the service can be reached."""
 _WORDS: Final = 300
 
 
@@ -71,23 +70,23 @@ def watch(service: Endpoint, wanted: Wanted, *, as_json: bool) -> int:
 
 
 async def _watch(service: Endpoint, wanted: Wanted, *, as_json: bool) -> None:
-    follower = HintFollower(service.url, token=lambda: service.api_key)
+    def show(snapshot: Snapshot) -> None:
+        _show(snapshot, wanted, as_json=as_json)
+
+    follower = HintFollower(service.url, token=lambda: service.api_key, on_snapshot=show)
     following = asyncio.create_task(follower.run())
-    shown: Snapshot | None = None
-    quiet_s = 0.0
+    told = ""
     try:
         while not following.done():
-            if follower.snapshot is not shown and follower.snapshot is not None:
-                shown, quiet_s = follower.snapshot, 0.0
-                _show(shown, wanted, as_json=as_json)
-            await asyncio.sleep(LOOK_S)
-            quiet_s += LOOK_S
-            if quiet_s >= _SILENCE_S:
-                quiet_s = 0.0
-                sys.stderr.write(f"no hints from {service.url}: trying again\n")
+            await asyncio.wait([following], timeout=LOOK_S)
+            if follower.failure != told:
+                told = follower.failure
+                sys.stderr.write(f"{printable(told)}; trying again\n" if told else "")
     finally:
         following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
+        (ended,) = await asyncio.gather(following, return_exceptions=True)
+    if isinstance(ended, Exception):
+        raise ended
 
 
 def _show(snapshot: Snapshot, wanted: Wanted, *, as_json: bool) -> None:

@@ -88,8 +88,21 @@ class Generator:
             plan: the requests, by time.
             patience_s: seconds after the last is due in which the ones held back may still start.
         """
-        sending: set[asyncio.Task[None]] = set()
         watching = asyncio.create_task(self._watch())
+        try:
+            await self._make(plan, patience_s=patience_s)
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    async def _make(self, plan: Sequence[Request], *, patience_s: float) -> None:
+        sending: set[asyncio.Task[None]] = set()
+
+        def ended(task: asyncio.Task[None]) -> None:
+            # One that failed stays, so that its failure is raised in the end.
+            if task.cancelled() or task.exception() is None:
+                sending.discard(task)
+
         begun = 0
         try:
             async with asyncio.timeout(plan[-1].at_s + patience_s if plan else None):
@@ -98,23 +111,18 @@ class Generator:
                     begun += 1
                     task = asyncio.create_task(self._one(request))
                     sending.add(task)
-                    task.add_done_callback(sending.discard)
+                    task.add_done_callback(ended)
         except TimeoutError:
             self.run.never_started = len(plan) - begun
+        except asyncio.CancelledError:
+            for task in sending:
+                task.cancel()
+            raise
         finally:
-            watching.cancel()
-            await self._settle(sending)
-            await asyncio.gather(watching, return_exceptions=True)
-
-    async def _settle(self, sending: set[asyncio.Task[None]]) -> None:
-        """Wait for the requests that are under way; where the run itself was cancelled, cancel them first."""
-        task = asyncio.current_task()
-        if task and task.cancelling():
-            for each in sending:
-                each.cancel()
-        for ended in await asyncio.gather(*sending, return_exceptions=True):
-            if isinstance(ended, Exception):
-                raise ended
+            failures = await asyncio.gather(*sending, return_exceptions=True)
+        for failure in failures:
+            if isinstance(failure, BaseException):
+                raise failure
 
     async def _turn(self, due_s: float) -> None:
         """Wait until a request is due, and a stream is free for it."""
