@@ -93,15 +93,14 @@ async def test_who_comes_back_tells_the_last_snapshot_that_it_has(hints: FakeHin
 
 @pytest.mark.parametrize(
     ("tenant", "words"),
-    [("", r"several tenants are told \(gold, silver\): write tenant="), ("iron", "the tenant 'iron'")],
+    [("", "several tenants are told (gold, silver): write tenant="), ("iron", "the tenant 'iron'")],
 )
 async def test_hints_that_are_not_ours_are_told_as_trouble(hints: FakeHintService, tenant: str, words: str) -> None:
     hints.reads = False
     await hints.say(hint(40.0), hint(50.0, tenant="silver"))
     async with TokenFlow(hints.url, tenant=tenant) as tf:
         await eventually(lambda: tf.state is State.FALLBACK)
-        with pytest.raises(AssertionError, match=words):
-            raise AssertionError(tf.status.reason)
+        assert words in tf.status.reason
 
 
 async def test_a_callback_that_fails_ends_nothing(hints: FakeHintService, caplog: pytest.LogCaptureFixture) -> None:
