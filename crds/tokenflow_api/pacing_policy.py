@@ -239,8 +239,8 @@ class Security(ApiModel):
     )
     tls_secret_ref: SecretReference | None = Field(
         default=None,
-        description="Secret of type kubernetes.io/tls to serve with. With the key client-ca.crt in it, agents and"
-        " gateways must show a certificate of that authority.",
+        description="Secret of type kubernetes.io/tls that the hint service and the gateway serve with. With the key"
+        " client-ca.crt in it, agents and gateways must show the hint service a certificate of that authority.",
     )
     ca_bundle: Annotated[str, StringConstraints(max_length=65536)] = Field(
         default="",

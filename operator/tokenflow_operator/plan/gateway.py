@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from tokenflow_api.pacing_policy import PacingPolicySpec, Upstream
+from tokenflow_api.pacing_policy import PacingPolicySpec, Security, Upstream
 from tokenflow_api.runtime import RUNTIME_KEY
 from tokenflow_operator.kube.objects import Manifest
 from tokenflow_operator.plan import names, replicated
@@ -25,6 +25,8 @@ from tokenflow_operator.settings import Images
 COMPONENT: Final = "gateway"
 _DRAIN_S: Final = 60
 """Seconds that streams have to end by themselves."""
+_TLS_KEYS: Final = ("tls.crt", "tls.key")
+"""Of a Secret of type kubernetes.io/tls."""
 
 
 def gateway_objects(owner: Owner, spec: PacingPolicySpec, images: Images) -> tuple[Manifest, ...]:
@@ -44,6 +46,7 @@ def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images) -> Manifes
     tls = tls_secrets({policy: spec})
     tenant_volumes, tenant_mounts = replicated.tenant_keys(spec.tenants)
     upstream_keys = _upstream_keys(spec.gateway.upstreams)
+    certificate = _certificate(spec.security)
     container = {
         "name": COMPONENT,
         "image": images.hintsvc,
@@ -56,6 +59,7 @@ def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images) -> Manifes
             f"--token-file={names.TOKEN_FILE}",
             f"--tenants-dir={names.TENANTS_DIR}",
             *([f"--upstreams-dir={names.UPSTREAMS_DIR}"] if upstream_keys else []),
+            *([f"--tls-dir={names.TLS_DIR}"] if certificate else []),
             f"--port={names.GATEWAY_PORT}",
             f"--metrics-port={names.METRICS_PORT}",
         ],
@@ -71,9 +75,10 @@ def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images) -> Manifes
             *client_tls_mount(tls),
             *tenant_mounts,
             *[mount(volume["name"], names.UPSTREAMS_DIR) for volume in upstream_keys],
+            *[mount(volume["name"], names.TLS_DIR) for volume in certificate],
             mount("tmp", "/tmp", read_only=False),  # noqa: S108 - the container's own
         ],
-        **replicated.serving(names.GATEWAY_PORT),
+        **replicated.serving(names.GATEWAY_PORT, tls=bool(certificate)),
     }
     return replicated.deployment(
         owner,
@@ -92,10 +97,22 @@ def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images) -> Manifes
                 *client_tls_volume(tls),
                 *tenant_volumes,
                 *upstream_keys,
+                *certificate,
                 replicated.SCRATCH,
             ],
         },
     )
+
+
+def _certificate(security: Security) -> list[Manifest]:
+    """Return the volume of what the gateway serves with; none where it serves in clear.
+
+    Without the authority of client certificates, which agents and gateways show: readers show keys and tokens.
+    """
+    if security.tls_secret_ref is None:
+        return []
+    items = [{"key": key, "path": key} for key in _TLS_KEYS]
+    return [{"name": "tls", "secret": {"secretName": security.tls_secret_ref.name, "items": items}}]
 
 
 def _upstream_keys(upstreams: Iterable[Upstream]) -> list[Manifest]:

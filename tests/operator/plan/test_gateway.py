@@ -10,8 +10,9 @@ OTHER = {"name": "second", "url": "https://llm.example", "apiKeySecretRef": {"na
 OPEN = {"name": "vllm", "url": "http://vllm.llm.svc:8000"}
 
 
-def pod(*upstreams: dict[str, Any]) -> dict[str, Any]:
-    spec = PacingPolicySpec.model_validate(example("pacingpolicy.yaml") | {"gateway": {"upstreams": list(upstreams)}})
+def pod(*upstreams: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    document = example("pacingpolicy.yaml") | {"gateway": {"upstreams": list(upstreams)}} | fields
+    spec = PacingPolicySpec.model_validate(document)
     applied = plan_of(policy_snapshot(policy(spec))).apply
     (deployment,) = [
         one for one in applied if one["metadata"]["name"] == "demo-gateway" and one["kind"] == "Deployment"
@@ -32,3 +33,19 @@ def test_the_order_of_upstreams_restarts_no_gateway() -> None:
 
 def test_upstreams_without_keys_need_no_volume() -> None:
     assert "upstream-keys" not in [volume["name"] for volume in pod(OPEN)["volumes"]]
+
+
+def test_the_gateway_serves_with_the_policys_certificate_and_sees_no_more_of_that_secret() -> None:
+    security = {"tlsSecretRef": {"name": "demo-tls"}}
+    (volume,) = [one for one in pod(OPEN, security=security)["volumes"] if one["name"] == "tls"]
+    items = [{"key": "tls.crt", "path": "tls.crt"}, {"key": "tls.key", "path": "tls.key"}]
+    assert volume["secret"] == {"secretName": "demo-tls", "items": items}
+    (container,) = pod(OPEN, security=security)["containers"]
+    assert "--tls-dir=/etc/tokenflow/tls" in container["args"]
+    assert container["readinessProbe"]["httpGet"]["scheme"] == "HTTPS"
+
+
+def test_a_gateway_without_a_certificate_serves_in_clear() -> None:
+    (container,) = pod(OPEN)["containers"]
+    assert not [argument for argument in container["args"] if argument.startswith("--tls-dir")]
+    assert "scheme" not in container["readinessProbe"]["httpGet"]
