@@ -26,7 +26,7 @@ LIMIT = st.none() | st.integers(1, 10_000)
 
 
 @st.composite
-def bodies(draw: st.DrawFn, **fields: st.SearchStrategy[Any]) -> bytes:
+def bodies(draw: st.DrawFn, /, **fields: st.SearchStrategy[Any]) -> bytes:
     """A chat request with these fields, each there or not, among others and in any order and spacing."""
     document = draw(OTHERS) | {"model": "llama-3", "messages": [{"role": "user", "content": draw(TEXT)}]}
     document |= {name: draw(values) for name, values in fields.items() if draw(st.booleans())}
