@@ -51,16 +51,18 @@ class LocalQuotas:
         self._shares: dict[str, Share] = {}
 
     def configure(self, config: RuntimeConfig) -> None:
-        """Go by another config from now on; what was taken stays taken."""
-        spec = config.spec
+        """Go by another config from now on; what was taken stays taken.
+
+        Tenants that are removed are still known: requests of theirs may be under way.
+        """
+        spec, replicas = config.spec, config.spec.gateway.replicas
         self._failure_mode = spec.failure_mode
-        self._limits = {tenant.name: Limits.of(tenant, spec) for tenant in spec.tenants}
-        shares = {}
-        for name, limits in self._limits.items():
-            share = self._shares.get(name) or Share(limits, replicas=spec.gateway.replicas, now_us=self._now_us())
-            share.configure(limits, replicas=spec.gateway.replicas)
-            shares[name] = share
-        self._shares = shares
+        for tenant in spec.tenants:
+            limits = self._limits[tenant.name] = Limits.of(tenant, spec)
+            if tenant.name in self._shares:
+                self._shares[tenant.name].configure(limits, replicas=replicas)
+            else:
+                self._shares[tenant.name] = Share(limits, replicas=replicas, now_us=self._now_us())
 
     def reserve(self, asked: AdmitRequest) -> int:
         """Return how many tokens are held back for a request, as the hint service does."""
@@ -98,9 +100,7 @@ class LocalQuotas:
 
     def settle(self, hold: Hold, *, used: int) -> None:
         """Give back what a request did not use; what it used beyond its hold is charged."""
-        share = self._shares.get(hold.tenant)
-        if share:
-            share.commit(bucket=hold.bucket, returned=hold.tokens - used, stream=hold.stream)
+        self._shares[hold.tenant].commit(bucket=hold.bucket, returned=hold.tokens - used, stream=hold.stream)
 
 
 def _reply(share: Share, verdict: Verdict) -> AdmitReply:

@@ -78,6 +78,8 @@ class Overload:
             streams: that run.
             lag_s: of the event loop.
         """
+        # A tenant whose priority has just been changed asks by the one that it had.
+        priority = max((one for one in self._streams if one <= priority), default=min(self._streams))
         if streams >= self._streams[priority]:
             return f"{streams} requests run here, and the rest is kept for higher priorities (spec.gateway.maxStreams)"
         bound = self._lag_s[priority] * (RECOVERED if priority in self._shed else 1.0)
