@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help demo test lint check format images cluster cluster-down bench-agent bench-hintsvc bench-operator generate lock clean
+.PHONY: help demo test lint check format images cluster cluster-down bench bench-agent bench-hintsvc bench-operator generate lock clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -36,6 +36,11 @@ cluster: $(STAMP) ## bring up three nodes on this machine
 
 cluster-down: $(STAMP) ## take them away
 	$(BIN)/python -m e2e.cluster down
+
+bench: $(STAMP) ## measure what pacing does for readers, and write docs/benchmarks.md and its report (ARGS=--fresh)
+	$(BIN)/python -m e2e.bench.pacing --results docs/benchmarks/pacing $(ARGS)
+	$(BIN)/python -m e2e.bench.pacing.report --results docs/benchmarks/pacing \
+	  --markdown docs/benchmarks.md --html docs/benchmarks/pacing.html
 
 bench-agent: $(STAMP) ## measure the node agent, and write docs/benchmarks/agent.md
 	$(BIN)/python -m e2e.bench.agent --markdown docs/benchmarks/agent.md --json docs/benchmarks/agent.json

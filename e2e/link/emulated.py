@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from e2e.commands import run
 from e2e.link.apply import LinkError
-from e2e.link.emulator import PHASES
+from e2e.link.emulator import OBSERVED, PHASES
+from e2e.link.observed import Observed
 from e2e.link.path import Phase
 
 _END_S: Final = 5.0
@@ -46,21 +47,20 @@ class Emulated:
         """
         self._ask({"phases": PHASES.dump_python(tuple(phases)), "seed": seed})
 
-    def counted(self) -> dict[str, dict[str, int]]:
-        """Return what passed ``down`` to the far end and ``up`` from it, see ``Observed.told``.
+    def counted(self) -> Observed:
+        """Return what was sent towards the far end since the conditions began.
 
         Raises:
             LinkError: the emulator has ended.
         """
-        counts: dict[str, dict[str, int]] = self._ask({})
-        return counts
+        return self._ask({})
 
-    def _ask(self, request: dict[str, Any]) -> Any:
+    def _ask(self, request: dict[str, Any]) -> Observed:
         if not self._process.stdin or not self._process.stdout:
             raise LinkError("the emulator has no pipes")
         try:
             print(json.dumps(request), file=self._process.stdin, flush=True)
-            return json.loads(self._process.stdout.readline())
+            return OBSERVED.validate_json(self._process.stdout.readline())
         except (OSError, ValueError) as error:
             raise LinkError(f"the emulator of {self.netns} has ended: see above for its words") from error
 

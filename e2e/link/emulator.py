@@ -20,12 +20,13 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from e2e.commands import run
-from e2e.link.observed import Observed
+from e2e.link.observed import Observed, Observer
 from e2e.link.path import Conditions, Direction, Lost, Phase, upward
 from e2e.link.tun import PACKET_BYTES, open_end
 
 CLEAR: Final = (Phase(seconds=0, conditions=Conditions()),)
 PHASES: Final = TypeAdapter(tuple[Phase, ...])
+OBSERVED: Final = TypeAdapter(Observed)
 _IDLE_S: Final = 1.0
 _MOST_AT_ONCE: Final = 64
 _MOST_HELD: Final = 50_000
@@ -38,7 +39,7 @@ class Way:
     source: int
     sink: int
     direction: Direction
-    observed: Observed
+    observer: Observer
     held: deque[tuple[float, bytes]]
 
     def take(self) -> None:
@@ -48,10 +49,10 @@ class Way:
                 packet = os.read(self.source, PACKET_BYTES)
             except BlockingIOError:
                 return
-            self.observed.take(packet)
+            self.observer.take(packet)
             out = self.direction.offer(len(packet), at=time.monotonic())
             if isinstance(out, Lost) or len(self.held) >= _MOST_HELD:
-                self.observed.lost[out if isinstance(out, Lost) else Lost.BUFFER] += 1
+                self.observer.observed.lost[out if isinstance(out, Lost) else Lost.BUFFER] += 1
             else:
                 self.held.append((out, packet))
 
@@ -79,8 +80,8 @@ class Path:
         near, far = self._ends
         now = time.monotonic()
         self.ways = (
-            Way(near, far, Direction(phases, began=now, seed=seed), Observed(), deque()),
-            Way(far, near, Direction(upward(phases), began=now, seed=~seed), Observed(), deque()),
+            Way(near, far, Direction(phases, began=now, seed=seed), Observer(), deque()),
+            Way(far, near, Direction(upward(phases), began=now, seed=~seed), Observer(), deque()),
         )
 
     def wait_s(self) -> float:
@@ -88,10 +89,9 @@ class Path:
         due = [way.held[0][0] for way in self.ways if way.held]
         return max(0.0, min(due) - time.monotonic()) if due else _IDLE_S
 
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return what was counted since the conditions began, and begin the new ones that are asked for."""
-        down, up = self.ways
-        counted = {"down": down.observed.told(), "up": up.observed.told()}
+    def answer(self, request: dict[str, Any]) -> bytes:
+        """Return what was counted downwards since the conditions began, and begin the new ones that are asked for."""
+        counted = OBSERVED.dump_json(self.ways[0].observer.observed)
         if "phases" in request:
             self.begin(PHASES.validate_python(request["phases"]), seed=request["seed"])
         return counted
@@ -109,7 +109,7 @@ def carry(path: Path) -> None:
                 return
             *whole, requests = (requests + part).split(b"\n")
             for line in whole:
-                print(json.dumps(path.answer(json.loads(line))), flush=True)
+                print(path.answer(json.loads(line)).decode(), flush=True)
         for way in path.ways:
             if way.source in readable:
                 way.take()

@@ -24,7 +24,7 @@ STEADY: Final = ("--steady", "--tokens-per-second", str(PER_SECOND), "--first-to
 ENGINE_CORE: Final = 1
 _MEASURED_CORE: Final = 0
 _READER_CORES: Final = (2, 3)
-_RAMP_S: Final = 4.0
+_BEGIN_PER_SECOND: Final = 500
 _SETTLE_S: Final = 1.5
 _ENDLESS: Final = 10_000
 
@@ -62,18 +62,19 @@ async def at_capacity(
     for seed in seeds:
         if results.has(scenario(streams), seed):
             continue
-        asks = tuple(steady(streams=streams, tokens=_ENDLESS, over_s=_RAMP_S, seed=seed, tenants=TENANTS))
-        until_s = _RAMP_S + _SETTLE_S + seconds
+        ramp_s = streams / _BEGIN_PER_SECOND
+        asks = tuple(steady(streams=streams, tokens=_ENDLESS, over_s=ramp_s, seed=seed, tenants=TENANTS))
+        until_s = ramp_s + _SETTLE_S + seconds
         for subject in subjects:
             plan = Plan(servers=((LOOPBACK, subject.port),), asks=asks, until_s=until_s)
             reading = asyncio.create_task(read_on(plan, cores=_READER_CORES))
-            await asyncio.sleep(_RAMP_S + 2 * _SETTLE_S)
+            await asyncio.sleep(ramp_s + 2 * _SETTLE_S)
             before, began = processor_s(subject.pid), asyncio.get_running_loop().time()
             await asyncio.sleep(seconds - 2 * _SETTLE_S)
             share = (processor_s(subject.pid) - before) / (asyncio.get_running_loop().time() - began)
             memory = memory_bytes(subject.pid, "VmRSS")
             met = await reading
-            since_s = _RAMP_S + _SETTLE_S
+            since_s = ramp_s + _SETTLE_S
             figures = asdict(measured(met, until_s=until_s, since_s=since_s))
             figures["core_share"] = share
             figures["memory_mb"] = memory / 1e6

@@ -31,7 +31,7 @@ ENGINE_CORE: Final = 1
 READER_CORE: Final = 2
 _TOKENS: Final = 40
 _PER_SECOND: Final = 10.0
-_ENDS_S: Final = 3.0
+_ENDS_S: Final = 2.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,10 +13,11 @@ from e2e.bench.pacing.engine import Engine
 from e2e.bench.pacing.peers import nginx
 from e2e.bench.pacing.reader import Plan
 from e2e.bench.pacing.reading import read
-from e2e.bench.pacing.results import Measured, Results, Run, measured, timeline
+from e2e.bench.pacing.results import Results, Run, measured, timeline
 from e2e.bench.pacing.scenarios import Scenario
 from e2e.bench.proc import free_port, processor_s
 from e2e.link.emulated import Emulated, emulated
+from e2e.link.observed import Sent
 from e2e.link.path import Phase
 
 TENANT: Final = "gold"
@@ -163,17 +164,14 @@ async def over(cell: Cell, load: Load) -> dict[str, Any]:
         processor = processor_s(cell.subject.pid) - before
         counted = cell.path.counted()
     met = measured(streams, until_s=plan.until_s, since_s=load.since_s)
-    return {**asdict(met), **_costs(met, processor, counted["down"]), "timeline": timeline(streams, plan.until_s)}
-
-
-def _costs(met: Measured, processor: float, down: dict[str, int]) -> dict[str, float]:
-    """Return what was paid: processor time, and what went over the link, a download beside the streams with it."""
-    tokens = max(1, met.tokens)
+    sent = counted.ports.get(cell.subject.port, Sent())
     return {
-        "processor_ms_per_1000_tokens": 1e6 * processor / tokens,
-        "wire_per_token": down["bytes"] / tokens,
-        "retransmitted": down["again"] / max(1, down["segments"]),
-        "lost": (down["lost_by_chance"] + down["lost_in_buffer"]) / max(1, down["packets"]),
+        **asdict(met),
+        "processor_ms_per_1000_tokens": 1e6 * processor / max(1, met.tokens),
+        "wire_per_token": sent.size / max(1, met.tokens),
+        "retransmitted": sent.again / max(1, sent.segments),
+        "lost": sum(counted.lost.values()) / max(1, counted.packets),
+        "timeline": timeline(streams, plan.until_s),
     }
 
 

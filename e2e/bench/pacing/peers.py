@@ -12,7 +12,7 @@ from e2e.bench.errors import BenchError
 from e2e.bench.hintsvc.peers import child
 from e2e.bench.pacing.arms import Subject
 from e2e.bench.proc import free_port
-from e2e.bench.programs import Program, await_port, killing
+from e2e.bench.programs import Program, await_port, killing, running
 from e2e.commands import run
 
 _LITELLM: Final = Path.home() / ".cache/tokenflow/peers/litellm"
@@ -142,7 +142,8 @@ def versions() -> dict[str, str]:
 
 @contextmanager
 def _run(name: str, program: Program, port: int, *, forks: bool = False, listens_s: float = 15.0) -> Iterator[Subject]:
-    with killing(program):
+    # nginx ends its worker only when it is asked politely.
+    with running(program) if forks else killing(program):
         program.start()
         await_port(port, program, listens_s=listens_s)
         pid = child(program.pid) if forks else program.pid

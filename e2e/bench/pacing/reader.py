@@ -21,6 +21,7 @@ from e2e.bench.pacing.workload import Ask
 from e2e.upstream.stamps import stamps
 
 _CONNECT_S: Final = 10.0
+_DOWNLOADS: Final = 3
 _CHARACTERS_PER_TOKEN: Final = 4
 
 
@@ -35,7 +36,7 @@ class Plan:
         source: address that connections come from; empty is any.
         model: that is asked for.
         stamped: whether tokens tell when they were generated.
-        bulk: host and port of a server that sends without end: read beside the streams; none by default.
+        bulk: host and port of a server that sends without end: downloads beside the streams; none by default.
     """
 
     servers: tuple[tuple[str, int], ...]
@@ -184,13 +185,13 @@ async def read(plan: Plan) -> list[Stream]:
     Requests go out when they are due, whatever became of earlier ones: an open loop.
     """
     began = time.monotonic()
-    bulk = asyncio.create_task(_bulk(plan)) if plan.bulk else None
+    downloads = [asyncio.create_task(_download(plan)) for _ in range(_DOWNLOADS)] if plan.bulk else []
     streams = [Stream(ask=ask, server=number % len(plan.servers)) for number, ask in enumerate(plan.asks)]
     tasks = [asyncio.create_task(_read(stream, plan, began=began)) for stream in streams]
     await asyncio.gather(*tasks)
-    if bulk:
-        bulk.cancel()
-        await asyncio.gather(bulk, return_exceptions=True)
+    for download in downloads:
+        download.cancel()
+    await asyncio.gather(*downloads, return_exceptions=True)
     return streams
 
 
@@ -214,8 +215,8 @@ async def _read(stream: Stream, plan: Plan, *, began: float) -> None:
     reading.leave()
 
 
-async def _bulk(plan: Plan) -> None:
-    """Read what comes without end, as a download beside the streams does."""
+async def _download(plan: Plan) -> None:
+    """Read what comes without end."""
     if plan.bulk is None:
         return
     source = (plan.source, 0) if plan.source else None

@@ -25,7 +25,7 @@ class Scenario:
         words: what it is.
         phases: of the link.
         arrivals: of requests.
-        bulk: whether a download shares the link.
+        bulk: whether downloads share the link.
         hard: whether the link is thin, lossy or shared: what pacing is for.
         walks: whether the rate changes all the time, differently for each seed.
     """
@@ -90,7 +90,7 @@ SCENARIOS: Final = (
     ),
     Scenario(
         name="bulk",
-        words="a download (TCP) beside the streams, 512 kbit/s, 40 ms, 128 KiB of buffer: 2 s when it is full",
+        words="three downloads (TCP) beside the streams, 512 kbit/s, 40 ms, 128 KiB of buffer: 2 s when it is full",
         phases=_always(Conditions(kbit=512, delay_ms=20, buffer_kib=128)),
         bulk=True,
     ),
