@@ -12,6 +12,7 @@ from tokenflow_client._errors import (
 from tokenflow_client._follower import HintFollower
 from tokenflow_client._options import Options
 from tokenflow_client._paced import PacedBatches, PacedStream
+from tokenflow_client._reader import HintReader
 from tokenflow_client._state import State, Status
 from tokenflow_client._sync_client import SyncTokenFlow
 from tokenflow_client._sync_paced import SyncPacedBatches, SyncPacedStream
@@ -21,6 +22,7 @@ __all__ = [
     "Circuit",
     "CircuitOpenError",
     "HintFollower",
+    "HintReader",
     "HintsUnavailableError",
     "Options",
     "PacedBatches",

@@ -16,7 +16,11 @@ LIMITS: Final = httpx.Limits(max_connections=4, max_keepalive_connections=2, kee
 """One connection for the stream, one for reads, and as many again while others break."""
 
 Trust = ssl.SSLContext | Callable[[], ssl.SSLContext]
-"""How https is verified; a function is asked before each connection, so that an authority can be taken back."""
+"""How https is verified.
+
+A function is asked before each request, so that an authority can be taken back: what it returned before while nothing
+has changed, else another context, and all connections are made anew.
+"""
 
 
 class Connections:
@@ -61,9 +65,9 @@ class Connections:
         return self._own
 
     def headers(self) -> dict[str, str]:
-        """Return the headers of one request: who asks, and a trace that the service's log names too."""
+        """Return the headers of one request: who asks, and a trace that the service's log names, and nobody samples."""
         token = self._token()
-        trace = {"traceparent": f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"}
+        trace = {"traceparent": f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"}
         return trace | ({"Authorization": f"Bearer {token}"} if token else {})
 
     async def aclose(self) -> None:

@@ -13,6 +13,8 @@ from tokenflow_client._errors import HintsUnavailableError
 
 _log = logging.getLogger(__name__)
 
+READ_S: Final = 2.0
+"""Longest wait for the connection, and for each part of the answer."""
 _UNCHANGED: Final = 304
 
 
@@ -42,7 +44,7 @@ class HintReader:
         client = await self._connections.client()
         headers = self._connections.headers() | ({"If-None-Match": self._etag} if self._etag else {})
         try:
-            response = await client.get(self._url, params={"path": self._path}, headers=headers)
+            response = await client.get(self._url, params={"path": self._path}, headers=headers, timeout=READ_S)
         except httpx.HTTPError as error:
             raise HintsUnavailableError(f"{self._url}: {type(error).__name__}: {error}") from error
         if response.status_code == _UNCHANGED and self._reply is not None:

@@ -16,7 +16,7 @@ from tokenflow_client._follower import HintFollower
 from tokenflow_client._options import Endpoint, Options
 from tokenflow_client._rates import MeanRate
 from tokenflow_client._sources import Sources
-from tokenflow_client._state import Known, Reach, Status, judge
+from tokenflow_client._state import OUTAGE_S, Known, Reach, Status, judge
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class HintSession:
         self._known: Known | None = None
         self._reader = self._follower.reader(endpoint.tenant, path=endpoint.path) if endpoint.tenant else None
         self._trouble = ""
-        self._read_at = self._streamed_at = float("-inf")
+        self._heard_at = self._streamed_at = float("-inf")
         self.sources = Sources(clock)
         self.status = self._judge()
         self.pace = self.status.pace
@@ -99,17 +99,18 @@ class HintSession:
             self._trouble = str(error)
             return
         self._follower.breaker.succeeded()
-        self._read_at = self._clock()
+        self._heard_at = self._clock()
         self._trouble = ""
         self._learn(reply.hint, ttl_s=reply.ttl_ms / 1000)
 
     def _take(self, snapshot: Snapshot) -> None:
+        self._heard_at = self._clock()
         try:
             hint = self._choose(snapshot)
         except HintsUnavailableError as error:
             self._trouble = str(error)
             return
-        self._streamed_at = self._clock()
+        self._streamed_at = self._heard_at
         self._trouble = ""
         self._learn(hint, ttl_s=snapshot.ttl_ms / 1000)
 
@@ -154,7 +155,7 @@ class HintSession:
         now = self._clock()
         reach = Reach(
             circuit=self._follower.breaker.state,
-            connected=self._follower.connected or now - self._read_at <= READ_S,
+            heard=now - self._heard_at <= OUTAGE_S,
             trouble=self._trouble or self._follower.failure,
             silent_s=self.sources.silent_s,
         )

@@ -83,13 +83,13 @@ class Reach:
 
     Attributes:
         circuit: of the hint service.
-        connected: whether it speaks to us.
+        heard: whether the hint service spoke within ``OUTAGE_S``.
         trouble: what went wrong last, in words; empty where nothing did.
         silent_s: seconds that no source has spoken for.
     """
 
     circuit: Circuit
-    connected: bool
+    heard: bool
     trouble: str
     silent_s: float
 
@@ -116,7 +116,7 @@ def judge(known: Known | None, reach: Reach, *, now: float, fallback: float) -> 
 
 
 def _state(known: Known | None, reach: Reach, *, age_s: float | None) -> tuple[State, str]:
-    if reach.silent_s >= OUTAGE_S and not reach.connected:
+    if reach.silent_s >= OUTAGE_S and not reach.heard:
         return State.PAUSED, f"the network is out: no source has spoken for {reach.silent_s:.0f} s; {reach.trouble}"
     if known is None or age_s is None:
         return (State.FALLBACK, reach.trouble) if reach.trouble else (State.CONNECTING, "no hint has come yet")

@@ -114,10 +114,10 @@ def test_the_circuit_opens_after_that_many_failures_and_lets_one_request_decide(
 
 
 def state(
-    known: Hint | None, *, age_s: float = 0.0, connected: bool = True, trouble: str = "", silent_s: float = 0.0
+    known: Hint | None, *, age_s: float = 0.0, heard: bool = True, trouble: str = "", silent_s: float = 0.0
 ) -> Status:
     held = known and Known(hint=known, tokens_per_second=known.tokens_per_second, ttl_s=1.0, received_at=100.0)
-    reach = Reach(circuit=Circuit.CLOSED, connected=connected, trouble=trouble, silent_s=silent_s)
+    reach = Reach(circuit=Circuit.CLOSED, heard=heard, trouble=trouble, silent_s=silent_s)
     return judge(held, reach, now=100.0 + age_s, fallback=20.0)
 
 
@@ -130,8 +130,8 @@ def state(
         (state(hint(40.0), age_s=1.0 + DRIFT_S / 2), State.DRIFTING, 30.0),
         (state(hint(40.0), age_s=1.0 + DRIFT_S), State.FALLBACK, 20.0),
         (state(hint(40.0).model_copy(update={"source": Source.FALLBACK})), State.DRIFTING, 40.0),
-        (state(hint(40.0), connected=False, silent_s=OUTAGE_S), State.PAUSED, 40.0),
-        (state(hint(40.0), connected=True, silent_s=60.0), State.LIVE, 40.0),
+        (state(hint(40.0), heard=False, silent_s=OUTAGE_S), State.PAUSED, 40.0),
+        (state(hint(40.0), heard=True, silent_s=60.0), State.LIVE, 40.0),
     ],
 )
 def test_the_state_tells_where_the_rate_comes_from(found: Status, expected: State, rate: float) -> None:
