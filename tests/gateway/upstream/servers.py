@@ -16,14 +16,15 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 NO_KEYS = Path("/nonexistent")
 
 
+Say = Callable[["Server", int, asyncio.StreamWriter], Awaitable[None]]
+"""Answers the request of that number, over all connections of the server, from 0."""
+
+
 @dataclass
 class Server:
-    """What a made-up upstream has seen, and what it does with each request on a connection.
+    """What a made-up upstream has seen, and what it does with each request on a connection."""
 
-    ``say`` is called with the number of the request, over all connections, from 0.
-    """
-
-    say: Callable[["Server", int, asyncio.StreamWriter], Awaitable[None]]
+    say: Say
     url: str = ""
     port: int = 0
     connections: int = 0
@@ -66,7 +67,7 @@ async def _request(reader: asyncio.StreamReader) -> bytes:
     return head + (await reader.readexactly(length) if length else b"")
 
 
-def says(*answers: bytes) -> Callable[[Server, int, asyncio.StreamWriter], Awaitable[None]]:
+def says(*answers: bytes) -> Say:
     """Answer with these bytes, request by request, and with the last of them from then on."""
 
     async def say(_: Server, number: int, writer: asyncio.StreamWriter) -> None:
@@ -76,7 +77,7 @@ def says(*answers: bytes) -> Callable[[Server, int, asyncio.StreamWriter], Await
     return say
 
 
-def says_and_closes(answer: bytes) -> Callable[[Server, int, asyncio.StreamWriter], Awaitable[None]]:
+def says_and_closes(answer: bytes) -> Say:
     """Answer with these bytes and close."""
 
     async def say(_: Server, __: int, writer: asyncio.StreamWriter) -> None:
@@ -94,7 +95,7 @@ async def hangs(server: Server, _: int, __: asyncio.StreamWriter) -> None:
 
 @asynccontextmanager
 async def serving(
-    say: Callable[[Server, int, asyncio.StreamWriter], Awaitable[None]],
+    say: Say,
     *,
     port: int = 0,
     tls: ssl.SSLContext | None = None,
