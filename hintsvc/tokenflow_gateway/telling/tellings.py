@@ -13,7 +13,7 @@ from tokenflow_gateway.identity.bounds import Asked
 from tokenflow_gateway.stream.endings import Why
 from tokenflow_gateway.stream.usage import Usage
 from tokenflow_gateway.telling.figures import AUDIENCE, OPERATIONS, SPANS
-from tokenflow_gateway.telling.operations import PROVIDER, Operation
+from tokenflow_gateway.telling.operations import OTHER, PROVIDER, Operation
 from tokenflow_gateway.telling.progress import Progress, Promise
 from tokenflow_gateway.telling.readers import DENIED
 
@@ -93,6 +93,11 @@ class Telling:
         """The header by which an upstream goes on with the trace."""
         return self._trace.child(self._span).traceparent
 
+    @property
+    def _operation(self) -> Operation:
+        # Only an upstream tells that a model exists: readers may make up any number of names.
+        return Operation(self._asked.kind.operation, self._asked.model if self._upstream else OTHER)
+
     def attempted(self, upstream: str, *, tries: int, queued_s: float) -> None:
         """Note which upstream answered, after how many tries and how long in the queue."""
         self._upstream, self._tries, self._queued_s = upstream, tries, queued_s
@@ -128,7 +133,7 @@ class Telling:
             readers.cancelled += why is Why.READER_LEFT
         failed = code or (str(status) if status >= HTTPStatus.BAD_REQUEST else "")
         OPERATIONS.add(
-            Operation(self._asked.kind.operation, self._asked.model),
+            self._operation,
             duration_s=now - self._received_at,
             first_token_s=progress.first_token_s,
             per_token_s=progress.per_token_s,
@@ -147,11 +152,10 @@ class Telling:
     def _trace_it(self, *, status: int, usage: Usage | None, failed: str, took_s: float) -> None:
         if not SPANS.wanted or not self._trace.sampled:
             return
-        asked = self._asked
         ended = time.time_ns()
         SPANS.add(
             Span(
-                name=f"{asked.kind.operation} {asked.model}",
+                name=" ".join(self._operation),
                 trace=self._trace.child(self._server_span),
                 began_unix_ns=ended - round(took_s * 1e9),
                 ended_unix_ns=ended,
@@ -162,7 +166,7 @@ class Telling:
             )
         )
         SPANS.answered(
-            self._trace, method="POST", route=asked.kind, status=status, took_s=took_s, span_id=self._server_span
+            self._trace, method="POST", route=self._asked.kind, status=status, took_s=took_s, span_id=self._server_span
         )
 
     def _attributes(self, usage: Usage | None, failed: str) -> dict[str, str | int | float | bool]:
