@@ -43,7 +43,7 @@ http {{
 _HAPROXY: Final = """
 global
     nbthread 1
-    maxconn 16384
+    maxconn 4096
 defaults
     mode http
     timeout connect 5s
