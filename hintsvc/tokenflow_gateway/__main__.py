@@ -1,14 +1,18 @@
 """``tokenflow-gateway``: the OpenAI-compatible gateway of one PacingPolicy."""
 
 import argparse
-import asyncio
 import os
+import resource
 import socket
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import uvloop
+
 from tokenflow_api import logs
+from tokenflow_api.serving import trace
+from tokenflow_api.serving.errors import ServingError
 from tokenflow_gateway.server import Settings, serve
 
 
@@ -33,18 +37,29 @@ def _parser() -> argparse.ArgumentParser:
         "--token-file", type=Path, default=env("TOKENFLOW_TOKEN_FILE", "/var/run/secrets/tokenflow/token")
     )
     parser.add_argument("--tenants-dir", type=Path, default=env("TOKENFLOW_TENANTS_DIR", "/etc/tokenflow/tenants"))
+    parser.add_argument(
+        "--upstreams-dir", type=Path, default=env("TOKENFLOW_UPSTREAMS_DIR", "/etc/tokenflow/upstreams")
+    )
+    parser.add_argument(
+        "--tls-dir",
+        type=Path,
+        default=env("TOKENFLOW_TLS_DIR"),
+        help="a directory with tls.crt and tls.key to serve with; without it, plain HTTP",
+    )
     parser.add_argument("--namespace", default=env("TOKENFLOW_NAMESPACE", env("POD_NAMESPACE", "default")))
     parser.add_argument("--pod-name", default=env("POD_NAME", socket.gethostname()))
     parser.add_argument("--port", type=int, default=env("TOKENFLOW_PORT", "8000"))
     parser.add_argument("--metrics-port", type=int, default=env("TOKENFLOW_METRICS_PORT", "9090"))
-    parser.add_argument("--log-level", choices=["Debug", "Info", "Warning", "Error"], default="Info")
+    parser.add_argument(
+        "--log-level", choices=["Debug", "Info", "Warning", "Error"], help="by default as the policy says"
+    )
     return parser
 
 
 def main() -> int:
     """Run the command line."""
     arguments = _parser().parse_args()
-    logs.configure(component="gateway", level=arguments.log_level)
+    logs.configure(component="gateway", level=arguments.log_level or "Info", context=trace.log_fields)
     settings = Settings(
         pod_namespace=arguments.namespace,
         pod_name=arguments.pod_name,
@@ -53,11 +68,25 @@ def main() -> int:
         hint_tls_directory=arguments.hint_tls_dir,
         token_file=arguments.token_file,
         tenants_directory=arguments.tenants_dir,
+        upstreams_directory=arguments.upstreams_dir,
+        tls_directory=arguments.tls_dir,
         port=arguments.port,
         metrics_port=arguments.metrics_port,
+        log_level=arguments.log_level,
     )
-    asyncio.run(serve(settings))
+    _allow_many_connections()
+    try:
+        uvloop.run(serve(settings))
+    except (ServingError, OSError) as error:
+        print(f"tokenflow-gateway: {error}", file=sys.stderr)  # noqa: T201 - a command's last words
+        return 1
     return 0
+
+
+def _allow_many_connections() -> None:
+    """Take as many descriptors as this process may have: containers often begin with a thousand."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 if __name__ == "__main__":

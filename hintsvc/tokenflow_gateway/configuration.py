@@ -6,6 +6,7 @@ service is away. Whichever has the higher generation wins, whole.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -20,14 +21,32 @@ REREAD_S: Final = 5.0
 
 
 class Configuration:
-    """The config in force."""
+    """The config in force.
+
+    Args:
+        file: mounted copy.
+
+    Attributes:
+        current: the config; ``None`` while there was none.
+        source: where it came from.
+        error: why the mounted copy is refused; empty where it is not.
+        arrived: set as soon as there is a config.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self.current: RuntimeConfig | None = None
         self.source = ""
         self.error = ""
+        self.arrived = asyncio.Event()
         self._text = ""
+        self._listeners: list[Callable[[RuntimeConfig], None]] = []
+
+    def on_change(self, listener: Callable[[RuntimeConfig], None]) -> None:
+        """Have ``listener`` called with the present config, and with each later one."""
+        self._listeners.append(listener)
+        if self.current is not None:
+            listener(self.current)
 
     def offer(self, config: RuntimeConfig, *, source: str) -> None:
         """Serve ``config`` from now on, unless a newer generation of the same policy is served."""
@@ -37,6 +56,9 @@ class Configuration:
         self.current, self.source = config, source
         metrics.GENERATION.set(config.generation)
         _log.info("runtime config in force", extra={"generation": config.generation, "source": source})
+        self.arrived.set()
+        for listener in self._listeners:
+            listener(config)
 
     def read(self) -> None:
         """Offer the mounted copy if it changed; a bad one is refused, its reason kept in ``error``."""

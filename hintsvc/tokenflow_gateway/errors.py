@@ -91,6 +91,22 @@ class UnknownRouteError(GatewayError):
     code = "unknown_url"
 
 
+class MethodNotAllowedError(GatewayError):
+    """The path is served, by another method."""
+
+    status = 405
+    kind = "invalid_request_error"
+    code = "method_not_allowed"
+
+    def __init__(self, message: str, *, allowed: str) -> None:
+        super().__init__(message)
+        self.allowed = allowed
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers, which name the method that there is."""
+        return super().headers() | {"Allow": self.allowed}
+
+
 class UnauthorizedError(GatewayError):
     """The caller is no tenant that we know."""
 

@@ -1,9 +1,11 @@
-"""The gateway as a whole: its tasks, its listeners, and how it leaves."""
+"""The gateway as a whole: its parts, its listeners, and how it leaves."""
 
 import asyncio
 import logging
 import signal
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,19 +16,41 @@ from tokenflow_api.api_keys import KeyRing
 from tokenflow_api.client_tls import client_context, renew
 from tokenflow_api.mounted import mark
 from tokenflow_api.projected_tokens import read_token
+from tokenflow_api.runtime import RuntimeConfig
+from tokenflow_api.serving.audit import FLUSH_S, Record
+from tokenflow_api.serving.export import Exporter
+from tokenflow_api.serving.issuers import ClusterKeys
+from tokenflow_api.serving.level import follow_level
+from tokenflow_api.serving.tls import Certificates
 from tokenflow_client import HintFollower
-from tokenflow_gateway.app import Proxy, application, metrics_application
+from tokenflow_gateway import metrics
+from tokenflow_gateway.admission.door import Door
+from tokenflow_gateway.admission.quota import QuotaClient
+from tokenflow_gateway.api.gateway import CLOCK, Gateway
+from tokenflow_gateway.api.inside import inside_application
+from tokenflow_gateway.api.site import Site
 from tokenflow_gateway.configuration import REREAD_S, Configuration
-from tokenflow_gateway.reporter import StreamReporter
-from tokenflow_gateway.upstreams import UpstreamClient
+from tokenflow_gateway.front.listener import Front
+from tokenflow_gateway.front.switch import ALPN
+from tokenflow_gateway.identity.administrators import Administrators
+from tokenflow_gateway.identity.fetch import fetch, published
+from tokenflow_gateway.identity.identify import Guard
+from tokenflow_gateway.stream.windows import Place
+from tokenflow_gateway.tasks import Tasks
+from tokenflow_gateway.telling.figures import SPANS, exported
+from tokenflow_gateway.telling.reporter import StreamReporter
+from tokenflow_gateway.telling.tellings import Tellings
+from tokenflow_gateway.upstream.client import UpstreamClient
+from tokenflow_gateway.upstream.keys import UpstreamKeys
 
 _log = logging.getLogger(__name__)
 
-ANNOUNCE_S: Final = 1.0
-"""Time that a leaving gateway still takes requests, so that load balancers notice."""
-DRAIN_S: Final = 50.0
+DRAIN_S: Final = 48.0
 """Time that running requests have to end; the kubelet kills after 60 s."""
-_POLL_S: Final = 0.1
+_LAST_WORDS_S: Final = 1.0
+"""Time that streams have, which did not end, to be told how to go on elsewhere."""
+_COMMITS_S: Final = 4.0
+"""Time that the last commits have to be delivered."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,12 +62,16 @@ class Settings:
         pod_name: name of this pod.
         runtime_file: mounted copy of the runtime config.
         hint_url: base URL of the hint service.
-        hint_tls_directory: a certificate to show there; ``None`` shows none.
         token_file: projected token for the hint service.
         tenants_directory: a directory of API keys per tenant.
+        upstreams_directory: a directory with the gateway's own API key per upstream.
         host: address to listen on.
         port: of the API.
         metrics_port: of the metrics.
+        hint_tls_directory: a certificate to show at the hint service; ``None`` shows none.
+        tls_directory: the certificate to serve with; ``None`` serves plain HTTP.
+        log_level: how much is logged; ``None`` is as the config says.
+        announce_s: time that a leaving gateway still takes requests, so that load balancers notice.
     """
 
     pod_namespace: str
@@ -52,65 +80,166 @@ class Settings:
     hint_url: str
     token_file: Path
     tenants_directory: Path
+    upstreams_directory: Path
     host: str = "0.0.0.0"  # noqa: S104 - it serves the pod's network
     port: int = 8000
     metrics_port: int = 9090
     hint_tls_directory: Path | None = None
+    tls_directory: Path | None = None
+    log_level: str | None = None
+    announce_s: float = 1.0
+
+    def token(self) -> str:
+        """Return the present token for the hint service."""
+        return read_token(self.token_file)
 
 
 async def serve(settings: Settings) -> None:
-    """Run a gateway until SIGTERM or SIGINT, then let its streams end."""
+    """Run a gateway until SIGTERM or SIGINT, then let its streams end.
+
+    Raises:
+        CertificateError: the TLS directory holds no certificate.
+        OSError: a port is taken.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    configuration = Configuration(settings.runtime_file)
-    configuration.read()
-    tls = _trust(configuration, settings.hint_tls_directory)
-    follower = HintFollower(
-        settings.hint_url,
-        token=lambda: read_token(settings.token_file),
-        on_config=lambda config: configuration.offer(config, source="hint service"),
-        tls=tls,
-    )
-    async with UpstreamClient() as upstreams:
-        proxy = Proxy(
-            configuration=configuration,
-            follower=follower,
-            upstreams=upstreams,
-            keys=KeyRing(settings.tenants_directory),
-            pod_namespace=settings.pod_namespace,
-            pod_name=settings.pod_name,
-            port=settings.port,
-            draining=asyncio.Event(),
+    await Server(settings).run(stop)
+
+
+class Server:
+    """A gateway.
+
+    Args:
+        settings: how it is set up.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._tasks = Tasks()
+        self._configuration = configuration = Configuration(settings.runtime_file)
+        configuration.read()
+        if settings.log_level is None:
+            configuration.on_change(follow_level)
+        self._hint_tls = _trust(configuration, settings.hint_tls_directory)
+        self._follower = HintFollower(
+            settings.hint_url,
+            token=settings.token,
+            on_config=lambda config: configuration.offer(config, source="hint service"),
+            tls=self._hint_tls,
         )
-        reporter = StreamReporter(
-            url=settings.hint_url.rstrip("/"),
-            node=settings.pod_name,
-            token=lambda: read_token(settings.token_file),
-            observe=proxy.observe,
-            tls=tls,
+        self._site = Site(configuration, self._follower)
+        self._certificates = (
+            Certificates(settings.tls_directory, figures=metrics.SERVING, protocols=ALPN)
+            if settings.tls_directory
+            else None
         )
-        runners = [
-            await _listen(application(proxy), settings.host, settings.port),
-            await _listen(metrics_application(), settings.host, settings.metrics_port),
-        ]
-        _log.info("serving", extra={"port": settings.port})
+        self._front = Front(self._site, host=settings.host, port=settings.port, tls=self._certificates)
+
+    @property
+    def port(self) -> int:
+        """The port of the API, once it is open."""
+        return self._front.port
+
+    @property
+    def gateway(self) -> Gateway | None:
+        """What serves readers, once there is a config."""
+        return self._site.gateway
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until ``stop`` is set, and then drain."""
+        settings, configuration = self._settings, self._configuration
+        exporter = Exporter(
+            SPANS,
+            collect=exported,
+            figures=metrics.SERVING,
+            service="tokenflow-gateway",
+            name=settings.pod_name,
+        )
+        configuration.on_change(exporter.follow)
+        administrators = Administrators(ClusterKeys(fetch_document=fetch))
+        self._tasks.start(
+            configuration.reread(),
+            self._follower.run(),
+            exporter.run(),
+            _renew_tls(self._hint_tls, configuration, settings.hint_tls_directory),
+            *([self._certificates.run()] if self._certificates else []),
+        )
+        await self._front.start()
         try:
-            async with asyncio.TaskGroup() as tasks:
-                working = [
-                    tasks.create_task(follower.run()),
-                    tasks.create_task(reporter.run()),
-                    tasks.create_task(configuration.reread()),
-                    tasks.create_task(_renew_tls(tls, configuration, settings.hint_tls_directory)),
-                ]
-                await stop.wait()
-                await _drain(proxy)
-                for task in working:
-                    task.cancel()
+            async with _listening(inside_application(lambda: self.gateway, administrators), settings):
+                _log.info("listening", extra={"port": self._front.port})
+                await self._tasks.until(stop, configuration.arrived)
+                if configuration.current is not None and not stop.is_set():
+                    await self._serve_policy(configuration.current, stop)
         finally:
-            for runner in runners:
-                await runner.cleanup()
+            await self._front.close()
+            await self._tasks.end()
+
+    async def _serve_policy(self, config: RuntimeConfig, stop: asyncio.Event) -> None:
+        settings, tasks = self._settings, self._tasks
+        quota = QuotaClient(settings.hint_url, token=settings.token, tls=self._hint_tls)
+        audit = Record(replica=settings.pod_name, figures=metrics.SERVING)
+        async with UpstreamClient(UpstreamKeys(settings.upstreams_directory)) as client:
+            gateway = Gateway(
+                config,
+                follower=self._follower,
+                guard=Guard(ring=KeyRing(settings.tenants_directory), published=published),
+                door=Door(quota, config=config),
+                client=client,
+                tellings=Tellings(config),
+                audit=audit,
+            )
+            self._configuration.on_change(gateway.configure)
+            place = Place(pod_namespace=settings.pod_namespace, pod_name=settings.pod_name, service_port=self.port)
+            reporter = StreamReporter(
+                url=settings.hint_url.rstrip("/"),
+                node=settings.pod_name,
+                token=settings.token,
+                observe=lambda start_unix_ms: gateway.streams.windows(start_unix_ms, place=place),
+                tls=self._hint_tls,
+            )
+            tasks.start(gateway.door.run(), gateway.fleet.run(), reporter.run(), _audit(audit))
+            self._site.gateway = gateway
+            _log.info("serving", extra={"generation": config.generation})
+            try:
+                await tasks.until(stop)
+                await _drain(gateway, self._front, announce_s=settings.announce_s)
+            finally:
+                await tasks.end()
+                quota.close()
+                audit.flush()
+
+
+async def _drain(gateway: Gateway, front: Front, *, announce_s: float) -> None:
+    gateway.draining = True
+    _log.info("draining", extra={"requests": front.in_flight})
+    await asyncio.sleep(announce_s)
+    gateway.streams.drain(CLOCK() + DRAIN_S)
+    broken_off = await front.drain(DRAIN_S + _LAST_WORDS_S)
+    unsent = await gateway.door.drain(within_s=_COMMITS_S)
+    if broken_off or unsent:
+        _log.warning("not all was ended", extra={"requests": broken_off, "commits": unsent})
+
+
+async def _audit(audit: Record) -> None:
+    """Write down who was denied what, for ever."""
+    while True:
+        await asyncio.sleep(FLUSH_S)
+        audit.flush()
+
+
+@asynccontextmanager
+async def _listening(app: web.Application, settings: Settings) -> AsyncIterator[None]:
+    """Serve those inside the cluster within the block."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.host, settings.metrics_port).start()
+        yield
+    finally:
+        await runner.cleanup()
 
 
 def _trust(configuration: Configuration, directory: Path | None) -> ssl.SSLContext:
@@ -146,23 +275,3 @@ def _authorities(configuration: Configuration) -> str:
 
 def _certificates(configuration: Configuration, directory: Path | None) -> object:
     return _authorities(configuration), mark(directory) if directory else None
-
-
-async def _drain(proxy: Proxy) -> None:
-    proxy.draining.set()
-    _log.info("draining", extra={"requests": proxy.in_flight})
-    await asyncio.sleep(ANNOUNCE_S)
-    try:
-        async with asyncio.timeout(DRAIN_S):
-            while proxy.in_flight:  # noqa: ASYNC110 - requests end one by one, without an event for the last
-                await asyncio.sleep(_POLL_S)
-    except TimeoutError:
-        _log.warning("requests are cut off", extra={"requests": proxy.in_flight})
-
-
-async def _listen(app: web.Application, host: str, port: int) -> web.AppRunner:
-    # A reader that leaves cancels its handler, and so the upstream's request.
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, handler_cancellation=True)
-    await runner.setup()
-    await web.TCPSite(runner, host, port, backlog=4096).start()
-    return runner

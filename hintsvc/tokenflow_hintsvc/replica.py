@@ -18,6 +18,7 @@ from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_api.serving.credentials import Credentials
 from tokenflow_api.serving.export import Exporter
 from tokenflow_api.serving.keysets import KeySource
+from tokenflow_api.serving.level import follow_level
 from tokenflow_api.serving.tls import Certificates
 from tokenflow_hintsvc import metrics
 from tokenflow_hintsvc.api.application import application, metrics_application
@@ -36,7 +37,6 @@ from tokenflow_hintsvc.learn.serving import Forecasting
 from tokenflow_hintsvc.listeners import Listener
 from tokenflow_hintsvc.membership import Membership
 from tokenflow_hintsvc.observability import gauges
-from tokenflow_hintsvc.observability.level import follow_level
 from tokenflow_hintsvc.observability.spans import SPANS
 from tokenflow_hintsvc.quota.keeper import Keeper
 from tokenflow_hintsvc.quota.pressure import Pressure

@@ -10,14 +10,14 @@ import openai
 from aiohttp import web
 
 from e2e.upstream import application as upstream_application
-from tokenflow_api.api_keys import KeyRing
+from tokenflow_api.codec import decode
 from tokenflow_api.hints import Hint, PathState, Snapshot, Source
 from tokenflow_api.pacing_policy import Mode, PacingPolicySpec
 from tokenflow_api.runtime import RuntimeConfig
-from tokenflow_client import HintFollower
-from tokenflow_gateway.app import Proxy, application
-from tokenflow_gateway.configuration import Configuration
-from tokenflow_gateway.upstreams import UpstreamClient
+from tokenflow_api.telemetry import BatchReply, TelemetryBatch
+from tokenflow_api.windows import StreamWindows
+from tokenflow_gateway.api.gateway import Gateway
+from tokenflow_gateway.server import Server, Settings
 
 
 def hint(rate: float, *, batch: int = 1, delay_ms: int = 0) -> Hint:
@@ -44,6 +44,7 @@ class HintService:
     """Streams what it is told to, as the hint service does."""
 
     def __init__(self) -> None:
+        self.reported = list[StreamWindows]()
         self._version = 0
         self._events: asyncio.Queue[str] = asyncio.Queue()
 
@@ -60,6 +61,12 @@ class HintService:
         while True:
             await response.write((await self._events.get()).encode())
 
+    async def telemetry(self, request: web.Request) -> web.Response:
+        batch = decode(await request.read(), TelemetryBatch)
+        if batch.streams:
+            self.reported.append(batch.streams)
+        return web.Response(text=BatchReply(received_at_unix_ms=0).model_dump_json())
+
 
 @dataclass
 class Setup:
@@ -67,13 +74,14 @@ class Setup:
 
     url: str
     hints: HintService
-    proxy: Proxy
+    gateway: Gateway
     client: openai.AsyncOpenAI
 
     async def told(self, said: Hint) -> None:
         """Say a hint and wait until the gateway goes by it."""
         self.hints.say(said)
-        await eventually(lambda: bool(self.proxy.follower.snapshot and self.proxy.follower.snapshot.hints == [said]))
+        follower = self.gateway.follower
+        await eventually(lambda: bool(follower.snapshot and follower.snapshot.hints == [said]))
 
 
 @asynccontextmanager
@@ -89,46 +97,57 @@ async def served(app: web.Application) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def running(tmp_path: Path, *, upstream: str | None = None, **spec: object) -> AsyncIterator[Setup]:
+async def running(directory: Path, *, upstream: str | None = None, **spec: object) -> AsyncIterator[Setup]:
+    """Run a gateway, whose hint service knows nothing of quotas."""
     async with AsyncExitStack() as stack:
         hints = HintService()
         hint_app = web.Application()
         hint_app.router.add_get("/v1/hints/stream", hints.stream)
+        hint_app.router.add_post("/v1/telemetry", hints.telemetry)
         hint_url = await stack.enter_async_context(served(hint_app))
         if upstream is None:
             upstream = await stack.enter_async_context(served(upstream_application(tokens_per_second=1000)))
-        base: dict[str, object] = {
-            "tenants": [{"name": "gold", "maxConcurrentStreams": 2}],
-            "gateway": {
-                "upstreams": [{"name": "llama", "url": upstream, "models": ["llama-3"]}],
-                "maxRequestSize": "64Ki",
-            },
-        }
         config = RuntimeConfig(
-            namespace="default",
-            name="demo",
-            uid="u",
-            generation=1,
-            spec=PacingPolicySpec.model_validate(base | spec),
+            namespace="default", name="demo", uid="u", generation=1, spec=_spec(upstream=upstream, **spec)
         )
-        configuration = Configuration(tmp_path / "runtime.json")
-        configuration.offer(config, source="test")
-        follower = HintFollower(hint_url)
-        following = asyncio.create_task(follower.run())
-        proxy = Proxy(
-            configuration=configuration,
-            follower=follower,
-            upstreams=await stack.enter_async_context(UpstreamClient()),
-            keys=KeyRing(tmp_path),
-            pod_namespace="default",
-            pod_name="gateway-0",
-            port=8000,
-            draining=asyncio.Event(),
-        )
-        url = await stack.enter_async_context(served(application(proxy)))
+        (directory / "runtime.json").write_text(config.model_dump_json())
+        server = Server(_settings(directory, hint_url=hint_url))
+        stop = asyncio.Event()
+        serving = asyncio.create_task(server.run(stop))
+        await eventually(lambda: server.gateway is not None or serving.done())
         try:
+            url = f"http://127.0.0.1:{server.port}"
+            assert server.gateway
             async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0) as client:
-                yield Setup(url, hints, proxy, client)
+                yield Setup(url, hints, server.gateway, client)
         finally:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
+            stop.set()
+            await serving
+
+
+def _settings(directory: Path, *, hint_url: str) -> Settings:
+    return Settings(
+        pod_namespace="default",
+        pod_name="gateway-0",
+        runtime_file=directory / "runtime.json",
+        hint_url=hint_url,
+        token_file=directory / "token",
+        tenants_directory=directory,
+        upstreams_directory=directory,
+        host="127.0.0.1",
+        port=0,
+        metrics_port=0,
+        announce_s=0.0,
+    )
+
+
+def _spec(*, upstream: str, **spec: object) -> PacingPolicySpec:
+    base: dict[str, object] = {
+        "tenants": [{"name": "gold", "maxConcurrentStreams": 2}],
+        "gateway": {
+            "replicas": 1,
+            "upstreams": [{"name": "llama", "url": upstream, "models": ["llama-3"]}],
+            "maxRequestSize": "64Ki",
+        },
+    }
+    return PacingPolicySpec.model_validate(base | spec)

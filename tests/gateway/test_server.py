@@ -53,14 +53,16 @@ async def ready(session: aiohttp.ClientSession, url: str) -> dict[str, object]:
         while True:
             try:
                 async with session.get(f"{url}/readyz") as answer:
-                    details: dict[str, object] = await answer.json()
-                    return details
+                    if answer.ok:
+                        details: dict[str, object] = await answer.json()
+                        return details
             except aiohttp.ClientConnectorError:
-                await asyncio.sleep(0.05)
+                pass
+            await asyncio.sleep(0.05)
 
 
 async def test_it_serves_without_a_hint_service_and_lets_its_streams_end(tmp_path: Path) -> None:
-    ask = {"model": "llama-3", "messages": [], "stream": True, "max_tokens": 40}
+    ask = {"model": "llama-3", "messages": [{"role": "user", "content": "hi"}], "stream": True, "max_tokens": 40}
     async with (
         served(upstream_application(tokens_per_second=20)) as upstream,
         gateway(tmp_path, upstream=upstream) as (url, process),

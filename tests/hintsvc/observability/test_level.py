@@ -5,8 +5,8 @@ import logging
 import pytest
 
 from tests.hintsvc.support import runtime
+from tokenflow_api.serving.level import follow_level
 from tokenflow_hintsvc.configuration import Configuration, Origin
-from tokenflow_hintsvc.observability.level import follow_level
 
 
 @pytest.mark.parametrize(

@@ -73,10 +73,16 @@ async def test_usage_and_plain_answers_pass(tmp_path: Path) -> None:
     async with running(tmp_path) as setup:
         await setup.told(hint(500.0))
         client = setup.client
-        answer = await client.chat.completions.create(model="llama-3", messages=[], max_tokens=3)
+        answer = await client.chat.completions.create(
+            model="llama-3", messages=[{"role": "user", "content": "hi"}], max_tokens=3
+        )
         assert answer.choices[0].message.content == "".join(words(3))
         stream = await client.chat.completions.create(
-            model="llama-3", messages=[], stream=True, max_tokens=4, stream_options={"include_usage": True}
+            model="llama-3",
+            messages=[{"role": "user", "content": "hi"}],
+            stream=True,
+            max_tokens=4,
+            stream_options={"include_usage": True},
         )
         usages = [chunk.usage async for chunk in stream if chunk.usage]
         assert [usage.completion_tokens for usage in usages] == [4]
@@ -86,17 +92,19 @@ async def test_usage_and_plain_answers_pass(tmp_path: Path) -> None:
 async def test_a_reader_that_leaves_frees_its_stream(tmp_path: Path) -> None:
     async with running(tmp_path) as setup:
         await setup.told(hint(5.0))
-        stream = await setup.client.chat.completions.create(model="llama-3", messages=[], stream=True, max_tokens=1000)
+        stream = await setup.client.chat.completions.create(
+            model="llama-3", messages=[{"role": "user", "content": "hi"}], stream=True, max_tokens=1000
+        )
         await anext(aiter(stream))
-        assert len(setup.proxy.streams) == 1
+        assert len(setup.gateway.streams) == 1
         await stream.close()
-        await eventually(lambda: not setup.proxy.streams)
+        await eventually(lambda: not setup.gateway.streams)
 
 
 async def test_more_streams_than_allowed_are_turned_away(tmp_path: Path) -> None:
     async with running(tmp_path) as setup:
         await setup.told(hint(5.0))
-        ask = {"model": "llama-3", "messages": [], "stream": True, "max_tokens": 1000}
+        ask = {"model": "llama-3", "messages": [{"role": "user", "content": "hi"}], "stream": True, "max_tokens": 1000}
         open_ones = [await setup.client.chat.completions.create(**ask) for _ in range(2)]  # type: ignore[call-overload]
         with pytest.raises(openai.RateLimitError) as turned_away:
             await setup.client.chat.completions.create(**ask)  # type: ignore[call-overload]
@@ -108,13 +116,17 @@ async def test_more_streams_than_allowed_are_turned_away(tmp_path: Path) -> None
 async def test_an_unknown_model_names_the_known_ones(tmp_path: Path) -> None:
     async with running(tmp_path) as setup:
         with pytest.raises(openai.NotFoundError, match="llama-3"):
-            await setup.client.chat.completions.create(model="gpt", messages=[], stream=True)
+            await setup.client.chat.completions.create(
+                model="gpt", messages=[{"role": "user", "content": "hi"}], stream=True
+            )
 
 
 async def test_a_missing_upstream_says_what_to_check(tmp_path: Path) -> None:
     async with running(tmp_path, upstream="http://127.0.0.1:9") as setup:
         with pytest.raises(openai.APIStatusError, match=r"spec\.gateway\.upstreams") as failed:
-            await setup.client.chat.completions.create(model="llama-3", messages=[], stream=True)
+            await setup.client.chat.completions.create(
+                model="llama-3", messages=[{"role": "user", "content": "hi"}], stream=True
+            )
         assert failed.value.status_code == 502
 
 
@@ -132,16 +144,17 @@ async def test_bad_bodies_are_refused_in_openais_form(tmp_path: Path, body: byte
         assert json.loads(await answer.text())["error"]["code"] == code
 
 
-async def test_the_sockets_of_a_stream_are_reported(tmp_path: Path) -> None:
+async def test_the_sockets_of_a_stream_are_reported_until_its_end(tmp_path: Path) -> None:
     async with running(tmp_path) as setup:
-        await setup.told(hint(20.0))
-        stream = await setup.client.chat.completions.create(model="llama-3", messages=[], stream=True, max_tokens=1000)
-        chunks = aiter(stream)
-        for _ in range(10):
-            await anext(chunks)
-        rows = setup.proxy.observe(1)
-        assert (rows.tenant, rows.upstream, rows.destination_class) == (["gold"], ["llama"], ["127.0.0.0/24"])
-        assert rows.active_streams == [1]
-        assert 5 <= rows.delivered_tokens[0] <= 15
-        assert rows.srtt_us[0] > 0
-        await stream.close()
+        await setup.told(hint(200.0))
+        reading = await read(setup.client, 300)
+        assert reading.text == "".join(words(300))
+
+        def delivered() -> int:
+            return sum(sum(rows.delivered_tokens) for rows in setup.hints.reported)
+
+        await eventually(lambda: delivered() >= 299)
+        rows = next(rows for rows in setup.hints.reported if rows.tenant)
+    assert (rows.tenant, rows.upstream, rows.destination_class) == (["gold"], ["llama"], ["127.0.0.0/24"])
+    assert rows.pod_name == ["gateway-0"]
+    assert rows.srtt_us[0] > 0

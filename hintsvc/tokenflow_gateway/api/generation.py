@@ -1,0 +1,167 @@
+"""Requests for completions and embeddings: let in, sent to an upstream, and answered in one piece or as a stream."""
+
+import asyncio
+import json
+from typing import Final
+
+from tokenflow_api.quantities import amount, seconds
+from tokenflow_gateway.admission.ticket import Ticket, Wanted
+from tokenflow_gateway.api import answers, headers
+from tokenflow_gateway.api.gateway import CLOCK, Gateway
+from tokenflow_gateway.api.visit import Visit
+from tokenflow_gateway.identity.bounds import Asked, asked
+from tokenflow_gateway.identity.kinds import Kind
+from tokenflow_gateway.identity.rewrite import with_max_tokens, with_usage
+from tokenflow_gateway.identity.sanitise import to_reader, to_upstream
+from tokenflow_gateway.stream.deadlines import patience
+from tokenflow_gateway.stream.endings import Ended
+from tokenflow_gateway.stream.laws import SocketLaw
+from tokenflow_gateway.stream.paced import Opening
+from tokenflow_gateway.stream.usage import Usage, told_usage
+from tokenflow_gateway.telling.tellings import Telling
+from tokenflow_gateway.upstream.attempts import attempts
+from tokenflow_gateway.upstream.call import Outgoing
+from tokenflow_gateway.upstream.fleet import Lease
+from tokenflow_gateway.upstream.trial import Attempt, Wish
+
+BODY_S: Final = 30.0
+"""Time that a reader has to send its request."""
+MOST_ANSWER: Final = 64 << 20
+"""Bytes of an answer in one piece."""
+_EVENTS: Final = "text/event-stream"
+
+
+async def generate(gateway: Gateway, visit: Visit) -> None:
+    """Answer a request for a completion or an embedding.
+
+    Raises:
+        GatewayError: it is refused, or no upstream answers.
+    """
+    request = visit.request
+    body = await request.read(most=int(amount(gateway.config.spec.gateway.max_request_size)), within_s=BODY_S)
+    wish = asked(body, Kind(request.path))
+    visit.telling = gateway.tellings.begin(visit.identity.tenant, wish, visit.trace, received_at=visit.received_at)
+    await _Generation(gateway, visit, asked=wish, telling=visit.telling).run(body)
+
+
+class _Generation:
+    """One such request, once it is known what it asks for."""
+
+    def __init__(self, gateway: Gateway, visit: Visit, *, asked: Asked, telling: Telling) -> None:
+        self._gateway = gateway
+        self._spec = gateway.config.spec
+        self._visit = visit
+        self._tenant = visit.identity.tenant
+        self._asked = asked
+        self._telling = telling
+
+    async def run(self, body: bytes) -> None:
+        ticket = await self._gateway.door.admit(self._wanted())
+        try:
+            lease = await ticket.take(self._take, give_back=Lease.release)
+            sent_at = CLOCK()
+            outgoing = self._outgoing(body, ticket)
+            async with attempts(
+                self._gateway.fleet, self._gateway.client, outgoing, self._wish(), lease=lease
+            ) as attempt:
+                self._telling.attempted(attempt.upstream.name, tries=attempt.tries, queued_s=ticket.queued_s)
+                own = headers.of_request(
+                    ticket,
+                    attempt,
+                    trace_id=self._visit.trace.trace_id,
+                    overhead_s=sent_at - self._visit.received_at - ticket.queued_s,
+                )
+                if attempt.head.headers.get("content-type", "").startswith(_EVENTS):
+                    await self._stream(attempt, ticket, own, sent_at=sent_at)
+                else:
+                    await self._whole(attempt, ticket, own, sent_at=sent_at)
+        finally:
+            ticket.release()
+
+    def _wanted(self) -> Wanted:
+        asked, tenant = self._asked, self._tenant
+        return Wanted(
+            tenant=tenant,
+            model=asked.model,
+            input_tokens=asked.input_tokens,
+            max_tokens=asked.max_tokens,
+            completions=asked.choices,
+            stream=asked.stream,
+            hint=lambda: self._gateway.hint(tenant.name, ""),
+        )
+
+    def _take(self) -> Lease | None:
+        return self._gateway.fleet.take(self._asked.model, prefix=self._asked.prefix)
+
+    def _wish(self) -> Wish:
+        gateway = self._spec.gateway
+        timeouts = gateway.timeouts
+        return Wish(
+            model=self._asked.model,
+            prefix=self._asked.prefix,
+            connect_s=seconds(timeouts.connect),
+            # An answer in one piece begins after its last token.
+            first_token_s=seconds(timeouts.first_token if self._asked.stream else timeouts.total),
+            total_s=seconds(timeouts.total),
+            retries=gateway.retries,
+            hedge_after_s=seconds(gateway.hedge_after) if gateway.hedge_after else None,
+        )
+
+    def _outgoing(self, body: bytes, ticket: Ticket) -> Outgoing:
+        if ticket.max_tokens is not None:
+            body = with_max_tokens(body, self._asked, most=ticket.max_tokens)
+        request = self._visit.request
+        return Outgoing(
+            method=request.method,
+            target=self._visit.target,
+            headers=to_upstream(request.headers, traceparent=self._telling.traceparent),
+            body=with_usage(body, self._asked),
+        )
+
+    async def _whole(self, attempt: Attempt, ticket: Ticket, own: dict[str, str], *, sent_at: float) -> None:
+        body = await attempt.call.read(most=MOST_ANSWER, within_s=seconds(self._spec.gateway.timeouts.total))
+        usage = _usage(body) if attempt.head.status < 400 else None  # noqa: PLR2004 - errors use nothing
+        if usage:
+            ticket.commit(usage, duration_s=CLOCK() - sent_at)
+        self._telling.end(status=attempt.head.status, usage=usage)
+        answers.whole(self._visit.answer, attempt.head.status, body, to_reader(attempt.head.headers) | own)
+
+    async def _stream(self, attempt: Attempt, ticket: Ticket, own: dict[str, str], *, sent_at: float) -> None:
+        gateway, tenant, answer = self._gateway, self._tenant, self._visit.answer
+        route = gateway.route(tenant, upstream=attempt.upstream.name, address=self._visit.identity.address)
+        with gateway.one_more(tenant):
+            told = headers.of_stream(gateway.guide.pace(route, SocketLaw()), gateway.hint(tenant.name, route.path))
+            first = to_reader(attempt.head.headers) | own | told
+            answer.start(attempt.head.status, first)
+            stream = gateway.streams.open(
+                Opening(
+                    call=attempt.call,
+                    answer=answer,
+                    route=route,
+                    patience=patience(self._spec.gateway.timeouts),
+                    progress=self._telling.progress,
+                    wants_usage=self._asked.wants_usage,
+                    started=sent_at,
+                )
+            )
+            try:
+                await asyncio.wait((stream.ended,))
+            finally:
+                ended = stream.abandon()
+                ticket.commit(self._used(ended), duration_s=CLOCK() - sent_at)
+                code = ended.error.code if ended.error else ""
+                self._telling.end(status=attempt.head.status, usage=self._used(ended), code=code, why=ended.why)
+
+    def _used(self, ended: Ended) -> Usage:
+        if ended.usage.measured:
+            return ended.usage
+        return Usage(input_tokens=self._asked.input_tokens, output_tokens=ended.tokens, measured=False)
+
+
+def _usage(body: bytes) -> Usage | None:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        # An engine's own form: what it used is not told.
+        return None
+    return told_usage(document) if isinstance(document, dict) else None
