@@ -7,9 +7,9 @@ Mirrokni, Thorup and Zadimoghaddam, *Consistent Hashing with Bounded Loads* (201
 """
 
 import hashlib
-import json
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 PREFIX_BYTES: Final = 1024
@@ -17,25 +17,27 @@ PREFIX_BYTES: Final = 1024
 prompt in common are alike. Engines cache in blocks of some 16 tokens, so a shorter match would be worth little."""
 BOUND: Final = 1.25
 _TEXTS: Final = ("prompt", "input")
+_DEPTH: Final = 6
+"""Of what is looked at in a message: its content, a part of that, an image of that, and its URL."""
 
 
 def prompt_prefix(request: Mapping[str, Any]) -> bytes | None:
     """Return what tells prompts apart whose beginnings an engine can share; ``None`` without a prompt.
 
-    Of messages it is those up to the first of the user: the further turns of a conversation leave it as it is.
+    Of messages it is those up to the first of the user: the further turns of a conversation leave it as it is. No more
+    of a prompt is looked at than what is returned.
 
     Args:
         request: body of a request, of chat, completions, responses or embeddings.
     """
     messages = request.get("messages")
     if isinstance(messages, list):
-        return _bytes(_opening(messages))
+        return _beginning(_opening(messages))
     for field in _TEXTS:
         text = request.get(field)
-        if isinstance(text, list):
-            return _bytes([request.get("instructions"), *_opening(text)])
-        if isinstance(text, str):
-            return _bytes([request.get("instructions"), text[:PREFIX_BYTES]])
+        if isinstance(text, str | list):
+            opening = _opening(text) if isinstance(text, list) else (text,)
+            return _beginning(itertools.chain((request.get("instructions"),), opening))
     return None
 
 
@@ -61,19 +63,32 @@ def share(weight: float, *, weights: float, in_flight: int) -> int:
     return math.ceil(BOUND * (in_flight + 1) * weight / weights)
 
 
-def _opening(messages: Sequence[Any]) -> list[Any]:
-    opening: list[Any] = []
-    for message in messages[:PREFIX_BYTES]:
-        opening.append(message)
+def _opening(messages: Sequence[Any]) -> Iterator[Any]:
+    for message in messages:
+        yield message
         if isinstance(message, Mapping) and message.get("role") == "user":
-            break
-    return opening
+            return
 
 
-def _bytes(opening: Sequence[Any]) -> bytes:
-    return json.dumps(opening, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode(
-        errors="surrogatepass"
-    )[:PREFIX_BYTES]
+def _beginning(values: Iterable[Any]) -> bytes:
+    found = bytearray()
+    for value in values:
+        for text in _texts(value, depth=_DEPTH):
+            found += text[:PREFIX_BYTES].encode(errors="surrogatepass") + b"\0"
+            if len(found) >= PREFIX_BYTES:
+                return bytes(found[:PREFIX_BYTES])
+    return bytes(found)
+
+
+def _texts(value: Any, *, depth: int) -> Iterator[str]:
+    """Yield the texts of a JSON value, one at least."""
+    if isinstance(value, list | dict):
+        yield "{"
+        if depth:
+            for item in value.values() if isinstance(value, dict) else value:
+                yield from _texts(item, depth=depth - 1)
+    else:
+        yield value if isinstance(value, str) else repr(value)
 
 
 def _score(digest: bytes, name: str, weight: float) -> float:

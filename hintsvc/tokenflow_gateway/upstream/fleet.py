@@ -65,7 +65,6 @@ class Lease:
         self._told = False
         self._open = True
         member.in_flight += 1
-        member.show()
 
     @property
     def upstream(self) -> Upstream:
@@ -89,7 +88,6 @@ class Lease:
         if not self._told:
             self._member.breaker.left(self._pass)
             metrics.OUTCOMES.labels(self.upstream.name, "Left").inc()
-        self._member.show()
         self._freed()
 
     def __enter__(self) -> Self:
@@ -150,6 +148,7 @@ class Fleet:
             # Behind another URL stands another server, of which nothing is known yet.
             if member is None or member.spec.url != spec.url:
                 member = Member(spec, clock=self._clock)
+                member.show()
             member.spec = spec
             self._members[spec.name] = member
         for name in before:

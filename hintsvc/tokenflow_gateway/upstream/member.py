@@ -132,12 +132,15 @@ class Member:
         )
 
     def show(self) -> None:
-        """Bring the gauges up to date."""
+        """Have the gauges tell of this upstream from now on, each time that they are read."""
         name = self.spec.name
-        metrics.IN_FLIGHT.labels(name).set(self.in_flight)
-        metrics.BREAKER.labels(name).set(_BREAKER_NUMBERS[self.breaker.state])
+        metrics.IN_FLIGHT.labels(name).set_function(lambda: self.in_flight)
+        metrics.BREAKER.labels(name).set_function(lambda: _BREAKER_NUMBERS[self.breaker.state])
+        metrics.SATURATION.labels(name).set_function(self._saturation)
+
+    def _saturation(self) -> float:
         saturation = self.state(NO_INSIGHT).saturation
-        metrics.SATURATION.labels(name).set(math.nan if saturation is None else saturation)
+        return math.nan if saturation is None else saturation
 
 
 def _retry_after_s(head: Head) -> float | None:

@@ -69,7 +69,6 @@ async def follow(poll: Poll, client: UpstreamClient, member: Member, *, seen: Ca
                 _log.warning("an upstream does not tell of itself", extra=extra)
         else:
             failures = 0
-        member.show()
         seen()
         pause = min(LONGEST_PAUSE_S, poll.every_s * 2.0 ** min(failures, 10))
         await asyncio.sleep(pause * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311 - no secret

@@ -32,6 +32,21 @@ def test_conversations_that_begin_otherwise_have_another() -> None:
     assert prompt_prefix({"messages": [SYSTEM, user("Hello")]}) != prompt_prefix({"messages": [SYSTEM, user("Bye")]})
 
 
+def test_images_and_tokens_tell_prompts_apart() -> None:
+    def image(url: str) -> dict[str, object]:
+        return {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]}
+
+    assert prompt_prefix(image("data:x")) != prompt_prefix(image("data:y"))
+    assert prompt_prefix({"prompt": [1, 2, 3]}) != prompt_prefix({"prompt": [1, 23]})
+
+
+def test_a_prompt_nested_beyond_reason_is_not_followed() -> None:
+    nested: list[object] = []
+    for _ in range(100_000):
+        nested = [nested]
+    assert prompt_prefix({"messages": nested}) is not None
+
+
 def test_a_long_system_prompt_in_common_is_a_prefix_in_common() -> None:
     system = {"role": "system", "content": "You know all of our products. " * 100}
     prefix = prompt_prefix({"messages": [system, user("Hello")]})
@@ -50,6 +65,8 @@ def test_a_long_system_prompt_in_common_is_a_prefix_in_common() -> None:
         {"messages": [user("\udce9")]},
         {"messages": []},
         {"messages": ["no message"]},
+        {"messages": [user("x" * 10_000_000)]},
+        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:x"}}]}]},
     ],
 )
 def test_prompts_of_all_kinds_have_a_prefix(request_: dict[str, object]) -> None:
