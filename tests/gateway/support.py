@@ -65,7 +65,7 @@ class HintService:
         batch = decode(await request.read(), TelemetryBatch)
         if batch.streams:
             self.reported.append(batch.streams)
-        return web.Response(text=BatchReply(received_at_unix_ms=0).model_dump_json())
+        return web.Response(text=BatchReply(sequence=batch.sequence, received_at_unix_ms=0).model_dump_json())
 
 
 @dataclass
