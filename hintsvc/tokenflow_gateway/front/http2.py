@@ -1,6 +1,7 @@
 """One connection of HTTP/2 (RFC 9113)."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,25 +15,23 @@ from h2.events import (
     ConnectionTerminated,
     DataReceived,
     Event,
-    PingReceived,
-    PriorityUpdated,
     RemoteSettingsChanged,
     RequestReceived,
     StreamEnded,
     StreamReset,
-    UnknownFrameReceived,
     WindowUpdated,
 )
-from h2.exceptions import ProtocolError
+from h2.exceptions import ProtocolError, StreamClosedError
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 
-from tokenflow_gateway.errors import GatewayError, HeadersTooLargeError
+from tokenflow_gateway.errors import GatewayError, HeadersTooLargeError, MalformedRequestError
 from tokenflow_gateway.front import metrics
 from tokenflow_gateway.front.allowance import Allowance
 from tokenflow_gateway.front.answer2 import Answer2
 from tokenflow_gateway.front.body import Body
 from tokenflow_gateway.front.exchange import Request
+from tokenflow_gateway.front.frames import Frames
 from tokenflow_gateway.front.running import refuse
 from tokenflow_gateway.front.site import Site
 from tokenflow_gateway.front.target import split
@@ -46,9 +45,8 @@ _AT_ONCE: Final = 16_384
 _MOST_CONTROL: Final = 1_048_576
 """Bytes that may wait on a wire which takes nothing: answers wait elsewhere, and no reader asks for so many
 acknowledgements."""
-_EARNED: Final = 2
+_EARNED: Final = 3
 """Idle frames that a reader may send for each frame that they were sent."""
-_IDLE: Final = (PingReceived, RemoteSettingsChanged, StreamReset, WindowUpdated, PriorityUpdated, UnknownFrameReceived)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -90,6 +88,7 @@ class Http2(asyncio.Protocol):
         )
         self._h2.decoder.max_header_list_size = limits.head_bytes
         self._allowance = Allowance(most=limits.idle_frames, per_second=limits.idle_frames_per_second, now=now)
+        self._frames = Frames()
         self._streams: dict[int, _Stream] = {}
         self._gathered = 0
         self._flush: asyncio.Handle | None = None
@@ -123,9 +122,17 @@ class Http2(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take in frames."""
         try:
+            idle = self._frames.pass_by(data)
+            if not self._allowance.take(idle, now=time.monotonic()) or self.wire.waiting_bytes > _MOST_CONTROL:
+                metrics.CUT.labels(reason="flood").inc()
+                self._go_away(self._last_stream, ErrorCodes.ENHANCE_YOUR_CALM)
+                self._hang_up()
+                return
             events = self._h2.receive_data(data)
-        except ProtocolError:
+        except (ProtocolError, MalformedRequestError) as error:
             metrics.BROKEN.labels(status="400").inc()
+            if isinstance(error, MalformedRequestError):
+                self._go_away(self._last_stream, ErrorCodes.FRAME_SIZE_ERROR)
             self._hang_up()
             return
         if any(isinstance(event, ConnectionTerminated) for event in events):
@@ -138,12 +145,6 @@ class Http2(asyncio.Protocol):
         for event in events:
             if isinstance(event, DataReceived) or getattr(event, "stream_id", None) not in reset:
                 self._take(event)
-        idle = sum(isinstance(event, _IDLE) or _empty(event) for event in events)
-        bearable = self._allowance.take(idle, now=time.monotonic())
-        if not bearable or self.wire.waiting_bytes > _MOST_CONTROL:
-            metrics.CUT.labels(reason="flood").inc()
-            self._go_away(self._last_stream, ErrorCodes.ENHANCE_YOUR_CALM)
-            self._transport.abort()
         self._write_out()
 
     def pause_writing(self) -> None:
@@ -213,8 +214,10 @@ class Http2(asyncio.Protocol):
         """Send the end of a stream; a reader who still sends is told to stop."""
         self._h2.end_stream(stream)
         self._allowance.earn(_EARNED)
-        if stream in self._streams and not self._streams[stream].body.whole:
-            self._h2.reset_stream(stream, ErrorCodes.NO_ERROR)
+        if not self._streams[stream].body.whole:
+            # For the library the end of the body may have come to pass with what is being taken in just now.
+            with contextlib.suppress(StreamClosedError):
+                self._h2.reset_stream(stream, ErrorCodes.NO_ERROR)
         self._forget(stream)
 
     def break_off(self, stream: int) -> None:
@@ -352,7 +355,3 @@ def _headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
         key, text = name.decode("latin-1"), value.decode("latin-1")
         headers[key] = text if key not in headers else f"{headers[key]}{'; ' if key == 'cookie' else ', '}{text}"
     return headers
-
-
-def _empty(event: Event) -> bool:
-    return isinstance(event, DataReceived) and not event.data and event.stream_ended is None

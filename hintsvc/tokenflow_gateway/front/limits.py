@@ -15,7 +15,8 @@ class Limits:
         stuck_s: seconds that an answer may wait without its reader taking anything.
         linger_s: seconds that a reader who still sends has to read the last answer, and that connections which rest
             have for one more request when the gateway leaves.
-        unread_bytes: of a body, or of requests sent ahead, that are taken in before somebody reads them.
+        unread_bytes: of a body, or of requests sent ahead, that are taken in before somebody reads them; at least
+            65,535, which senders of HTTP/2 begin with.
         streams: exchanges at once on one connection of HTTP/2.
         idle_frames: frames of HTTP/2 which ask for work and bring nothing, that a connection may send at once.
         idle_frames_per_second: of them, in the long run.

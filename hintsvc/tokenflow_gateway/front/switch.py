@@ -4,14 +4,13 @@ import asyncio
 import time
 from typing import Final, cast
 
+from tokenflow_gateway.front.frames import PREFACE
 from tokenflow_gateway.front.http1 import Http1
 from tokenflow_gateway.front.http2 import Http2
 from tokenflow_gateway.front.site import Site
 
 ALPN: Final = ("h2", "http/1.1")
 """Protocols that are offered by TLS, the preferred first."""
-PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-"""What a client of HTTP/2 sends first (RFC 9113, section 3.4)."""
 
 
 class Switch(asyncio.Protocol):

@@ -34,7 +34,11 @@ class Wire:
     @property
     def waiting_bytes(self) -> int:
         """Bytes that the kernel has not taken."""
-        return self._transport.get_write_buffer_size()
+        try:
+            return self._transport.get_write_buffer_size()
+        except RuntimeError:
+            # Of uvloop, once it is closed.
+            return 0
 
     @property
     def socket(self) -> socket.socket | None:

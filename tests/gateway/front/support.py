@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from h2.events import DataReceived, Event, ResponseReceived, StreamEnded
+from h2.events import DataReceived, Event, ResponseReceived, StreamEnded, StreamReset
 
 from tokenflow_api.serving.tls import Certificates
 from tokenflow_gateway.front.exchange import Answer, Handler, Request
@@ -173,6 +173,7 @@ class Reader2:
         self.events: list[Event] = []
         self.acknowledging = True
         self.closed = False
+        self._left = (0, 0)
 
     @classmethod
     async def connect(cls, front: Front) -> Self:
@@ -190,7 +191,9 @@ class Reader2:
 
     def flush(self) -> None:
         """Send what the library has to say."""
-        self.writer.write(self.h2.data_to_send())
+        data = self.h2.data_to_send()
+        if not self.writer.transport.is_closing():
+            self.writer.write(data)
 
     def ask(self, path: str = "/", *, method: str = "GET", body: bytes | None = None, **headers: str) -> int:
         """Begin a request; with ``body`` it is sent as far as the windows allow at once."""
@@ -202,6 +205,37 @@ class Reader2:
         self.streams[number] = Stream()
         self.flush()
         return number
+
+    def ask_slowly(self, size: int, *, sent: int | None = None) -> int:
+        """Begin a request with a body of so many bytes, and send it as the windows allow; at most ``sent`` of it."""
+        number = self.h2.get_next_available_stream_id()
+        pseudo = [(":method", "POST"), (":path", "/"), (":scheme", "http"), (":authority", "gateway")]
+        self.h2.send_headers(number, pseudo)
+        self.streams[number] = Stream()
+        self._left = (number, size if sent is None else sent)
+        self._send_on()
+        self.flush()
+        return number
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the windows take nothing more of the body."""
+        number, left = self._left
+        return left > 0 and self.h2.local_flow_control_window(number) == 0
+
+    @property
+    def reset_by_server(self) -> bool:
+        """Whether the last request was reset."""
+        return any(event.stream_id == self._left[0] for event in self.seen(StreamReset))
+
+    def _send_on(self) -> None:
+        number, left = self._left
+        if not left or self.reset_by_server:
+            return
+        while left and (room := min(self.h2.local_flow_control_window(number), 16_384, left)):
+            self.h2.send_data(number, b"x" * room, end_stream=room == left)
+            left -= room
+        self._left = (number, left)
 
     async def turn(self) -> None:
         """Take in what comes next."""
@@ -219,6 +253,7 @@ class Reader2:
                     self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             elif isinstance(event, StreamEnded):
                 self.streams[event.stream_id].ended = True
+        self._send_on()
         self.flush()
 
     async def until(self, holds: Callable[[], bool]) -> None:
