@@ -7,6 +7,8 @@ from tokenflow_api.pacing_policy import Mode
 
 DRIFT_S: Final = 10.0
 """Time that an expired hint takes to reach the fallback rate."""
+EXPIRED: Final = "HintExpired"
+"""Reason of a hint that nobody renewed."""
 
 
 def drifted(hint: Hint, *, age_s: float, ttl_s: float, fallback: float) -> Hint:
@@ -30,7 +32,7 @@ def drifted(hint: Hint, *, age_s: float, ttl_s: float, fallback: float) -> Hint:
         "tokens_per_second": rate,
         "source": Source.FALLBACK,
         "state": PathState.DEGRADED,
-        "reasons": ["HintExpired"],
+        "reasons": [EXPIRED],
     }
     if age_s >= ttl_s + DRIFT_S:
         update |= {"admission": Admission.ADMIT, "retry_after_ms": 0, "max_tokens_hint": None}

@@ -58,3 +58,10 @@ class Endpoint:
     api_key: str = ""
     tenant: str = ""
     path: str = ALL_PATHS
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(("http://", "https://")):
+            raise UsageError(f"url: {self.url!r} is no address of a hint service; write http://<host>:<port>")
+        if not (self.api_key.isascii() and self.api_key.isprintable()):
+            # The key itself is told to nobody.
+            raise UsageError("api_key: it has characters that no header can carry; look for a stray line end")

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 TICK_S: Final = 0.25
 """Hints come that often; as often it is looked at how they age."""
 READ_S: Final = 1.0
-"""While the stream of hints says nothing, a hint is read twice within its time, and at least twice in this one."""
+"""While the stream of hints says nothing, a hint is read twice within its time, or within this one if that is less."""
 
 
 class HintSession:
@@ -86,7 +86,7 @@ class HintSession:
     async def _read(self) -> None:
         while True:
             ttl_s = self._known.ttl_s if self._known else READ_S
-            await asyncio.sleep(min(READ_S, ttl_s) / 2)
+            await asyncio.sleep(min(READ_S, max(TICK_S, ttl_s)) / 2)
             fresh = self._clock() - self._streamed_at <= ttl_s
             if self._reader is not None and not fresh and self._follower.breaker.state is Circuit.CLOSED:
                 await self._learn_by(self._reader.read())

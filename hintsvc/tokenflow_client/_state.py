@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from tokenflow_api.drift import DRIFT_S, drifted
+from tokenflow_api.drift import DRIFT_S, EXPIRED, drifted
 from tokenflow_api.hints import Hint, Source
 from tokenflow_client._breaker import Circuit
 from tokenflow_client._pacer import Pace
@@ -21,9 +21,9 @@ class State(StrEnum):
     LIVE = "Live"
     """A hint that may be trusted."""
     DRIFTING = "Drifting"
-    """A hint that nobody renewed within its time; the rate moves to the fallback."""
+    """A hint that nobody renewed within its time, here or in the hint service; the rate moves to the fallback."""
     FALLBACK = "Fallback"
-    """There never was a hint, or the last has drifted all the way."""
+    """There never was a hint, or the last has drifted all the way, or the hint service has nothing to go by."""
     PAUSED = "Paused"
     """The network is out: neither the hint service nor any source speaks."""
 
@@ -122,7 +122,11 @@ def _state(known: Known | None, reach: Reach, *, age_s: float | None) -> tuple[S
         return (State.FALLBACK, reach.trouble) if reach.trouble else (State.CONNECTING, "no hint has come yet")
     if age_s <= known.ttl_s:
         if known.hint.source is Source.FALLBACK:
-            return State.DRIFTING, "the hint service has had no new hint itself"
+            drifting = EXPIRED in known.hint.reasons
+            return (
+                State.DRIFTING if drifting else State.FALLBACK,
+                f"the hint service says {', '.join(known.hint.reasons)}",
+            )
         return State.LIVE, ""
     reason = reach.trouble or "the hint service tells nothing new"
     return (State.DRIFTING if age_s < known.ttl_s + DRIFT_S else State.FALLBACK), reason

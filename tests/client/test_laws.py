@@ -121,6 +121,11 @@ def state(
     return judge(held, reach, now=100.0 + age_s, fallback=20.0)
 
 
+def theirs(reason: str) -> Hint:
+    """Return what a hint service says that has nothing to go by itself."""
+    return hint(40.0).model_copy(update={"source": Source.FALLBACK, "reasons": [reason]})
+
+
 @pytest.mark.parametrize(
     ("found", "expected", "rate"),
     [
@@ -129,7 +134,8 @@ def state(
         (state(hint(40.0), age_s=1.0), State.LIVE, 40.0),
         (state(hint(40.0), age_s=1.0 + DRIFT_S / 2), State.DRIFTING, 30.0),
         (state(hint(40.0), age_s=1.0 + DRIFT_S), State.FALLBACK, 20.0),
-        (state(hint(40.0).model_copy(update={"source": Source.FALLBACK})), State.DRIFTING, 40.0),
+        (state(theirs("HintExpired")), State.DRIFTING, 40.0),
+        (state(theirs("NoTelemetry")), State.FALLBACK, 40.0),
         (state(hint(40.0), heard=False, silent_s=OUTAGE_S), State.PAUSED, 40.0),
         (state(hint(40.0), heard=True, silent_s=60.0), State.LIVE, 40.0),
     ],

@@ -149,6 +149,10 @@ async def test_what_is_trusted_is_asked_before_each_connection(hints: FakeHintSe
 async def test_what_cannot_work_is_refused_with_what_to_write() -> None:
     with pytest.raises(UsageError, match=r"async with TokenFlow"):
         TokenFlow("http://hints").pace(numbers(1))
+    with pytest.raises(UsageError, match="write http://<host>:<port>"):
+        TokenFlow("hints:8080")
+    with pytest.raises(UsageError, match="stray line end"):
+        TokenFlow("http://hints", api_key="secret\n")
     with pytest.raises(UsageError, match="fallback: 0"):
         Options(fallback=0)
     with pytest.raises(UsageError, match="buffer: 0"):
