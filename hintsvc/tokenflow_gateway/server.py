@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import signal
 import ssl
 from collections.abc import AsyncIterator
@@ -158,6 +159,7 @@ class Server:
             name=settings.pod_name,
         )
         configuration.on_change(exporter.follow)
+        metrics.HINT_AGE.set_function(lambda: self._follower.age_s if self._follower.age_s is not None else math.nan)
         administrators = Administrators(ClusterKeys(fetch_document=fetch))
         self._tasks.start(
             configuration.reread(),
