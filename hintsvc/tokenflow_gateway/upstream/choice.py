@@ -24,7 +24,7 @@ class UpstreamState:
         weight: its share among equals.
         in_flight: requests of this gateway under way there.
         most: how many those may be.
-        resting: whether it asked to be left alone for now.
+        resting: whether it asked to be left alone for now; it is asked when no other has room.
         waiting: requests in the engine's queue; ``None`` is not known.
         kv_cache: share of its KV cache in use; ``None`` is not known.
         gpu: how full its GPUs are, 1 is full; ``None`` is not known.
@@ -54,7 +54,7 @@ class UpstreamState:
     @property
     def has_room(self) -> bool:
         """Whether it may be asked now."""
-        return not self.resting and self.in_flight < self.most and (self.saturation or 0.0) < 1.0
+        return self.in_flight < self.most and (self.saturation or 0.0) < 1.0
 
     @property
     def worth(self) -> float:
@@ -82,13 +82,17 @@ def order(
         key: prompts with the same one go to the same upstream, as far as its load bears; ``None`` goes by load.
         uniform: draws from 0 up to 1.
     """
-    roomy = [state for state in states if state.has_room]
-    if balancing is LoadBalancing.PREFIX_AFFINITY and key is not None:
-        return _by_affinity(roomy, states, key)
-    return _by_load(roomy, uniform)
+    names: list[str] = []
+    for resting in (False, True):
+        roomy = [state for state in states if state.has_room and state.resting is resting]
+        if balancing is LoadBalancing.PREFIX_AFFINITY and key is not None:
+            names += _by_affinity(roomy, key)
+        else:
+            names += _by_load(roomy, uniform)
+    return names
 
 
-def _by_affinity(roomy: Sequence[UpstreamState], states: Sequence[UpstreamState], key: bytes) -> list[str]:
+def _by_affinity(roomy: Sequence[UpstreamState], key: bytes) -> list[str]:
     """Rank by the key, those that have more than their share behind those that have not."""
     by_name = {state.name: state for state in roomy}
     in_flight = sum(state.in_flight for state in roomy)
@@ -99,8 +103,7 @@ def _by_affinity(roomy: Sequence[UpstreamState], states: Sequence[UpstreamState]
         return state.in_flight >= share(state.worth, weights=worth, in_flight=in_flight)
 
     # All are ranked by weight alone: what ails an upstream lessens its share, and moves no prompt that it has room for.
-    rank = [name for name in ranked({state.name: state.weight for state in states}, key) if name in by_name]
-    return sorted(rank, key=beyond)
+    return sorted(ranked({state.name: state.weight for state in roomy}, key), key=beyond)
 
 
 def _by_load(roomy: Sequence[UpstreamState], uniform: Callable[[], float]) -> list[str]:

@@ -35,14 +35,14 @@ def test_saturation_is_that_of_the_scarcest(known: UpstreamState, saturation: fl
         (state(), True),
         (state(in_flight=999), True),
         (state(in_flight=1000), False),
-        (state(resting=True), False),
+        (state(resting=True), True),
         (state(waiting=4.0, kv_cache=0.79), True),
         (state(waiting=5.0), False),
         (state(kv_cache=0.8), False),
         (state(gpu=1.0), False),
     ],
 )
-def test_one_that_is_full_rests_or_is_saturated_has_no_room(known: UpstreamState, room: bool) -> None:
+def test_one_that_is_full_or_saturated_has_no_room(known: UpstreamState, room: bool) -> None:
     assert known.has_room is room
     assert order([known], balancing=BY_LOAD, key=None) == (["a"] if room else [])
     assert order([known], balancing=BY_PREFIX, key=b"key") == (["a"] if room else [])
@@ -62,6 +62,12 @@ def test_the_less_loaded_of_two_is_asked_first(worse: UpstreamState) -> None:
     better = state("better", in_flight=10)
     assert order([worse, better], balancing=BY_LOAD, key=b"key") == ["better", "worse"]
     assert order([worse, better], balancing=BY_PREFIX, key=None) == ["better", "worse"]
+
+
+@pytest.mark.parametrize("key", [None, b"key"])
+def test_one_that_asked_to_be_left_alone_is_asked_last_of_those_that_have_room(key: bytes | None) -> None:
+    states = [state("a", resting=True), state("b", in_flight=999), state("c", in_flight=1000)]
+    assert order(states, balancing=BY_PREFIX, key=key) == ["b", "a"]
 
 
 def test_weight_makes_up_for_load() -> None:

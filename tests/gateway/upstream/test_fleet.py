@@ -105,13 +105,12 @@ async def test_an_upstream_that_answers_a_probe_is_asked_again() -> None:
         assert taken(fleet).upstream.name == "a"
 
 
-async def test_one_that_asks_to_be_left_alone_is_full_not_broken() -> None:
-    async with fleet_of(named("a")) as (fleet, _):
-        with taken(fleet) as lease:
+async def test_one_that_asks_to_be_left_alone_is_not_broken_and_asked_only_when_nobody_else_has_room() -> None:
+    async with fleet_of(named("a"), named("b", maxConcurrentRequests=2)) as (fleet, _):
+        with taken(fleet, exclude={"b"}) as lease:
             lease.answered(Head(status=429, headers={"retry-after": "7"}))
-        assert fleet.take("llama-3", prefix=None) is None
-        (view,) = fleet.view()
-        assert (view.breaker, view.in_flight, view.rests_s > 6.0) == (BreakerState.CLOSED, 0, True)
+        assert [taken(fleet).upstream.name for _ in range(3)] == ["b", "b", "a"]
+        assert (fleet.view()[0].breaker, fleet.view()[0].rests_s > 6.0) == (BreakerState.CLOSED, True)
 
 
 async def test_hints_send_requests_elsewhere() -> None:
