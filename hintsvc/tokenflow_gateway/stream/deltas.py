@@ -1,15 +1,17 @@
 """Knows what an event of an upstream carries.
 
 Nearly all events of a stream are deltas: the same JSON around another piece of text. Once one was parsed, the
-bytes before and behind its text are a template, and an event that begins and ends like it, with the inside of a
-JSON string in between, is known without being parsed. Its text stays as it was written, escapes and all.
+bytes before and behind its text are a template, and events that begin and end like it, with the inside of a JSON
+string in between, are known without being parsed, all that one read brought at once. Their texts stay as they were
+written, escapes and all.
 """
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from tokenflow_gateway.stream.events import END
 from tokenflow_gateway.stream.usage import Usage, told_usage
 
 MAX_TEMPLATES: Final = 8
@@ -18,7 +20,7 @@ MAX_TEMPLATES: Final = 8
 _DATA: Final = b"data:"
 _TEXTS: Final = ("content", "reasoning_content", "reasoning", "refusal")
 _INSIDE: Final = rb'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+'
-_is_inside: Final = re.compile(_INSIDE).fullmatch
+_are_inside: Final = re.compile(_INSIDE + rb"(?:\n" + _INSIDE + rb")*+").fullmatch
 _VALUES: Final = {
     name: re.compile(rb'"' + name.encode() + rb'"\s*:\s*"(' + _INSIDE + rb')"')
     for name in (*_TEXTS, "text", "arguments")
@@ -35,33 +37,37 @@ class Template:
 
     Attributes:
         prefix: the event up to its text.
-        suffix: the event from behind its text on.
+        suffix: the event from behind its text to its end, the blank line included.
         choice: index of the choice that it belongs to.
         likeness: all of the chunk that deltas must share to be merged.
+        between: what stands between the texts of two such events.
+        frame: bytes of an event besides its text.
     """
 
     prefix: bytes
     suffix: bytes
     choice: int
     likeness: str
+    between: bytes = field(init=False)
+    frame: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "between", self.suffix + self.prefix)
+        object.__setattr__(self, "frame", len(self.suffix) + len(self.prefix))
 
 
 # Neither is frozen, which would make them three times as slow: there is one per token.
 @dataclass(slots=True)
-class Delta:
-    """An event that carries nothing but a piece of text of one choice, and so can be merged with its like.
+class Run:
+    """Events that each carry nothing but a piece of text of one choice, and so can be merged.
 
     Attributes:
-        event: the event as it came.
-        template: what is around the text.
-        text: the piece as it is written in JSON, with its escapes.
-        tokens: tokens in it: engines send one per event; none where the text is empty.
+        template: what is around the texts.
+        texts: the pieces as they are written in JSON, with their escapes; engines send one token in each.
     """
 
-    event: bytes
     template: Template
-    text: bytes
-    tokens: int
+    texts: list[bytes]
 
 
 @dataclass(slots=True)
@@ -69,7 +75,7 @@ class Raw:
     """An event that is passed on as it came, and in its place.
 
     Attributes:
-        event: the event.
+        event: the event, with its blank line.
         tokens: of the answer that it carries, such as a piece that cannot be merged; 0 for all that is none.
         usage_only: whether it says nothing but what the request took.
     """
@@ -79,7 +85,7 @@ class Raw:
     usage_only: bool = False
 
 
-Piece = Delta | Raw
+Piece = Run | Raw
 
 
 class DeltaReader:
@@ -93,49 +99,55 @@ class DeltaReader:
         self.usage: Usage | None = None
         self._templates: list[Template] = []
 
-    def read(self, event: bytes) -> Piece:
-        """Return what an event, without its blank line, carries."""
+    def known(self, data: bytes) -> Run | None:
+        """Return what ``data`` carries if it is nothing but whole events of one template."""
         for template in self._templates:
             prefix, suffix = template.prefix, template.suffix
-            if event.startswith(prefix) and event.endswith(suffix) and len(event) >= len(prefix) + len(suffix):
-                text = event[len(prefix) : -len(suffix)]
-                if _is_inside(text):
-                    return Delta(event, template, text, 1 if text else 0)
-        return self._parse(event)
+            if data.startswith(prefix) and data.endswith(suffix) and len(data) >= template.frame:
+                texts = data[len(prefix) : -len(suffix)].split(template.between)
+                joined = b"\n".join(texts)
+                # A line's end within a text would be an event of another kind between two of these.
+                if _are_inside(joined) and joined.count(b"\n") == len(texts) - 1:
+                    return Run(template, texts)
+        return None
+
+    def read(self, event: bytes) -> Piece:
+        """Return what an event, without its blank line, carries."""
+        return self.known(event + END) or self._parse(event)
 
     def _parse(self, event: bytes) -> Piece:
         if not event.startswith(_DATA) or b"\n" in event:
             return self._named(event)
         chunk = _object(event[len(_DATA) :])
         if chunk is None:
-            return Raw(event)
+            return Raw(event + END)
         usage = told_usage(chunk)
         self.usage = usage or self.usage
         match chunk.get("choices"):
             case [dict(choice)]:
                 return self._delta(event, chunk, choice)
             case [_, *_] as choices:
-                return Raw(event, tokens=sum(_tokens(choice) for choice in choices))
-        return Raw(event, usage_only=usage is not None and "choices" in chunk)
+                return Raw(event + END, tokens=sum(_tokens(choice) for choice in choices))
+        return Raw(event + END, usage_only=usage is not None and "choices" in chunk)
 
     def _named(self, event: bytes) -> Raw:
         """Read an event of the responses API: each has a number of its own, so that none can be merged."""
         ended = _END_EVENT.match(event)
         if ended:
             self.usage = told_usage(_object(ended[1]) or {}) or self.usage
-        return Raw(event, tokens=1 if _DELTA_EVENT.match(event) else 0)
+        return Raw(event + END, tokens=1 if _DELTA_EVENT.match(event) else 0)
 
     def _delta(self, event: bytes, chunk: dict[str, Any], choice: dict[str, Any]) -> Piece:
         found = _found(choice)
         template = None
         if found is not None:
             likeness = json.dumps([{k: v for k, v in chunk.items() if k not in _VOLATILE}, found.others])
-            template = _template(event, found, choice=_index(choice), likeness=likeness)
+            template = _template(event + END, found, choice=_index(choice), likeness=likeness)
         if found is None or template is None:
-            return Raw(event, tokens=_tokens(choice))
+            return Raw(event + END, tokens=_tokens(choice))
         others = (known for known in self._templates if known.likeness != template.likeness)
         self._templates = [template, *others][:MAX_TEMPLATES]
-        return Delta(event, template, event[len(template.prefix) : -len(template.suffix)], 1)
+        return Run(template, [event[len(template.prefix) : len(event) + len(END) - len(template.suffix)]])
 
 
 def _object(data: bytes) -> dict[str, Any] | None:

@@ -20,6 +20,11 @@ class EventCutter:
         self._searched = 0
         self._after_cr = False
 
+    @property
+    def partial(self) -> bool:
+        """Whether what was fed so far may go on in what comes next."""
+        return bool(self._held) or self._after_cr
+
     def feed(self, data: bytes) -> list[bytes]:
         """Return the events that ``data`` completes, without the blank line behind each.
 

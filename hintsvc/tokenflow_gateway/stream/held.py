@@ -3,10 +3,10 @@
 from collections import deque
 from typing import Final
 
-from tokenflow_gateway.stream.deltas import Piece
+from tokenflow_gateway.stream.deltas import Piece, Raw, Run
 
 MOST_BYTES: Final = 64 << 10
-MOST_EVENTS: Final = 256
+MOST_TOKENS: Final = 256
 
 
 class Held:
@@ -29,28 +29,58 @@ class Held:
 
     @property
     def full(self) -> bool:
-        """Whether there is more than a stream may hold."""
-        return self.size >= MOST_BYTES or len(self._pieces) >= MOST_EVENTS
+        """Whether there is as much as a stream may hold."""
+        return self.size >= MOST_BYTES or self.tokens >= MOST_TOKENS
 
     @property
     def free(self) -> bool:
         """Whether the next piece carries no token, and so is bound by no rate."""
-        return bool(self._pieces) and not self._pieces[0].tokens
+        first = self._pieces[0]
+        return isinstance(first, Raw) and not first.tokens
 
     def add(self, piece: Piece) -> None:
         """Put a piece behind the others."""
+        self.tokens += _tokens(piece)
+        self.size += _size(piece)
+        if self._pieces and isinstance(piece, Run):
+            last = self._pieces[-1]
+            if isinstance(last, Run) and last.template is piece.template:
+                last.texts += piece.texts
+                return
         self._pieces.append(piece)
-        self.tokens += piece.tokens
-        self.size += len(piece.event)
 
     def take(self, most: int) -> list[Piece]:
         """Take out pieces of at most ``most`` tokens, but at least one, and those without tokens behind them."""
-        taken: list[Piece] = []
-        pieces, tokens = self._pieces, 0
-        while pieces and (not taken or tokens + pieces[0].tokens <= most):
-            piece = pieces.popleft()
+        pieces, left = self._pieces, most
+        if self.tokens <= most:
+            taken = list(pieces)
+            pieces.clear()
+            self.tokens = self.size = 0
+            return taken
+        taken = []
+        while pieces:
+            piece = pieces[0]
+            if isinstance(piece, Run) and 0 < left < len(piece.texts):
+                first, piece.texts = piece.texts[:left], piece.texts[left:]
+                piece = Run(piece.template, first)
+            elif taken and _tokens(piece) > left:
+                break
+            else:
+                pieces.popleft()
+            tokens = _tokens(piece)
             taken.append(piece)
-            tokens += piece.tokens
-            self.size -= len(piece.event)
-        self.tokens -= tokens
+            left -= tokens
+            self.tokens -= tokens
+            self.size -= _size(piece)
         return taken
+
+
+def _tokens(piece: Piece) -> int:
+    return piece.tokens if isinstance(piece, Raw) else len(piece.texts)
+
+
+def _size(piece: Piece) -> int:
+    """Return the bytes of a piece's events, as they came."""
+    if isinstance(piece, Raw):
+        return len(piece.event)
+    return sum(map(len, piece.texts)) + len(piece.texts) * piece.template.frame

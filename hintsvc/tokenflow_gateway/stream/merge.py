@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from tokenflow_gateway.stream.deltas import Delta, Piece
-from tokenflow_gateway.stream.events import END
+from tokenflow_gateway.stream.deltas import Piece, Raw, Run
 
 
 def merged(pieces: Sequence[Piece]) -> bytes:
@@ -13,34 +12,27 @@ def merged(pieces: Sequence[Piece]) -> bytes:
     Different choices may overtake one another, but none what is passed on as it came.
     """
     if len(pieces) == 1:
-        return pieces[0].event + END
-    events: list[bytes] = []
-    runs: list[list[Delta]] = []
-    last: dict[int, list[Delta]] = {}
+        return _event(pieces[0])
+    events: list[Piece] = []
+    last: dict[int, Run] = {}
     for piece in pieces:
-        if not isinstance(piece, Delta):
-            events += map(_joined, runs)
-            events.append(piece.event)
-            runs, last = [], {}
+        if isinstance(piece, Raw):
+            last.clear()
+            events.append(piece)
             continue
         run = last.get(piece.template.choice)
-        if run and _alike(run[-1], piece):
-            run.append(piece)
+        if run is not None and run.template.likeness == piece.template.likeness:
+            run.texts += piece.texts
+            # The last one's: where engines tell on each chunk what was used so far, it has the newest.
+            run.template = piece.template
         else:
-            last[piece.template.choice] = run = [piece]
-            runs.append(run)
-    events += map(_joined, runs)
-    events.append(b"")
-    return END.join(events)
+            last[piece.template.choice] = piece
+            events.append(piece)
+    return b"".join(map(_event, events))
 
 
-def _alike(one: Delta, other: Delta) -> bool:
-    return one.template is other.template or one.template.likeness == other.template.likeness
-
-
-def _joined(run: Sequence[Delta]) -> bytes:
-    last = run[-1]
-    if len(run) == 1:
-        return last.event
-    # The last one's: where engines tell on each chunk what was used so far, it has the newest.
-    return b"".join((last.template.prefix, *(delta.text for delta in run), last.template.suffix))
+def _event(piece: Piece) -> bytes:
+    if isinstance(piece, Raw):
+        return piece.event
+    template, texts = piece.template, piece.texts
+    return template.prefix + (texts[0] if len(texts) == 1 else b"".join(texts)) + template.suffix

@@ -8,7 +8,7 @@ from tokenflow_gateway.errors import GatewayError, UpstreamBrokeOffError, Upstre
 from tokenflow_gateway.front.exchange import Answer
 from tokenflow_gateway.stream.bounds import UNPACED, Pace
 from tokenflow_gateway.stream.deadlines import HEARTBEAT_S, Patience
-from tokenflow_gateway.stream.deltas import DeltaReader, Raw
+from tokenflow_gateway.stream.deltas import DeltaReader, Run
 from tokenflow_gateway.stream.endings import DrainingError, Ended, Why, last_words
 from tokenflow_gateway.stream.events import EventCutter
 from tokenflow_gateway.stream.guide import REFRESH_S, Guide
@@ -72,8 +72,8 @@ class StreamView:
     Attributes:
         route: whose it is.
         pace: how it runs.
-        queued_events: read from the upstream and not sent.
-        queued_tokens: in them.
+        queued_tokens: read from the upstream and not sent.
+        queued_bytes: of their events, as they came.
         unsent_bytes: that wait for the network.
         srtt_us: round-trip time of the connection, in microseconds; ``None`` where nothing tells.
         tokens: sent.
@@ -82,8 +82,8 @@ class StreamView:
 
     route: Route
     pace: Pace
-    queued_events: int
     queued_tokens: int
+    queued_bytes: int
     unsent_bytes: int
     srtt_us: int | None
     tokens: int
@@ -161,8 +161,8 @@ class PacedStream:
         return StreamView(
             route=self.route,
             pace=self._pace,
-            queued_events=len(self._held),
             queued_tokens=self._held.tokens,
+            queued_bytes=self._held.size,
             unsent_bytes=self.meter.unsent_bytes if self.meter else self._answer.waiting_bytes,
             srtt_us=info.rtt_us if info else None,
             tokens=self.tokens,
@@ -174,23 +174,17 @@ class PacedStream:
         if self._over or self._upstream_ended:
             return
         try:
-            events = self._cutter.feed(data)
+            self._take_in(data)
         except UpstreamBrokeOffError as error:
             self._give_up(error, why=Why.UPSTREAM_BROKE)
             return
         now = self._heard = self._clock()
-        held, read = self._held, self._reader.read
-        for event in events:
-            piece = read(event)
-            if isinstance(piece, Raw) and piece.usage_only and not self._opening.wants_usage:
-                continue
-            held.add(piece)
         if self._waits_for_batch:
             if not self._timer.scheduled:
                 self._wheel.schedule(self._timer, now)
-            if held.full:
+            if self._held.full:
                 self._pause()
-        elif held:
+        elif self._held:
             self._pump(now)
 
     def end(self, error: GatewayError | None) -> None:
@@ -201,6 +195,16 @@ class PacedStream:
         self._error = error
         self._why = Why.UPSTREAM_BROKE if error else Why.COMPLETE
         self._pump(self._clock())
+
+    def _take_in(self, data: bytes) -> None:
+        run = None if self._cutter.partial else self._reader.known(data)
+        if run is not None:
+            self._held.add(run)
+            return
+        for event in self._cutter.feed(data):
+            piece = self._reader.read(event)
+            if isinstance(piece, Run) or not piece.usage_only or self._opening.wants_usage:
+                self._held.add(piece)
 
     @property
     def _waits_for_batch(self) -> bool:

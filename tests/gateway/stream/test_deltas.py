@@ -3,7 +3,8 @@ import json
 import pytest
 
 from tests.gateway.stream.support import chunk, event, token
-from tokenflow_gateway.stream.deltas import Delta, DeltaReader, Raw
+from tokenflow_gateway.stream.deltas import DeltaReader, Raw, Run
+from tokenflow_gateway.stream.merge import merged
 from tokenflow_gateway.stream.usage import Usage
 
 
@@ -32,8 +33,9 @@ def call(arguments: str, **others: object) -> bytes:
 )
 def test_a_chunk_with_nothing_but_a_piece_of_text_is_a_delta(said: bytes) -> None:
     read = DeltaReader().read(bare(said))
-    assert isinstance(read, Delta)
-    assert (read.text, read.tokens) == (b"x", 1)
+    assert isinstance(read, Run)
+    assert read.texts == [b"x"]
+    assert merged([read]) == said
 
 
 @pytest.mark.parametrize(
@@ -62,46 +64,56 @@ def test_a_chunk_with_nothing_but_a_piece_of_text_is_a_delta(said: bytes) -> Non
     ],
 )
 def test_all_else_is_passed_on_as_it_came(said: bytes, tokens: int) -> None:
-    assert DeltaReader().read(bare(said)) == Raw(bare(said), tokens)
+    assert DeltaReader().read(bare(said)) == Raw(bare(said) + b"\n\n", tokens)
 
 
 def test_the_next_delta_is_known_by_its_frame() -> None:
     reader = DeltaReader()
     first, second = reader.read(bare(token("a"))), reader.read(bare(token('"\\\n\u4e16')))
-    assert isinstance(first, Delta)
-    assert isinstance(second, Delta)
+    assert isinstance(first, Run)
+    assert isinstance(second, Run)
     assert second.template is first.template
-    assert json.loads(b'"' + second.text + b'"') == '"\\\n\u4e16'
+    assert json.loads(b'"' + second.texts[0] + b'"') == '"\\\n\u4e16'
 
 
 @pytest.mark.parametrize("text", ['a","role":"x', 'a"', "a\\x", "a\n", "\\ud83", "\\"])
 def test_a_frame_around_what_is_no_text_is_not_taken_for_a_delta(text: str) -> None:
     reader = DeltaReader()
     known = reader.read(bare(token("a")))
-    assert isinstance(known, Delta)
+    assert isinstance(known, Run)
     forged = known.template.prefix + text.encode() + known.template.suffix
-    read = reader.read(forged)
-    assert read.event == forged
-    assert not isinstance(read, Delta) or read.template is not known.template
+    assert reader.known(forged) is None
+    assert merged([reader.read(bare(forged))]) == forged
 
 
 def test_a_frame_that_overlaps_itself_is_not_taken_for_a_delta() -> None:
     reader = DeltaReader()
     known = reader.read(b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}')
-    assert isinstance(known, Delta)
-    assert isinstance(reader.read(known.template.prefix + known.template.suffix[1:]), Raw)
+    assert isinstance(known, Run)
+    assert isinstance(reader.read(bare(known.template.prefix + known.template.suffix[1:])), Raw)
 
 
-def test_an_empty_piece_counts_as_no_token() -> None:
+def test_events_of_one_frame_are_known_all_at_once() -> None:
     reader = DeltaReader()
     reader.read(bare(token("a")))
-    assert reader.read(bare(token(""))).tokens == 0
+    known = reader.known(token("b") + token("") + token("\u4e16"))
+    assert known is not None
+    assert known.texts == [b"b", b"", b"\\u4e16"]
+
+
+@pytest.mark.parametrize(
+    "between", [b"data: [DONE]\n\n", b": hi\n\n", b"\n", chunk({"content": "x"}, index=1), token("x", id="c2"), b"x"]
+)
+def test_what_stands_between_events_of_one_frame_is_not_taken_for_text(between: bytes) -> None:
+    reader = DeltaReader()
+    reader.read(bare(token("a")))
+    assert reader.known(token("b") + between + token("c")) is None
 
 
 def test_a_chunk_with_nothing_but_usage_is_marked() -> None:
     reader = DeltaReader()
     said = bare(event({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 9}}))
-    assert reader.read(said) == Raw(said, usage_only=True)
+    assert reader.read(said) == Raw(said + b"\n\n", usage_only=True)
     assert reader.usage == Usage(input_tokens=3, output_tokens=9, measured=True)
 
 
@@ -109,7 +121,7 @@ def test_usage_beside_text_is_read_too() -> None:
     reader = DeltaReader()
     for made in (1, 2):
         usage = {"prompt_tokens": 3, "total_tokens": 3 + made, "completion_tokens": made}
-        assert isinstance(reader.read(bare(token("a", usage=usage))), Delta)
+        assert isinstance(reader.read(bare(token("a", usage=usage))), Run)
     assert reader.usage == Usage(input_tokens=3, output_tokens=2, measured=True)
 
 

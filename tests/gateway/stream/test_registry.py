@@ -64,7 +64,7 @@ async def test_people_can_see_how_a_stream_is_doing() -> None:
     setup.clock.run(0.05)
     (view,) = registry.views()
     assert (view.route, view.pace.bound, view.pace.tokens_per_second) == (ROUTE, Bound.HINT, 5.0)
-    assert (view.tokens, view.queued_events, view.queued_tokens) == (1, 2, 2)
+    assert (view.tokens, view.queued_tokens, view.queued_bytes) == (1, 2, len(token("b") + token("c")))
     assert view.age_s == pytest.approx(0.05)
 
 
