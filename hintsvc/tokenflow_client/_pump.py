@@ -58,17 +58,23 @@ class Pump(Generic[T]):
 
     def cancel(self) -> None:
         """Stop reading; the source is closed soon."""
+        self._end = _End(None)
         self._task.cancel()
 
     async def aclose(self) -> None:
-        """Stop reading, and wait until the source is closed."""
-        self._end = _End(None)
-        self._task.cancel()
+        """Stop reading, and wait until the source is closed.
+
+        Raises:
+            Exception: it could not be closed.
+        """
+        self.cancel()
         await asyncio.wait([self._task])
         if self._items.empty():
             self._items.put_nowait(_End(UsageError("the stream was closed while somebody waited for its next item")))
         # A task that is called off before its first turn closes nothing.
         await self._close()
+        if not self._task.cancelled() and (error := self._task.exception()):
+            raise error
 
     async def _run(self) -> None:
         error: Exception | None = None
@@ -77,7 +83,10 @@ class Pump(Generic[T]):
                 await self._pour()
             finally:
                 await self._close()
-        except Exception as caught:  # noqa: BLE001 - whatever it is, it is raised again where the items are taken
+        except Exception as caught:
+            if self._end is not None:
+                raise
+            # Raised again where the items are taken.
             error = caught
         await self._items.put(_End(error))
 

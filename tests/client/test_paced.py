@@ -227,6 +227,23 @@ def test_closing_closes_the_source(items: int) -> None:
     run(work())
 
 
+def test_a_source_that_cannot_be_closed_is_told() -> None:
+    async def stubborn() -> AsyncIterator[int]:
+        try:
+            while True:
+                yield 1
+        finally:
+            raise BrokenError("still open")
+
+    async def work() -> None:
+        paced = PacedStream(stubborn(), session=Going(Pace(tokens_per_second=1.0)), options=Options(buffer=1))  # type: ignore[arg-type]
+        await anext(paced)
+        with pytest.raises(BrokenError, match="still open"):
+            await paced.aclose()
+
+    run(work())
+
+
 def test_breaking_off_lets_the_source_go() -> None:
     async def work() -> None:
         source = Told([0.0] * 1000)
