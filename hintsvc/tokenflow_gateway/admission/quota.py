@@ -15,7 +15,7 @@ from tokenflow_api._base import WireModel
 from tokenflow_api.backoff import Backoff
 from tokenflow_api.quota import AdmitReply, AdmitRequest, CommitReply, CommitRequest
 from tokenflow_gateway.admission import metrics
-from tokenflow_gateway.errors import GatewayError, QuotaUnavailableError
+from tokenflow_gateway.errors import GatewayError, QuotaUnavailableError, UpstreamBrokeOffError
 from tokenflow_gateway.upstream.call import Outgoing
 from tokenflow_gateway.upstream.client import PooledCall
 from tokenflow_gateway.upstream.origin import parse_origin, request_bytes
@@ -182,6 +182,16 @@ class QuotaClient:
             _log.info("quotas are back")
         self._failures = 0
         self._backoff.succeeded()
+
+
+def _why(error: GatewayError | TimeoutError) -> str:
+    match error:
+        case TimeoutError():
+            return "it took too long"
+        case UpstreamBrokeOffError():
+            return "it broke off"
+        case _:
+            return f"no connection ({type(error.__cause__ or error).__name__})"
 
 
 def _no_use(reply: _Reply) -> QuotaUnavailableError:
