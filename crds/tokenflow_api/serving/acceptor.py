@@ -95,6 +95,8 @@ class Acceptor:
                 self._pause()
                 return
             connection.setblocking(False)
+            # asyncio does so for the sockets it accepts itself.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             task = self._loop.create_task(self._connect(connection))
             self._connecting.add(task)
             task.add_done_callback(self._connecting.discard)
