@@ -33,7 +33,7 @@ def inside_application(present: Present, administrators: Administrators) -> web.
             gateway = present()
             if gateway is None:
                 raise NotReadyError("the gateway has no config yet: look at its /readyz")
-            await administrators.check(request.headers.get("Authorization", ""), gateway.config)
+            await administrators.check(request.headers.get("Authorization", ""))
         except GatewayError as error:
             return web.Response(
                 status=error.status, text=error.body(), content_type="application/json", headers=error.headers()
@@ -66,7 +66,7 @@ def _stream(view: StreamView) -> dict[str, object]:
         "batch_size": view.pace.batch_size,
         "bound": view.pace.bound,
         "state": view.pace.state,
-        "queued_events": view.queued_events,
+        "queued_bytes": view.queued_bytes,
         "queued_tokens": view.queued_tokens,
         "unsent_bytes": view.unsent_bytes,
         "srtt_us": view.srtt_us,

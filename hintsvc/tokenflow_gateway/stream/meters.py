@@ -106,6 +106,14 @@ class Meter:
         self._retransmits += (info.retransmits - before.retransmits) * share
         return self._averaged(info)
 
+    def close(self, now: float, *, waiting_bytes: int, whole: bool) -> None:
+        """Look a last time; of a stream that is ``whole``, what is still on its way counts as delivered."""
+        self.look(now, waiting_bytes=waiting_bytes, held_bytes=0)
+        if whole and self.info is not None and self._marks:
+            self._size += self.written - self._marks[-1].delivered
+            self._marks.append(_Mark(now, self.written, self.tokens, float(self.written), self.connection.written))
+        self.unsent_bytes = 0
+
     def taken(self) -> Observation | None:
         """Return what happened since the last call, up to the last look; ``None`` before the first.
 

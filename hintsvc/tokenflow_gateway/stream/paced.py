@@ -389,6 +389,9 @@ class PacedStream:
         self._over = True
         if not self._upstream_ended:
             self._call.cancel()
+        if self.meter:
+            whole = why is Why.COMPLETE
+            self.meter.close(self._clock(), waiting_bytes=self._answer.waiting_bytes, whole=whole)
         self._timer.cancel()
         self._watch.cancel()
         usage = self._reader.usage or Usage(input_tokens=0, output_tokens=self.tokens, measured=False)

@@ -67,7 +67,7 @@ class WindowTable:
                 seen=1,
                 tokens=seen.tokens,
                 size=seen.size,
-                unsent_bytes=seen.unsent_bytes if streams else 0,
+                unsent_bytes=seen.unsent_bytes,
                 srtt_us=seen.srtt_us,
                 min_rtt_us=seen.min_rtt_us,
                 retransmits=seen.retransmits,

@@ -66,6 +66,17 @@ def test_what_waits_here_or_is_held_is_backlog_and_not_delivered(pair: Pair) -> 
     assert (look.delivered, look.unsent_bytes) == (0.0, 650)
 
 
+def test_a_whole_stream_delivers_what_is_still_on_its_way_when_it_ends(pair: Pair) -> None:
+    for whole, delivered in ((True, 10.0), (False, 0.0)):
+        meter = Meter(connection=Connection(sock=pair[0], streams=1))
+        meter.look(0.0, waiting_bytes=0, held_bytes=0)
+        meter.wrote(600, tokens=10)
+        meter.close(0.1, waiting_bytes=600, whole=whole)
+        observation = meter.taken()
+        assert observation is not None
+        assert (observation.tokens, observation.size, observation.unsent_bytes) == (delivered, delivered * 60, 0)
+
+
 def test_streams_of_one_connection_share_what_it_says_by_what_they_wrote(pair: Pair) -> None:
     connection = Connection(sock=pair[0], streams=2)
     busy, quiet = Meter(connection=connection), Meter(connection=connection)
