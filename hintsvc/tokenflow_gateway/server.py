@@ -20,7 +20,6 @@ from tokenflow_api.projected_tokens import read_token
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_api.serving.audit import FLUSH_S, Record
 from tokenflow_api.serving.export import Exporter
-from tokenflow_api.serving.issuers import ClusterKeys
 from tokenflow_api.serving.level import follow_level
 from tokenflow_api.serving.tls import Certificates
 from tokenflow_client import HintFollower
@@ -34,7 +33,7 @@ from tokenflow_gateway.configuration import REREAD_S, Configuration
 from tokenflow_gateway.front.listener import Front
 from tokenflow_gateway.front.switch import ALPN
 from tokenflow_gateway.identity.administrators import Administrators
-from tokenflow_gateway.identity.fetch import fetch, published
+from tokenflow_gateway.identity.fetch import published
 from tokenflow_gateway.identity.identify import Guard
 from tokenflow_gateway.stream.windows import Place
 from tokenflow_gateway.tasks import Tasks
@@ -160,7 +159,7 @@ class Server:
         )
         configuration.on_change(exporter.follow)
         metrics.HINT_AGE.set_function(lambda: self._follower.age_s if self._follower.age_s is not None else math.nan)
-        administrators = Administrators(ClusterKeys(fetch_document=fetch))
+        administrators = Administrators(settings.hint_url, tls=self._hint_tls)
         self._tasks.start(
             configuration.reread(),
             self._follower.run(),

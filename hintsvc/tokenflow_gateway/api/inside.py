@@ -39,13 +39,12 @@ def inside_application(present: Present, administrators: Administrators) -> web.
                 status=error.status, text=error.body(), content_type="application/json", headers=error.headers()
             )
         views = sorted(gateway.streams.views(), key=lambda view: view.queued_tokens, reverse=True)
-        upstreams = [asdict(view) for view in gateway.fleet.view()]
         return web.json_response(
             {
                 "open": len(views),
                 "waiting": gateway.door.queue.waiting,
                 "streams": [_stream(view) for view in views[:MOST_STREAMS]],
-                "upstreams": upstreams,
+                "upstreams": [asdict(view) for view in gateway.fleet.view()],
             }
         )
 
@@ -59,17 +58,6 @@ async def _get_metrics(_: web.Request) -> web.Response:
 
 
 def _stream(view: StreamView) -> dict[str, object]:
-    return {
-        "tenant": view.route.tenant,
-        "path": view.route.path,
-        "tokens_per_second": view.pace.tokens_per_second,
-        "batch_size": view.pace.batch_size,
-        "bound": view.pace.bound,
-        "state": view.pace.state,
-        "queued_bytes": view.queued_bytes,
-        "queued_tokens": view.queued_tokens,
-        "unsent_bytes": view.unsent_bytes,
-        "srtt_us": view.srtt_us,
-        "tokens": view.tokens,
-        "age_s": round(view.age_s, 3),
-    }
+    figures = asdict(view)
+    del figures["route"], figures["pace"]
+    return {"tenant": view.route.tenant, "path": view.route.path, **asdict(view.pace), **figures}

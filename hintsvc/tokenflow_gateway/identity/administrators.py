@@ -1,49 +1,59 @@
-"""Who may look into the gateway: those whose service account has the role Operator."""
+"""Who may look into the gateway: those whose service account has the role Operator.
 
-import logging
+Their projected tokens are meant for the hint service, so it is asked whether one is good: the gateway needs no
+credential at the API server to verify it.
+"""
 
-from tokenflow_api.runtime import TOKEN_AUDIENCE, Role, RuntimeConfig
-from tokenflow_api.serving.credentials import secret_of
-from tokenflow_api.serving.errors import KeysError, TokenError
-from tokenflow_api.serving.keysets import KeySet, KeySource
-from tokenflow_api.serving.tokens import ServiceAccount, service_account
+import ssl
+from http import HTTPStatus
+from typing import Final
+
+import httpx
+
+from tokenflow_api.runtime import TOKEN_AUDIENCE, Role
 from tokenflow_gateway.errors import KeysUnavailableError, NotAdministratorError, UnauthorizedError
 
-_log = logging.getLogger(__name__)
+_RESERVED: Final = "/v1/audit?limit=1"
+"""A resource of the hint service that is for that role alone."""
+_TIMEOUT_S: Final = 3.0
 
 
 class Administrators:
     """Lets in who shows a projected token for ``TOKEN_AUDIENCE`` of a service account with that role.
 
     Args:
-        cluster: keys of the issuer of service-account tokens.
+        hint_url: base URL of the hint service.
+        tls: how https is verified.
     """
 
-    def __init__(self, cluster: KeySource) -> None:
-        self._keys = KeySet(cluster)
+    def __init__(self, hint_url: str, *, tls: ssl.SSLContext) -> None:
+        self._url = f"{hint_url.rstrip('/')}{_RESERVED}"
+        self._tls = tls
 
-    async def check(self, authorization: str, config: RuntimeConfig) -> ServiceAccount:
-        """Return whose token an Authorization header holds.
+    async def check(self, authorization: str) -> None:
+        """Return if an Authorization header is an administrator's.
 
         Raises:
             UnauthorizedError: it proves nothing.
-            NotAdministratorError: that service account has not the role.
-            KeysUnavailableError: the cluster's keys are out of reach.
+            NotAdministratorError: whose it is has not the role.
+            KeysUnavailableError: the hint service is out of reach.
         """
         try:
-            secret = secret_of(authorization)
-            account = service_account(await self._keys.claims(secret, audience=TOKEN_AUDIENCE))
-        except TokenError as error:
-            raise UnauthorizedError(
-                f"{error}: send a projected service-account token of audience {TOKEN_AUDIENCE}"
+            async with httpx.AsyncClient(verify=self._tls, timeout=_TIMEOUT_S, trust_env=False) as client:
+                answer = await client.get(self._url, headers={"Authorization": authorization} if authorization else {})
+        except (httpx.HTTPError, UnicodeEncodeError) as error:
+            raise KeysUnavailableError(
+                f"the hint service, which knows administrators, is out of reach ({type(error).__name__}): try again"
             ) from error
-        except KeysError as error:
-            _log.warning("an administrator's token cannot be verified", extra={"reason": str(error)})
-            raise KeysUnavailableError("the cluster's keys are out of reach: try again") from error
-        granted = {(grant.namespace, grant.service_account) for grant in config.grants if grant.role is Role.OPERATOR}
-        if (account.namespace, account.name) not in granted:
-            raise NotAdministratorError(
-                f"service account {account.namespace}/{account.name} has not the role {Role.OPERATOR}: ask with that"
-                " of the operator"
-            )
-        return account
+        match answer.status_code:
+            case HTTPStatus.OK:
+                return
+            case HTTPStatus.UNAUTHORIZED:
+                raise UnauthorizedError(f"send a projected service-account token of audience {TOKEN_AUDIENCE}")
+            case HTTPStatus.FORBIDDEN:
+                raise NotAdministratorError(
+                    f"this service account has not the role {Role.OPERATOR}: ask with that of the operator"
+                )
+        raise KeysUnavailableError(
+            f"the hint service, which knows administrators, answered {answer.status_code}: try again"
+        )

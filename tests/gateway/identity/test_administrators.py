@@ -1,45 +1,61 @@
 """Who may look into the gateway."""
 
-import pytest
+import ssl
+from collections.abc import Iterator
 
-from tests.gateway.identity.support import config
-from tests.serving.issuer import Issuer
-from tokenflow_api.serving.errors import KeysError
-from tokenflow_api.serving.keysets import Issued
-from tokenflow_gateway.errors import KeysUnavailableError, NotAdministratorError, UnauthorizedError
+import httpx
+import pytest
+from aiohttp import web
+
+from tests.gateway.support import served
+from tokenflow_gateway.errors import GatewayError, KeysUnavailableError, NotAdministratorError, UnauthorizedError
 from tokenflow_gateway.identity.administrators import Administrators
 
-
-async def test_the_operators_service_account_may() -> None:
-    cluster = Issuer()
-    account = await Administrators(cluster).check(f"Bearer {cluster.token(account='operator')}", config())
-    assert (account.namespace, account.name) == ("default", "operator")
+TLS = ssl.create_default_context()
+TOKENS = {"Bearer of-the-operator": 200, "Bearer of-a-gateway": 403}
 
 
-@pytest.mark.parametrize("account", ["demo-gateway", "stranger"])
-async def test_others_may_not(account: str) -> None:
-    cluster = Issuer()
-    with pytest.raises(NotAdministratorError, match=account):
-        await Administrators(cluster).check(f"Bearer {cluster.token(account=account)}", config())
+async def _audit(request: web.Request) -> web.Response:
+    return web.Response(status=TOKENS.get(request.headers.get("Authorization", ""), 401))
 
 
-@pytest.mark.parametrize("changes", [{"aud": ["somebody-else"]}, {"exp": 1}, {"iss": "https://elsewhere"}])
-async def test_a_token_that_does_not_count_here_proves_nothing(changes: dict[str, object]) -> None:
-    cluster = Issuer()
-    with pytest.raises(UnauthorizedError, match="audience"):
-        await Administrators(cluster).check(f"Bearer {cluster.token(account='operator', **changes)}", config())
+@pytest.fixture
+def hint_service() -> Iterator[web.Application]:
+    app = web.Application()
+    app.router.add_get("/v1/audit", _audit)
+    yield app
 
 
-@pytest.mark.parametrize("authorization", ["", "Bearer sk-gold", "Basic eA=="])
-async def test_nothing_else_will_do(authorization: str) -> None:
-    with pytest.raises(UnauthorizedError):
-        await Administrators(Issuer()).check(authorization, config())
+async def test_whom_the_hint_service_takes_for_one_is_one(hint_service: web.Application) -> None:
+    async with served(hint_service) as url:
+        await Administrators(url, tls=TLS).check("Bearer of-the-operator")
 
 
-async def test_while_the_clusters_keys_are_away_nobody_may() -> None:
-    class Away:
-        async def fetch(self) -> Issued:
-            raise KeysError("away")
+@pytest.mark.parametrize(
+    ("authorization", "refusal"),
+    [
+        ("Bearer of-a-gateway", NotAdministratorError),
+        ("Bearer made-up", UnauthorizedError),
+        ("", UnauthorizedError),
+    ],
+)
+async def test_nobody_else_is(hint_service: web.Application, authorization: str, refusal: type[GatewayError]) -> None:
+    async with served(hint_service) as url:
+        with pytest.raises(refusal):
+            await Administrators(url, tls=TLS).check(authorization)
 
-    with pytest.raises(KeysUnavailableError):
-        await Administrators(Away()).check(f"Bearer {Issuer().token(account='operator')}", config())
+
+async def test_while_the_hint_service_is_away_nobody_may() -> None:
+    with pytest.raises(KeysUnavailableError, match=httpx.ConnectError.__name__):
+        await Administrators("http://127.0.0.1:1", tls=TLS).check("Bearer of-the-operator")
+
+
+async def test_a_hint_service_without_its_store_lets_nobody_in() -> None:
+    async def unavailable(_: web.Request) -> web.Response:
+        return web.Response(status=503)
+
+    app = web.Application()
+    app.router.add_get("/v1/audit", unavailable)
+    async with served(app) as url:
+        with pytest.raises(KeysUnavailableError, match="503"):
+            await Administrators(url, tls=TLS).check("Bearer of-the-operator")
