@@ -57,7 +57,9 @@ async def test_a_wrapped_client_is_paced_and_else_the_same(tf: TokenFlow, model:
         whole = await wrapped.chat.completions.create(**ASK)  # type: ignore[call-overload]
         assert whole.choices[0].message.content == TEXT
         assert [one.id for one in (await wrapped.models.list()).data] == ["llama-3"]
-        assert (await read(plain))[1] < LEAST_S
+        untouched = await plain.chat.completions.create(stream=True, **ASK)  # type: ignore[call-overload]
+        assert isinstance(untouched, openai.AsyncStream)
+        await untouched.close()
 
 
 async def test_copies_of_a_wrapped_client_are_paced_too(tf: TokenFlow, model: str) -> None:
