@@ -54,6 +54,8 @@ def configure(*, component: str, level: str = "Info", context: Callable[[], Mapp
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(component=component, context=context))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    # It tells each request that this program makes.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     sys.excepthook = _log_fault
 
 

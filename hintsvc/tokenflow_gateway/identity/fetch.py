@@ -26,7 +26,8 @@ async def fetch(url: str, *, context: ssl.SSLContext, headers: Mapping[str, str]
     try:
         async with (
             asyncio.timeout(FETCH_S),
-            httpx.AsyncClient(verify=context, trust_env=False) as client,
+            # One that is cancelled within its TLS handshake, not timed out, would leave its connection open.
+            httpx.AsyncClient(verify=context, timeout=FETCH_S / 2, trust_env=False) as client,
             client.stream("GET", url, headers=headers) as answer,
         ):
             if answer.status_code != httpx.codes.OK:

@@ -1,4 +1,4 @@
-"""The keys of an issuer, fetched by https from a server that may misbehave."""
+"""The keys of an issuer, fetched by https from a server that may misbehave, by either server's client."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,12 +12,20 @@ from aiohttp import web
 from tests.hintsvc.support import free_port
 from tests.serving.authority import Authority
 from tokenflow_api.serving.errors import KeysError
-from tokenflow_api.serving.issuers import PublishedKeys
-from tokenflow_hintsvc.guard.fetch import fetch
+from tokenflow_api.serving.issuers import Fetch, PublishedKeys
+from tokenflow_gateway.identity import fetch as gateway
+from tokenflow_hintsvc.guard import fetch as hintsvc
+
+
+@pytest.fixture(params=[gateway, hintsvc], ids=["gateway", "hintsvc"])
+def fetch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Fetch:
+    monkeypatch.setattr(request.param, "FETCH_S", 0.5)
+    fetch: Fetch = request.param.fetch
+    return fetch
 
 
 @asynccontextmanager
-async def issuer(directory: Path) -> AsyncIterator[PublishedKeys]:
+async def issuer(directory: Path, fetch: Fetch) -> AsyncIterator[PublishedKeys]:
     """Serve every way to answer; return the keys at ``/good``."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -54,28 +62,26 @@ async def issuer(directory: Path) -> AsyncIterator[PublishedKeys]:
         await runner.cleanup()
 
 
-async def test_a_good_document_is_taken(tmp_path: Path) -> None:
-    async with issuer(tmp_path) as keys:
+async def test_a_good_document_is_taken(tmp_path: Path, fetch: Fetch) -> None:
+    async with issuer(tmp_path, fetch) as keys:
         assert (await keys.fetch()).document == {"keys": []}
 
 
 @pytest.mark.parametrize("path", ["large", "moved", "text", "list", "away"])
-async def test_any_other_answer_is_refused(tmp_path: Path, path: str) -> None:
-    async with issuer(tmp_path) as keys:
+async def test_any_other_answer_is_refused(tmp_path: Path, fetch: Fetch, path: str) -> None:
+    async with issuer(tmp_path, fetch) as keys:
         other = replace(keys, url=keys.url.replace("good", path))
         with pytest.raises(KeysError):
             await other.fetch()
 
 
-async def test_a_server_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
-    async with issuer(tmp_path) as keys:
+async def test_a_server_that_nobody_vouches_for_is_refused(tmp_path: Path, fetch: Fetch) -> None:
+    async with issuer(tmp_path, fetch) as keys:
         with pytest.raises(KeysError, match="out of reach"):
             await replace(keys, context=Authority("other").client()).fetch()
 
 
-async def test_a_server_that_is_silent_does_not_hold_up_callers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tokenflow_hintsvc.guard.fetch.FETCH_S", 0.05)
-
+async def test_a_server_that_is_silent_does_not_hold_up_callers(fetch: Fetch) -> None:
     left = asyncio.Event()
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -97,6 +103,6 @@ async def test_a_server_that_is_silent_does_not_hold_up_callers(monkeypatch: pyt
         await left.wait()
 
 
-async def test_keys_are_asked_for_by_https_alone() -> None:
+async def test_keys_are_asked_for_by_https_alone(fetch: Fetch) -> None:
     with pytest.raises(KeysError, match="https"):
         await PublishedKeys(issuer="i", url="http://127.0.0.1:1/keys", fetch_document=fetch).fetch()
