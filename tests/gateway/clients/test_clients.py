@@ -7,12 +7,12 @@ from tests.gateway.clients.conftest import Played, Seen
 
 OPENAI = (
     "models", "answer", "stream", "stream_usage", "several_choices", "tools", "tools_by_helper", "json_mode",
-    "logprobs", "error_400", "error_429", "error_500", "error_unknown_model",
+    "logprobs", "completion", "response", "embeddings", "error_400", "error_429", "error_500", "error_unknown_model",
     "timeout", "broken_stream", "cancel", "cancel_async",
 )  # fmt: skip
 LANGCHAIN = (
     "answer", "stream", "stream_usage", "stream_async", "several_choices", "many_at_once", "tools", "json_mode",
-    "logprobs", "error_400", "error_429", "error_500", "error_unknown_model",
+    "logprobs", "completion", "response", "embeddings", "error_400", "error_429", "error_500", "error_unknown_model",
     "timeout", "broken_stream", "cancel", "cancel_async",
 )  # fmt: skip
 EACH = [(client, scenario) for client in ("python", "node") for scenario in OPENAI]
@@ -31,6 +31,11 @@ def test_a_client_sees_the_same_through_the_gateway(played: Played, client: str,
     direct = seen(played.direct, client).results[scenario]
     assert "raised" not in str(direct)
     assert seen(played.paced, client).results[scenario] == direct
+
+
+@pytest.mark.parametrize(("client", "scenarios"), [("python", OPENAI), ("node", OPENAI), ("langchain", LANGCHAIN)])
+def test_every_scenario_is_judged(played: Played, client: str, scenarios: tuple[str, ...]) -> None:
+    assert tuple(seen(played.paced, client).results) == scenarios
 
 
 @pytest.mark.parametrize("client", ["python", "node"])
