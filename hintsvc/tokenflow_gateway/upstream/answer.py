@@ -83,12 +83,9 @@ class Answer:
 
     def close(self, *, reset: bool) -> None:
         """Take in the end of the connection; ``reset`` if it ended otherwise than it should."""
-        if self._until_close and not reset:
-            self.complete = True
-            self.finish(None)
-        elif not self._ended:
-            how = "broke off in the midst of its answer" if self.begun else "closed the connection without an answer"
-            self.finish(self._refused(how))
+        self.complete = self.complete or (self._until_close and not reset)
+        how = "broke off in the midst of its answer" if self.begun else "closed the connection without an answer"
+        self.finish(None if self.complete else self._refused(how))
 
     def finish(self, error: GatewayError | None) -> None:
         """Tell whoever waits that nothing more comes; with ``error`` the answer is not whole."""

@@ -48,6 +48,25 @@ def test_however_an_answer_is_torn_its_body_is_the_same(data: bytes, at: list[in
     assert answer.reusable is (data != UNTIL_CLOSE)
 
 
+@given(
+    start=st.sampled_from([b"", b"HTTP/1.1 200 OK\r\n", CHUNKED[:-9], SIZED[:-12]]),
+    rest=st.lists(st.one_of(st.binary(max_size=20), st.sampled_from([b"\r\n", b"0", b":", b"HTTP/1.1 ", CHUNKED]))),
+)
+def test_whatever_bytes_come_they_are_an_answer_or_refused(start: bytes, rest: list[bytes]) -> None:
+    answer, sink = Answer(upstream="llama", bodiless=False), Sink()
+    answer.pipe(sink)
+    try:
+        for part in [start, *rest]:
+            if not answer.complete:
+                answer.feed(part)
+    except UpstreamBrokeOffError as error:
+        answer.finish(error)
+    else:
+        answer.close(reset=True)
+    assert sink.ends == 1
+    assert (sink.error is None) is answer.complete
+
+
 @given(data=st.sampled_from([CHUNKED, SIZED]), cut=st.integers(0, 70))
 def test_an_answer_that_breaks_off_is_never_taken_for_a_whole_one(data: bytes, cut: int) -> None:
     answer, sink = answer_to(*torn(data[: min(cut, len(data) - 1)], []), ends=True)

@@ -6,6 +6,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -252,14 +253,18 @@ async def test_a_connection_that_is_not_made_in_time_is_given_up(client: Upstrea
 
 
 async def test_the_first_address_that_answers_is_taken(client: UpstreamClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    resolve = loop.getaddrinfo
+
+    async def addresses(host: str, port: int, **hints: Any) -> list[Any]:
+        found = ["127.0.0.2", "127.0.0.1"] if host == "two.example" else [host]
+        return [address for one in found for address in await resolve(one, port, **hints)]
+
+    monkeypatch.setattr(loop, "getaddrinfo", addresses)
     async with serving(says(OK)) as server:
-
-        async def addresses(*_: object, **__: object) -> list[object]:
-            dead, alive = ("127.0.0.2", server.port), ("127.0.0.1", server.port)
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in (dead, alive)]
-
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", addresses)
-        assert await answer_of(client, server) == b"ok"
+        spec = Upstream(name="llama", url=f"http://two.example:{server.port}")
+        async with client.call(spec, ASK, connect_s=1.0) as call:
+            assert await call.read(most=10, within_s=1.0) == b"ok"
 
 
 async def test_old_connections_carry_no_new_requests(monkeypatch: pytest.MonkeyPatch) -> None:
