@@ -155,7 +155,8 @@ class StreamReporter:
                 self._waiting.popleft()
 
     async def _post(self, client: httpx.AsyncClient, batch: TelemetryBatch) -> str:
-        headers = {"Authorization": f"Bearer {self.token()}", "Content-Type": CONTENT_TYPE}
+        token = self.token()
+        headers = {"Content-Type": CONTENT_TYPE} | ({"Authorization": f"Bearer {token}"} if token else {})
         sent = now()
         try:
             async with asyncio.timeout(_TIMEOUT_S):

@@ -46,11 +46,13 @@ def nothing(_: int) -> StreamWindows:
 
 
 @asynccontextmanager
-async def reporting(ingest: Ingest, observe: Callable[[int], StreamWindows] = nothing) -> AsyncIterator[None]:
+async def reporting(
+    ingest: Ingest, observe: Callable[[int], StreamWindows] = nothing, *, token: str = "secret"
+) -> AsyncIterator[None]:
     app = web.Application()
     app.router.add_post("/v1/telemetry", ingest.post)
     async with served(app) as url:
-        reporter = StreamReporter(url=url, node="gateway-0", token=lambda: "secret", observe=observe)
+        reporter = StreamReporter(url=url, node="gateway-0", token=lambda: token, observe=observe)
         task = asyncio.create_task(reporter.run())
         try:
             yield
@@ -68,6 +70,13 @@ async def test_batches_are_numbered_and_carry_the_token() -> None:
     assert (first.reporter, first.node) == (Reporter.GATEWAY, "gateway-0")
     assert ingest.headers[0]["Authorization"] == "Bearer secret"
     assert ingest.headers[0]["Content-Type"] == CONTENT_TYPE
+
+
+async def test_without_a_token_none_is_shown() -> None:
+    ingest = Ingest()
+    async with reporting(ingest, token=""):
+        await eventually(lambda: bool(ingest.batches))
+    assert "Authorization" not in ingest.headers[0]
 
 
 async def test_the_services_clock_is_learned_from_its_replies() -> None:
