@@ -55,6 +55,9 @@ class HintService:
         )
         self._events.put_nowait(f"event: snapshot\ndata: {snapshot.model_dump_json()}\n\n")
 
+    def configure(self, config: RuntimeConfig) -> None:
+        self._events.put_nowait(f"event: config\ndata: {config.model_dump_json()}\n\n")
+
     async def stream(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)

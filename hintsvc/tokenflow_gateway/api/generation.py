@@ -58,9 +58,9 @@ class _Generation:
     async def run(self, body: bytes) -> None:
         ticket = await self._gateway.door.admit(self._wanted())
         try:
+            outgoing = self._outgoing(body, ticket)
             lease = await ticket.take(self._take, give_back=Lease.release)
             sent_at = CLOCK()
-            outgoing = self._outgoing(body, ticket)
             async with attempts(
                 self._gateway.fleet, self._gateway.client, outgoing, self._wish(), lease=lease
             ) as attempt:

@@ -29,7 +29,6 @@ async def pass_on(gateway: Gateway, visit: Visit) -> None:
     wanted = Wanted(tenant=tenant, model="", input_tokens=0, stream=False, hint=lambda: gateway.hint(tenant.name, ""))
     ticket = await gateway.door.admit(wanted)
     try:
-        lease = await ticket.take(lambda: gateway.fleet.take(None, prefix=None), give_back=Lease.release)
         outgoing = Outgoing(
             method=request.method,
             target=visit.target,
@@ -43,6 +42,7 @@ async def pass_on(gateway: Gateway, visit: Visit) -> None:
             first_token_s=seconds(spec.timeouts.total),
             total_s=seconds(spec.timeouts.total),
         )
+        lease = await ticket.take(lambda: gateway.fleet.take(None, prefix=None), give_back=Lease.release)
         async with attempts(gateway.fleet, gateway.client, outgoing, wish, lease=lease) as attempt:
             visit.answer.start(attempt.head.status, {**to_reader(attempt.head.headers), **ticket.headers})
             await _Passage(attempt.call, visit.answer).over

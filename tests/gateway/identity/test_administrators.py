@@ -1,7 +1,6 @@
 """Who may look into the gateway."""
 
 import ssl
-from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -20,10 +19,10 @@ async def _audit(request: web.Request) -> web.Response:
 
 
 @pytest.fixture
-def hint_service() -> Iterator[web.Application]:
+def hint_service() -> web.Application:
     app = web.Application()
     app.router.add_get("/v1/audit", _audit)
-    yield app
+    return app
 
 
 async def test_whom_the_hint_service_takes_for_one_is_one(hint_service: web.Application) -> None:
