@@ -1,11 +1,12 @@
 """Whether the sources of streams still speak: what tells an outage of the network from one of the hint service."""
 
+import threading
 import time
 from collections.abc import Callable
 
 
 class Sources:
-    """The streams that wait for their source, after its first item; read from any thread.
+    """The streams that wait for their source, after its first item; they may be of several threads.
 
     Before the first item a source may think as long as it likes: models do.
 
@@ -15,6 +16,7 @@ class Sources:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._lock = threading.Lock()
         self._waiting = 0
         self._since = 0.0
 
@@ -25,11 +27,13 @@ class Sources:
 
     def waits(self) -> None:
         """Note that a stream begins to wait for its next item."""
-        if not self._waiting:
-            self._since = self._clock()
-        self._waiting += 1
+        with self._lock:
+            if not self._waiting:
+                self._since = self._clock()
+            self._waiting += 1
 
     def heard(self) -> None:
         """Note that a source spoke or ended, or that nobody waits for it any longer."""
-        self._waiting -= 1
-        self._since = self._clock()
+        with self._lock:
+            self._waiting -= 1
+            self._since = self._clock()
