@@ -47,12 +47,12 @@ def nothing(_: int) -> StreamWindows:
 
 @asynccontextmanager
 async def reporting(
-    ingest: Ingest, observe: Callable[[int], StreamWindows] = nothing, *, token: str = "secret"
+    ingest: Ingest, observe: Callable[[int], StreamWindows] = nothing, *, bearer: str = "secret"
 ) -> AsyncIterator[None]:
     app = web.Application()
     app.router.add_post("/v1/telemetry", ingest.post)
     async with served(app) as url:
-        reporter = StreamReporter(url=url, node="gateway-0", token=lambda: token, observe=observe)
+        reporter = StreamReporter(url=url, node="gateway-0", token=lambda: bearer, observe=observe)
         task = asyncio.create_task(reporter.run())
         try:
             yield
@@ -74,7 +74,7 @@ async def test_batches_are_numbered_and_carry_the_token() -> None:
 
 async def test_without_a_token_none_is_shown() -> None:
     ingest = Ingest()
-    async with reporting(ingest, token=""):
+    async with reporting(ingest, bearer=""):
         await eventually(lambda: bool(ingest.batches))
     assert "Authorization" not in ingest.headers[0]
 
