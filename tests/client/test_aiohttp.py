@@ -1,5 +1,6 @@
 """aiohttp's client, paced by its middleware."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 
@@ -71,3 +72,27 @@ async def test_other_answers_pass(session: aiohttp.ClientSession, url: str) -> N
         assert await response.json() == {"id": 1}
     with pytest.raises(aiohttp.ClientResponseError, match="404"):
         await session.get(f"{url}/nothing", raise_for_status=True)
+
+
+async def test_leaving_a_stream_leaves_the_endpoint(session: aiohttp.ClientSession) -> None:
+    left = asyncio.Event()
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(b"data: 1\n\n")
+                await asyncio.sleep(0.001)
+        finally:
+            left.set()
+
+    app = web.Application()
+    app.router.add_get("/", endless)
+    async with served(app) as url:
+        async with session.get(url) as response:
+            assert await response.content.readany() == b"data: 1\n\n"
+        async with asyncio.timeout(2):
+            await left.wait()
+        with pytest.raises(aiohttp.ClientError):
+            await response.content.read()
