@@ -9,6 +9,8 @@ import pytest
 from tests.client.hint_service import FakeHintService, eventually, hint
 from tokenflow_client import Circuit, HintFollower, Options, State, Status, TokenFlow, UsageError
 from tokenflow_client._breaker import CircuitBreaker
+from tokenflow_client._options import Endpoint
+from tokenflow_client._session import HintSession
 
 
 async def numbers(most: int) -> AsyncIterator[int]:
@@ -159,3 +161,18 @@ async def test_what_cannot_work_is_refused_with_what_to_write() -> None:
         Options(buffer=0)
     with pytest.raises(UsageError, match="not a object"):
         TokenFlow("http://hints").wrap(object())
+
+
+async def test_an_outage_is_told_and_ends_with_the_next_item(unused_tcp_port: int) -> None:
+    now = 100.0
+    session = HintSession(Endpoint(url=f"http://127.0.0.1:{unused_tcp_port}"), Options(), clock=lambda: now)
+    running = asyncio.create_task(session.run())
+    session.sources.waits()
+    await eventually(lambda: session.status.state is State.FALLBACK)
+    now += 2.0
+    await eventually(lambda: session.status.state is State.PAUSED)
+    assert "no source has spoken for 2 s" in session.status.reason
+    session.sources.heard()
+    await eventually(lambda: session.status.state is State.FALLBACK)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
