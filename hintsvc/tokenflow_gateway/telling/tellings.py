@@ -108,11 +108,10 @@ class Telling:
 
     def left(self) -> None:
         """Note that the reader left, where nothing else has ended the request yet."""
-        if not self._over:
-            self.end(status=LEFT, code="reader_left", why=Why.READER_LEFT)
+        self.end(status=LEFT, code="reader_left", why=Why.READER_LEFT)
 
     def end(self, *, status: int, usage: Usage | None = None, code: str = "", why: Why | None = None) -> None:
-        """Tell what became of the request; once.
+        """Tell what became of the request; the first call counts.
 
         Args:
             status: of the answer.
@@ -120,6 +119,8 @@ class Telling:
             code: of what went wrong; empty for nothing.
             why: a stream ended; ``None`` for an answer in one piece.
         """
+        if self._over:
+            return
         self._over = True
         now = self._clock()
         readers, progress = self._readers, self.progress
