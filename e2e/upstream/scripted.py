@@ -6,7 +6,7 @@ import itertools
 import json
 import struct
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final
 
 from aiohttp import web
@@ -27,14 +27,16 @@ class Engine:
 
     Args:
         tokens_per_second: pace of its streams.
+        models: those that it has; it knows no other.
 
     Attributes:
         asked: how many requests it took, by model.
         left: how often clients left it in the middle of an answer, by model.
     """
 
-    def __init__(self, *, tokens_per_second: float) -> None:
+    def __init__(self, *, tokens_per_second: float, models: Sequence[str] = MODELS) -> None:
         self._pause_s = 1 / tokens_per_second
+        self._names = models
         self.asked: Counter[str] = Counter()
         self.left: Counter[str] = Counter()
 
@@ -43,7 +45,7 @@ class Engine:
         app = web.Application()
         app.add_routes(
             [
-                web.get("/v1/models", _models),
+                web.get("/v1/models", self._models),
                 web.post("/v1/chat/completions", self._playing(self._chat)),
                 web.post("/v1/completions", self._playing(self._completion)),
                 web.post("/v1/responses", self._playing(self._response)),
@@ -52,12 +54,18 @@ class Engine:
         )
         return app
 
+    async def _models(self, _: web.Request) -> web.Response:
+        models = [
+            {"id": model, "object": "model", "created": _CREATED, "owned_by": "tokenflow"} for model in self._names
+        ]
+        return web.json_response({"object": "list", "data": models})
+
     def _playing(self, play: Play) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
             asked: Document = await request.json()
             model = asked["model"]
             self.asked[model] += 1
-            if model not in MODELS:
+            if model not in self._names:
                 return _refusal(404, "invalid_request_error", "model_not_found")
             if model in REFUSALS:
                 return _refusal(*REFUSALS[model])
@@ -113,11 +121,6 @@ class Engine:
         for number, chunk in enumerate(chunks):
             yield number, chunk
             await asyncio.sleep(self._pause_s)
-
-
-async def _models(_: web.Request) -> web.Response:
-    models = [{"id": model, "object": "model", "created": _CREATED, "owned_by": "tokenflow"} for model in MODELS]
-    return web.json_response({"object": "list", "data": models})
 
 
 async def _embeddings(_: web.Request, asked: Document) -> web.StreamResponse:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from aiohttp import web
 from e2e.bench.programs import Program, running
 from e2e.clients import install
 from e2e.cluster.settings import cache
-from e2e.upstream.script import MODELS
+from e2e.upstream.script import REFUSALS
 from e2e.upstream.scripted import Engine
 from tests.hintsvc.support import free_port
 from tokenflow_api.hints import Hint, PathState, Snapshot, Source
@@ -26,8 +26,10 @@ from tokenflow_api.runtime import RuntimeConfig
 
 BATCH = 4
 KEY = "tf-gold-0123456789"
-RATE = 100.0
-_HEALTHY = ("chat", "tools", "json", "endless")
+_RATE = 200.0
+_PACED_RATE = 100.0
+# What fails stands apart, so that no breaker takes the rest away.
+_UPSTREAMS = (("chat", "tools", "json", "endless"), ("slow",), ("breaks",), *((model,) for model in REFUSALS))
 _PLAY_S = 90.0
 _READY_S = 20.0
 
@@ -63,28 +65,35 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
 
 
 async def _play(commands: dict[str, list[str] | str], directory: Path) -> Played:
-    direct, behind = Engine(tokens_per_second=200), Engine(tokens_per_second=200)
+    direct = Engine(tokens_per_second=_RATE)
+    behind = {models: Engine(tokens_per_second=_RATE, models=models) for models in _UPSTREAMS}
     async with AsyncExitStack() as stack:
         direct_url = await stack.enter_async_context(_served(direct.application()))
-        engine_url = await stack.enter_async_context(_served(behind.application()))
+        engines = {
+            models: await stack.enter_async_context(_served(engine.application())) for models, engine in behind.items()
+        }
         hints = web.Application()
         hints.router.add_get("/v1/hints/stream", _hints)
         hints_url = await stack.enter_async_context(_served(hints))
-        gateway = _gateway(directory, engine=engine_url, hints=hints_url)
+        gateway = _gateway(directory, engines=engines, hints=hints_url)
         gateway.program.start()
         stack.enter_context(running(gateway.program))
         await _paces(gateway)
         clients = [(name, url) for name in commands for url in (direct_url, gateway.url)]
         seen = dict(zip(clients, await asyncio.gather(*(_seen(commands[n], url) for n, url in clients)), strict=True))
         async with asyncio.timeout(5):
-            while behind.left != direct.left:  # noqa: ASYNC110 - the gateway is another process
+            while _left(behind.values()) != direct.left:  # noqa: ASYNC110 - the gateway is another process
                 await asyncio.sleep(0.01)
     return Played(
         direct={name: seen[name, direct_url] for name in commands},
         paced={name: seen[name, gateway.url] for name in commands},
         left_direct=direct.left,
-        left_paced=behind.left,
+        left_paced=_left(behind.values()),
     )
+
+
+def _left(engines: Iterable[Engine]) -> Counter[str]:
+    return sum((engine.left for engine in engines), Counter())
 
 
 @asynccontextmanager
@@ -102,7 +111,7 @@ async def _hints(request: web.Request) -> web.StreamResponse:
     """Tell a path that is batched, so that the clients see merged events."""
     hint = Hint(
         tenant="gold",
-        tokens_per_second=RATE,
+        tokens_per_second=_PACED_RATE,
         batch_size=BATCH,
         batch_delay_ms=100,
         health=1.0,
@@ -127,9 +136,8 @@ class _Gateway:
     url: str
 
 
-def _gateway(directory: Path, *, engine: str, hints: str) -> _Gateway:
-    # What fails stands apart, so that no breaker takes the rest away; nor do retries open one.
-    upstreams = [{"name": model, "url": engine, "models": [model]} for model in MODELS if model not in _HEALTHY]
+def _gateway(directory: Path, *, engines: Mapping[tuple[str, ...], str], hints: str) -> _Gateway:
+    upstreams = [{"name": models[0], "url": url, "models": list(models)} for models, url in engines.items()]
     spec = {
         "tenants": [
             {
@@ -141,10 +149,8 @@ def _gateway(directory: Path, *, engine: str, hints: str) -> _Gateway:
             }
         ],
         "failureMode": "Allow",
-        "gateway": {
-            "retries": 0,
-            "upstreams": [{"name": "healthy", "url": engine, "models": list(_HEALTHY)}, *upstreams],
-        },
+        # Nor do retries open a breaker.
+        "gateway": {"retries": 0, "upstreams": upstreams},
     }
     runtime = RuntimeConfig(
         namespace="default", name="demo", uid="u", generation=1, spec=PacingPolicySpec.model_validate(spec)
