@@ -54,7 +54,8 @@ class Answer:
         self._ended = False
         self._kept: list[bytes] = []
         self._sink: BodySink | None = None
-        self._deliver = self._keep
+        self._parts: list[bytes] = []
+        self._deliver = _drop if bodiless else self._keep
         self._waiter: asyncio.Future[None] | None = None
         self._parser = HttpResponseParser(self)
 
@@ -65,19 +66,21 @@ class Answer:
             UpstreamBrokeOffError: it is no answer, or beyond a bound.
         """
         self.begun = True
-        self._bare += len(data)
+        refusal: Exception | None = None
         try:
             self._parser.feed_data(data)
-        except HttpParserCallbackError as error:
-            if not self.complete:
-                raise (error.__context__ or error) from None
-            self.reusable = False
-        except HttpParserUpgrade:
-            raise self._refused("switched to another protocol") from None
-        except HttpParserError as error:
-            if not self.complete:
-                raise self._refused(f"sent what is no HTTP ({error})") from error
-            self.reusable = False
+        except (HttpParserError, HttpParserUpgrade) as error:
+            refusal = self._judged(error)
+        if self._parts:
+            # Chunks that came together go on together: whoever takes them in does so once.
+            body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+            self._parts.clear()
+            self._bare = 0
+            self._deliver(body)
+        else:
+            self._bare += len(data)
+        if refusal is not None:
+            raise refusal
         if self._bare > MAX_BARE_BYTES and not self.complete:
             raise self._refused(f"sent more than {MAX_BARE_BYTES} bytes of headers")
 
@@ -104,12 +107,13 @@ class Answer:
         self._deliver = _drop
         self._kept.clear()
         self.unread = 0
+        self._wake()
 
     def pipe(self, sink: BodySink) -> None:
         """Hand the body to ``sink``, what is there at once."""
         kept = self.take()
         self._sink = sink
-        if not self._ended:
+        if not self._ended and not self._bodiless:
             self._deliver = sink.feed
         if kept:
             sink.feed(kept)
@@ -166,8 +170,7 @@ class Answer:
 
     def on_body(self, data: bytes) -> None:
         """Take in a part of the body."""
-        self._bare = 0
-        self._deliver(data)
+        self._parts.append(data)
 
     def on_message_complete(self) -> None:
         """Take in the end of the answer."""
@@ -180,7 +183,17 @@ class Answer:
     def _complete(self, *, reusable: bool) -> None:
         self.complete, self.reusable = True, reusable
         self._until_close = False
-        self._deliver = _drop
+
+    def _judged(self, error: Exception) -> Exception | None:
+        """Return what an error of the parser means; behind a whole answer, that its connection is not used again."""
+        if self.complete:
+            self.reusable = False
+            return None
+        if isinstance(error, HttpParserCallbackError) and isinstance(error.__context__, Exception):
+            return error.__context__
+        if isinstance(error, HttpParserUpgrade):
+            return self._refused("switched to another protocol")
+        return self._refused(f"sent what is no HTTP ({error})")
 
     def _keep(self, data: bytes) -> None:
         self._kept.append(data)

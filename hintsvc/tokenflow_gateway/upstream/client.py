@@ -59,8 +59,8 @@ class PooledCall:
         if self._answer.unread > most:
             self.cancel()
             raise UpstreamError(f"upstream {self._pool.name!r} answered with more than {most} bytes")
-        if self._answer.error is not None:
-            raise self._answer.error
+        if not self._answer.complete:
+            raise self._broken()
         return self._answer.take()
 
     def pipe(self, sink: BodySink) -> None:
@@ -79,17 +79,19 @@ class PooledCall:
             self._connection.resume()
 
     def cancel(self) -> None:
-        """Close the connection, so that the upstream stops its work; nothing where the answer is whole."""
-        if self._connection is not None:
+        """Close the connection, so that the upstream stops its work; one whose answer is whole stays open."""
+        if self._connection is not None and not self._answer.complete:
             self._connection.cancel(self._answer)
-        if not self._answer.complete:
-            self._answer.abandon()
+        self._answer.abandon()
 
     async def _head(self, *, within_s: float, body: int) -> Head:
         await self._wait(within_s=within_s, body=body)
         if self._answer.head is None or (self._answer.error is not None and not self._answer.unread):
-            raise self._answer.error or UpstreamError(f"the request to upstream {self._pool.name!r} was cancelled")
+            raise self._broken()
         return self._answer.head
+
+    def _broken(self) -> GatewayError:
+        return self._answer.error or UpstreamError(f"the request to upstream {self._pool.name!r} was cancelled")
 
     async def _wait(self, *, within_s: float, body: int) -> None:
         try:

@@ -80,8 +80,9 @@ def test_some_answers_have_no_body_whatever_they_announce(status: bytes) -> None
     assert (answer.complete, answer.reusable, sink.body) == (True, True, b"")
 
 
-def test_the_answer_to_a_head_has_no_body_and_ends_its_connection() -> None:
-    answer, sink = answer_to(b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n", bodiless=True)
+@pytest.mark.parametrize("lie", [b"", b"hello, world"])
+def test_the_answer_to_a_head_has_no_body_and_ends_its_connection(lie: bytes) -> None:
+    answer, sink = answer_to(b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n" + lie, bodiless=True)
     assert (answer.complete, answer.reusable, sink.body) == (True, False, b"")
 
 
@@ -129,6 +130,21 @@ def test_lengths_of_many_small_chunks_are_no_head() -> None:
     chunk = b"1\r\nx\r\n"
     _, sink = answer_to(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", *[chunk] * 20_000)
     assert sink.body == b"x" * 20_000
+
+
+def test_chunks_that_come_together_are_handed_on_together() -> None:
+    _, sink = answer_to(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n1\r\nb\r\n", b"1\r\nc\r\n"
+    )
+    assert sink.parts == [b"ab", b"c"]
+
+
+def test_what_came_before_a_fault_is_handed_on() -> None:
+    answer, sink = Answer(upstream="llama", bodiless=False), Sink()
+    answer.pipe(sink)
+    with pytest.raises(UpstreamBrokeOffError):
+        answer.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n")
+    assert sink.body == b"hello"
 
 
 def test_a_header_that_comes_twice_is_a_list() -> None:

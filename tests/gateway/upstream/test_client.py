@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.gateway.upstream.fleets import eventually
 from tests.gateway.upstream.servers import (
     ASK,
     NO_KEYS,
@@ -183,6 +184,34 @@ async def test_a_reader_that_leaves_is_noticed_by_the_upstream_at_once(client: U
         await asyncio.wait_for(server.left.wait(), 1.0)
         assert time.monotonic() - left_at < 0.1
         assert (sink.body, sink.ends) == (b"one", 0)
+
+
+@pytest.mark.parametrize("answer", [OK, STREAM + b"3\r\none\r\n"])
+async def test_a_reader_that_cancels_as_it_is_fed_hears_nothing_more(client: UpstreamClient, answer: bytes) -> None:
+    class Impatient(Sink):
+        def feed(self, data: bytes) -> None:
+            super().feed(data)
+            call.cancel()
+
+    async with serving(says(answer)) as server:
+        call = await client.send(upstream(server), ASK, connect_s=1.0)
+        sink = Impatient()
+        call.pipe(sink)
+        await eventually(lambda: bool(sink.parts))
+        assert (len(sink.parts), sink.ends) == (1, 0)
+        assert (client._pool(upstream(server)).rested() is not None) is (answer == OK)
+
+
+async def test_who_waits_for_an_answer_that_is_cancelled_is_told(client: UpstreamClient) -> None:
+    async with serving(hangs) as server:
+        call = await client.send(upstream(server), ASK, connect_s=1.0)
+        waiting = asyncio.create_task(call.head(within_s=5.0))
+        await server.asked.wait()
+        call.cancel()
+        with pytest.raises(UpstreamError, match="was cancelled"):
+            await waiting
+        with pytest.raises(UpstreamError, match="was cancelled"):
+            await call.read(most=10, within_s=1.0)
 
 
 async def test_an_upstream_waits_for_a_paused_reader(client: UpstreamClient) -> None:
