@@ -23,7 +23,6 @@ from tokenflow_gateway.admission.turns import Turns
 from tokenflow_gateway.errors import GatewayError, OverloadedError, QuotaUnavailableError
 
 _MOST_TOKENS: Final = 10**9
-_LEAST_HOLD_S: Final = 0.1
 
 
 class Door:
@@ -47,7 +46,7 @@ class Door:
         self._local = LocalQuotas(now_us=lambda: round(clock() * 1_000_000))
         self._commits = Commits(quota, clock=clock)
         self._ledger = Ledger(commits=self._commits, local=self._local, clock=clock)
-        self._turns = Turns(self.queue, clock=clock)
+        self._turns = Turns(self.queue)
         self._overload = Overload()
         self._lag = LoopLag(clock)
         self._running = 0
@@ -137,7 +136,8 @@ class Door:
             stream=wanted.stream,
         )
         queued_from = self._clock()
-        found = await self._reserve(wanted, asked)
+        waits = self._enforces and self._turns.must_wait(tenant.name)
+        found = None if waits else await self._reserve(wanted, asked)
         waited = found is None
         while found is None:
             async with self._turns.turn(tenant, since=since):
@@ -168,19 +168,17 @@ class Door:
         return hint.max_tokens_hint
 
     async def _reserve(self, wanted: Wanted, asked: AdmitRequest) -> tuple[AdmitReply, Reserved] | None:
-        """Reserve room; ``None`` where others come first, and the tenant is held back for a while."""
+        """Reserve room; ``None`` where others come first, and the tenant has to wait for a moment."""
         tenant = wanted.tenant
         hint = self._enforced(wanted)
         if hint and hint.admission is Admission.SHED:
             self._refuse(tenant, shed(tenant, wait_s=max(1, ceil(hint.retry_after_ms / 1000))))
-        if self._enforces and self._turns.held(tenant.name):
-            return None
         if hint and hint.admission is Admission.QUEUE:
-            self._hold(tenant, hint.retry_after_ms)
+            self._turns.hold(tenant.name)
             return None
         reply, hold = await self._ask(asked)
         if self._enforces and reply.refusal in (Refusal.SHED, Refusal.CAPACITY):
-            self._hold(tenant, reply.retry_after_ms)
+            self._turns.hold(tenant.name)
             return None
         error = refused(reply, tenant)
         if error:
@@ -209,9 +207,6 @@ class Door:
         if not asking.cancelled() and asking.exception() is None and asking.result().reservation:
             reply = asking.result()
             self._commits.add(CommitRequest(reservation=reply.reservation), life_s=60.0)
-
-    def _hold(self, tenant: Tenant, wait_ms: int) -> None:
-        self._turns.hold(tenant.name, max(_LEAST_HOLD_S, wait_ms / 1000))
 
     def _enforced(self, wanted: Wanted) -> Hint | None:
         return wanted.hint() if self._enforces else None

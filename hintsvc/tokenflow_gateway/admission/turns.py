@@ -1,40 +1,43 @@
 """Requests that others come before: they ask again when it makes sense, by priority, one of each tenant at a time."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Literal
+from typing import Final, Literal
 
 from tokenflow_api.pacing_policy import Tenant
 from tokenflow_gateway.admission.queue import RequestQueue
 
+HOLD_S: Final = 0.2
+"""Pause of a tenant between two requests that ask. Refusals name a longer one, for those who cannot be told sooner; of
+all that wait, one alone asks."""
+
 
 class Turns:
-    """Holds back the requests of tenants, and lets the one that waits longest ask first.
+    """Holds back the requests of tenants, and lets the one that comes first ask first.
 
     One at a time, for what it learns holds for those behind it as well.
 
     Args:
         queue: where they wait.
-        clock: monotonic, in seconds.
     """
 
-    def __init__(self, queue: RequestQueue, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, queue: RequestQueue) -> None:
         self._queue = queue
-        self._clock = clock
-        self._until: dict[str, float] = {}
+        self._held: set[str] = set()
         self._asking: set[str] = set()
+        self._waiting: Counter[str] = Counter()
 
-    def hold(self, tenant: str, wait_s: float) -> None:
-        """Let no request of a tenant ask for so long; one that is held back already is so no longer than it was."""
-        if not self.held(tenant):
-            self._until[tenant] = self._clock() + wait_s
-            asyncio.get_running_loop().call_later(wait_s, self._queue.wake)
+    def hold(self, tenant: str) -> None:
+        """Let no request of a tenant ask for ``HOLD_S``."""
+        if tenant not in self._held:
+            self._held.add(tenant)
+            asyncio.get_running_loop().call_later(HOLD_S, self._resume, tenant)
 
-    def held(self, tenant: str) -> bool:
-        """Whether a new request of a tenant has to wait for its turn."""
-        return self._clock() < self._until.get(tenant, 0.0)
+    def must_wait(self, tenant: str) -> bool:
+        """Whether a new request of a tenant has to wait for its turn, because others do or nobody may ask."""
+        return self._waiting[tenant] > 0 or tenant in self._held
 
     @asynccontextmanager
     async def turn(self, tenant: Tenant, *, since: float) -> AsyncIterator[None]:
@@ -50,7 +53,7 @@ class Turns:
         """
 
         def attempt() -> Literal[True] | None:
-            if tenant.name in self._asking or self.held(tenant.name):
+            if tenant.name in self._asking or tenant.name in self._held:
                 return None
             self._asking.add(tenant.name)
             return True
@@ -59,10 +62,18 @@ class Turns:
             self._asking.discard(tenant.name)
             self._queue.wake()
 
-        await self._queue.take(
-            attempt, give_back=end, priority=tenant.priority, lane=f"tenant:{tenant.name}", since=since
-        )
+        self._waiting[tenant.name] += 1
         try:
-            yield
+            await self._queue.take(
+                attempt, give_back=end, priority=tenant.priority, lane=f"tenant:{tenant.name}", since=since
+            )
+            try:
+                yield
+            finally:
+                end()
         finally:
-            end()
+            self._waiting[tenant.name] -= 1
+
+    def _resume(self, tenant: str) -> None:
+        self._held.discard(tenant)
+        self._queue.wake()
