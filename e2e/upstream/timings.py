@@ -41,6 +41,8 @@ class Timings:
         """Yield the seconds before each token, the first one's from the request: the same ones for the same seed."""
         chance = random.Random(seed)  # noqa: S311 - a load, not a secret
         yield chance.lognormvariate(math.log(self.first_token_s), self.first_token_sigma)
+        if not self.gap_sigma and not self.pause_percent:
+            yield from itertools.repeat(1 / self.tokens_per_second)
         gap = -math.log(self.tokens_per_second)
         while True:
             pause = self.pause_s if chance.random() * 100 < self.pause_percent else 0.0

@@ -61,7 +61,7 @@ class Measurement:
     extent: Extent = _USUAL
     lanes: int = LANES
     peers: bool = True
-    clean_s: float = 4.0
+    clean_s: float = 5.0
     streams: int = capacity.STREAMS
     capacity_s: float = 8.0
     chaos_streams: int = chaos.STREAMS

@@ -18,6 +18,13 @@ from e2e.commands import run
 _LITELLM: Final = Path.home() / ".cache/tokenflow/peers/litellm"
 _LOCK: Final = Path(__file__).with_name("litellm.lock")
 _INSTALL_S: Final = 900.0
+_LITELLM_ENV: Final = {
+    "LITELLM_LOG": "ERROR",
+    "HF_HUB_OFFLINE": "1",
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    # Only this machine's readers come, without a key, as they do to the other proxies.
+    "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+}
 _NGINX: Final = """
 worker_processes 1;
 daemon off;
@@ -97,12 +104,13 @@ def litellm(place: Path, *, upstream: str) -> Iterator[Subject]:
     """
     install_litellm()
     port, file = free_port(), place / "litellm.yaml"
-    served = {"model": "openai/llama-3", "api_base": f"{upstream}/v1", "api_key": "none"}
+    # By a name of Llama it would look for that one's tokenizer on the Internet, at each request.
+    served = {"model": "openai/engine", "api_base": f"{upstream}/v1", "api_key": "none"}
     file.write_text(json.dumps({"model_list": [{"model_name": "llama-3", "litellm_params": served}]}))
     program = Program(
         command=[str(_LITELLM / "bin/litellm"), "--config", str(file), "--port", str(port), "--num_workers", "1"],
         log=place / "litellm.log",
-        env={"LITELLM_LOG": "ERROR", "LITELLM_TELEMETRY": "False", "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
+        env=_LITELLM_ENV,
     )
     with _run("LiteLLM", program, port, listens_s=90.0) as subject:
         yield subject

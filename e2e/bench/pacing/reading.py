@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from tempfile import TemporaryFile
 from typing import Final
 
 from e2e.bench.errors import BenchError
@@ -25,23 +26,25 @@ async def read(plan: Plan, *, netns: str | None = None, core: int | None = None)
         BenchError: it failed, or took too long.
     """
     inside = ["ip", "netns", "exec", netns] if netns else []
-    process = await asyncio.create_subprocess_exec(
-        *(*inside, *pinned(core), sys.executable, "-m", "e2e.bench.pacing.reader"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(plan.until_s + _GRACE_S):
-            noted, _ = await process.communicate(PLAN.dump_json(plan))
-    except TimeoutError as error:
-        raise BenchError(f"a reader was not done {_GRACE_S:.0f} s after its time") from error
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode:
-        raise BenchError(f"a reader failed ({process.returncode}): see above")
-    return [STREAMS.validate_json(line) for line in noted.splitlines()]
+    with TemporaryFile() as notes:
+        process = await asyncio.create_subprocess_exec(
+            *(*inside, *pinned(core), sys.executable, "-m", "e2e.bench.pacing.reader"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=notes,
+        )
+        try:
+            async with asyncio.timeout(plan.until_s + _GRACE_S):
+                await process.communicate(PLAN.dump_json(plan))
+        except TimeoutError as error:
+            raise BenchError(f"a reader was not done {_GRACE_S:.0f} s after its time") from error
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if process.returncode:
+            raise BenchError(f"a reader failed ({process.returncode}): see above")
+        notes.seek(0)
+        return [STREAMS.validate_json(line) for line in notes]
 
 
 async def read_on(plan: Plan, *, cores: Sequence[int]) -> list[Stream]:
