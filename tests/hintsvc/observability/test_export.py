@@ -10,8 +10,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from tests.hintsvc.observability.support import collector
 from tests.hintsvc.support import runtime
+from tests.serving.collector import collector
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_api.serving.export import PERIOD_S, Exporter
 from tokenflow_api.serving.otlp import OtlpClient, metrics_data

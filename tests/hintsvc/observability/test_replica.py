@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 
 from e2e.bench.hintsvc.cluster import Cluster, cluster
-from tests.hintsvc.observability.support import Collector, collector
 from tests.hintsvc.support import RedisServer
+from tests.serving.collector import Collector, collector
 from tokenflow_api.runtime import Role
 
 pytestmark = pytest.mark.redis
