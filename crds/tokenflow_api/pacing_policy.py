@@ -339,7 +339,7 @@ class Upstream(ApiModel):
     url: HttpUrl = Field(description="Base URL, without /v1, such as http://vllm.llm.svc:8000.")
     models: Annotated[
         list[Annotated[str, StringConstraints(min_length=1, max_length=256)]], Field(max_length=64), LIST_SET
-    ] = Field(default=[], description="Models that it serves; empty is all.")
+    ] = Field(default=[], description="Models that it serves, and their LoRA adapters that it lists; empty is all.")
     weight: Annotated[int, Field(ge=1, le=1000)] = Field(default=1, description="Share of requests among equals.")
     max_concurrent_requests: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=256, description="Requests open at once."

@@ -190,8 +190,8 @@ class Fleet:
         """Return all models that are known to be served, by name."""
         served: dict[str, ServedModel] = {}
         for member in self._members.values():
-            for model in member.served:
-                served.setdefault(model.name, model)
+            for name, model in member.served.items():
+                served.setdefault(name, model)
         return sorted(served.values(), key=lambda model: model.name)
 
     def view(self) -> list[UpstreamView]:
@@ -252,7 +252,7 @@ class Fleet:
             kv_cache=state.kv_cache,
             saturation=state.saturation,
             health=state.health,
-            models=tuple(model.name for model in member.served),
+            models=tuple(member.served),
         )
 
 

@@ -85,22 +85,25 @@ class Member:
         return "Failed" if broken else "Answered"
 
     @property
-    def listed(self) -> dict[str, ServedModel]:
-        """The models that it listed lately; empty where it cannot tell."""
-        return self._listed if self._clock() - self._listed_at < MODELS_STALE_S else {}
+    def served(self) -> dict[str, ServedModel]:
+        """The models that it is known to serve, by name; empty where nothing is known.
 
-    @property
-    def served(self) -> list[ServedModel]:
-        """The models that it is known to serve."""
-        listed = self.listed
-        return [*(ServedModel(name=name) for name in self.spec.models if name not in listed), *listed.values()]
+        They are those of the policy and the adapters of these that it listed lately; where the policy names none, all
+        that it listed.
+        """
+        listed = self._listed if self._clock() - self._listed_at < MODELS_STALE_S else {}
+        named = self.spec.models
+        if not named:
+            return listed
+        adapters = {name: model for name, model in listed.items() if model.parent in named}
+        return {name: listed.get(name, ServedModel(name=name)) for name in named} | adapters
 
     def serves(self, model: str | None) -> bool:
         """Whether it may be asked for a model; one of which nothing is known may be asked for any."""
         if model is None or model in self.spec.models:
             return True
-        listed = self.listed
-        return model in listed if self.spec.models or listed else True
+        served = self.served
+        return model in served or not served
 
     @property
     def load(self) -> EngineLoad:

@@ -20,17 +20,20 @@ class ServedModel:
         name: to ask for it by.
         owned_by: who made it, as the upstream says.
         created: Unix time in seconds, as the upstream says; 0 where it says nothing.
+        parent: model that it adapts, as vLLM says of LoRA adapters; empty for none.
     """
 
     name: str
     owned_by: str = "tokenflow"
     created: int = 0
+    parent: str = ""
 
 
 class _Listed(WireModel):
     id: Annotated[str, Field(min_length=1, max_length=256)]
     owned_by: Annotated[str, Field(max_length=256)] = "tokenflow"
     created: int = 0
+    parent: Annotated[str, Field(max_length=256)] | None = None
 
 
 class _Listing(WireModel):
@@ -49,4 +52,7 @@ def parse_models(document: bytes, *, upstream: str) -> tuple[ServedModel, ...]:
         raise UpstreamBrokeOffError(
             f"upstream {upstream!r} lists models in a form of its own: {first_fault(error)}"
         ) from error
-    return tuple(ServedModel(name=one.id, owned_by=one.owned_by, created=one.created) for one in listing.data)
+    return tuple(
+        ServedModel(name=one.id, owned_by=one.owned_by, created=one.created, parent=one.parent or "")
+        for one in listing.data
+    )

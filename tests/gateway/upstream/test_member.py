@@ -11,7 +11,9 @@ from tokenflow_gateway.upstream.member import Insight, Member
 from tokenflow_gateway.upstream.models import ServedModel, parse_models
 
 NOTHING = Insight()
-LORA = ServedModel(name="lora-a", owned_by="me")
+BASE = ServedModel(name="llama-3", owned_by="vllm", created=5)
+LORA = ServedModel(name="lora-a", owned_by="me", parent="llama-3")
+OTHER = ServedModel(name="other")
 
 
 def member(clock: Clock, **fields: object) -> Member:
@@ -52,19 +54,19 @@ def test_hints_tell_of_the_path_and_the_gpus() -> None:
     assert (state.health, state.saturation, state.has_room) == (0.5, 1.2, False)
 
 
-def test_adapters_that_it_lists_are_served_beside_the_models_of_the_policy() -> None:
-    one = member(Clock(), models=["llama-3"])
+def test_adapters_of_the_policys_models_are_served_beside_these_and_nothing_else_that_it_lists() -> None:
+    one = member(Clock(), models=["llama-3", "llama-4"])
     assert [one.serves(name) for name in ("llama-3", "lora-a", None)] == [True, False, True]
-    one.saw_models((LORA,))
-    assert [one.serves(name) for name in ("llama-3", "lora-a", "other")] == [True, True, False]
-    assert one.served == [ServedModel(name="llama-3"), LORA]
+    one.saw_models((BASE, LORA, OTHER))
+    assert [one.serves(name) for name in ("llama-3", "llama-4", "lora-a", "other")] == [True, True, True, False]
+    assert list(one.served.values()) == [BASE, ServedModel(name="llama-4"), LORA]
 
 
 def test_without_models_in_the_policy_it_serves_what_it_lists_or_all_if_it_cannot_tell() -> None:
     one = member(Clock())
     assert one.serves("anything")
-    one.saw_models((LORA,))
-    assert [one.serves(name) for name in ("lora-a", "anything")] == [True, False]
+    one.saw_models((LORA, OTHER))
+    assert [one.serves(name) for name in ("lora-a", "other", "anything")] == [True, True, False]
     one.saw_models(())
     assert one.serves("anything")
 
@@ -109,7 +111,7 @@ def test_a_list_of_models_is_read_with_its_adapters() -> None:
         {"id": "lora-a", "object": "model", "parent": "llama-3"}]}"""
     assert parse_models(document, upstream="llama") == (
         ServedModel(name="llama-3", owned_by="vllm", created=5),
-        ServedModel(name="lora-a", owned_by="tokenflow", created=0),
+        ServedModel(name="lora-a", owned_by="tokenflow", created=0, parent="llama-3"),
     )
 
 
