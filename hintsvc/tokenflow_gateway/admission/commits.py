@@ -18,7 +18,8 @@ _log = logging.getLogger(__name__)
 MAX_WAITING: Final = 50_000
 """Commits that wait out an outage, as many as the hint service keeps; beyond it the oldest is dropped, and counted:
 what it reserved stays charged."""
-SENDERS: Final = 4
+SENDERS: Final = 16
+"""Commits on their way at once: a stream's place is free when its commit has arrived, and each waits for Redis."""
 _MOST_PAUSE_S: Final = 5.0
 
 

@@ -59,7 +59,8 @@ class QuotaClient:
     """Speaks with the hint service about quotas.
 
     After ``FAILURES`` failures in a row no request waits for it; one at a time tries whether it is back, after pauses
-    that grow to two seconds. A commit that gets through tells so as well.
+    that grow to two seconds. A commit that gets through tells so as well. A check is sent once more only where its
+    connection, which had rested, was closed without a single byte: what the first may have reserved ends by itself.
 
     Args:
         url: base URL of the hint service.
