@@ -47,8 +47,8 @@ def pace(limits: Limits, told: Told, law: SocketLaw, *, held_back: bool = False)
         rate, bound = max(told.quota, limits.least), Bound.QUOTA
     hint = None if told.lost else told.hint
     size, delay_s = (hint.batch_size, hint.batch_delay_ms / 1000) if hint else (1, 0.0)
-    if law.congested:
-        delay_s = max(delay_s, limits.batch_delay_s)
+    if law.batching:
+        delay_s = max(delay_s, law.batching * limits.batch_delay_s)
         size = max(size, batch_size(rate, delay_s=delay_s, most=limits.batch_size))
     if held_back:
         size, delay_s = limits.batch_size, limits.batch_delay_s

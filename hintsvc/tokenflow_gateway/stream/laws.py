@@ -26,8 +26,11 @@ LOOP_DELAY_S: Final = 0.75
 
 ENTER_LOOKS: Final = 2
 LEAVE_LOOKS: Final = 4
-MOST_PATIENCE: Final = 64
+MOST_PATIENCE: Final = 480
 """Looks that leaving takes at most: twice as many each time that it did not last."""
+SHRINK_LOOKS: Final = 8
+"""Looks of a clear connection before its batches shrink by half: an event costs far more than a token adds to it."""
+_LEAST_SHARE: Final = 0.2
 FORGIVE_LOOKS: Final = 40
 """A connection that has been clear for so long is congested anew, not again."""
 LEAVE_SHARE: Final = 0.25
@@ -65,6 +68,7 @@ class SocketLaw:
         streak: looks in a row that spoke for the other state.
         patience: looks that the backlog must be gone before the connection is clear.
         rested: looks that it has been clear.
+        batching: share of the policy's longest delay that tokens may wait for one another.
         rate: tokens per second that it bears; ``None`` while clear, which binds nothing.
     """
 
@@ -72,12 +76,18 @@ class SocketLaw:
     streak: int = 0
     patience: int = LEAVE_LOOKS
     rested: int = FORGIVE_LOOKS
+    batching: float = 0.0
     rate: float | None = None
 
     @property
     def congested(self) -> bool:
         """Whether it holds the stream back."""
         return self.state is PathState.CONGESTED
+
+    @property
+    def forgiven(self) -> bool:
+        """Whether it has been clear for so long that its past says nothing."""
+        return self.rested >= FORGIVE_LOOKS
 
     def next(self, look: SocketLook, limits: Limits) -> "SocketLaw":
         """Take in one look."""
@@ -94,9 +104,11 @@ class SocketLaw:
         streak = self.streak + 1 if age_s > limits.target_s else 0
         rested = min(FORGIVE_LOOKS, self.rested + 1)
         if streak < ENTER_LOOKS:
-            return replace(self, streak=streak, rested=rested)
-        patience = LEAVE_LOOKS if rested == FORGIVE_LOOKS else min(MOST_PATIENCE, 2 * self.patience)
-        return SocketLaw(state=PathState.CONGESTED, patience=patience, rested=0)
+            batching = self.batching if rested % SHRINK_LOOKS else self.batching / 2
+            batching = batching if batching >= _LEAST_SHARE else 0.0
+            return replace(self, streak=streak, rested=rested, batching=batching)
+        patience = LEAVE_LOOKS if rested >= FORGIVE_LOOKS else min(MOST_PATIENCE, 2 * self.patience)
+        return SocketLaw(state=PathState.CONGESTED, patience=patience, rested=0, batching=1.0)
 
     def _left(self, age_s: float, limits: Limits) -> "SocketLaw":
         streak = self.streak + 1 if age_s < LEAVE_SHARE * limits.target_s else 0

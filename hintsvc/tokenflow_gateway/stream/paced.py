@@ -27,9 +27,9 @@ HEARTBEAT: Final = b": keep-alive\n\n"
 PAUSE_S: Final = 0.02
 """Wait from which on the upstream is not read meanwhile: one read then brings what came, in one piece."""
 LOOK_S: Final = 0.25
-"""Between two looks at a connection with a backlog."""
+"""Between two looks at a connection that has a backlog, or had one of late."""
 CALM_LOOK_S: Final = 1.0
-"""Between two looks at one without."""
+"""Between two looks at any other."""
 _EARLY_S: Final = 0.001
 """Resolution of the event loop's timers."""
 
@@ -349,7 +349,7 @@ class PacedStream:
         before, self._law = self._law, self._law.next(look, limits)
         if self._law != before:
             self._pace_until = now
-        return self._blocked or self._law.congested or backlog_age_s(look) > LEAVE_SHARE * limits.target_s
+        return self._blocked or not self._law.forgiven or backlog_age_s(look) > LEAVE_SHARE * limits.target_s
 
     def _impatience(self, now: float) -> UpstreamTimeoutError:
         patience = self._opening.patience

@@ -16,7 +16,7 @@ CLEAR = SocketLaw()
 
 
 def congested(rate: float) -> SocketLaw:
-    return SocketLaw(state=PathState.CONGESTED, rate=rate)
+    return SocketLaw(state=PathState.CONGESTED, batching=1.0, rate=rate)
 
 
 @pytest.mark.parametrize(

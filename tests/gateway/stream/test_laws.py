@@ -74,7 +74,16 @@ def test_a_queue_in_the_network_counts_as_backlog() -> None:
 def test_it_is_clear_again_after_the_backlog_was_gone_for_long_enough() -> None:
     law = after(SocketLaw(), *[look(unsent=2000)] * ENTER_LOOKS)
     assert after(law, *[look()] * (LEAVE_LOOKS - 1)).congested
-    assert after(law, *[look()] * LEAVE_LOOKS) == SocketLaw(rested=0)
+    assert after(law, *[look()] * LEAVE_LOOKS) == SocketLaw(rested=0, batching=1.0)
+
+
+def test_batches_shrink_step_by_step_once_it_is_clear() -> None:
+    law = after(SocketLaw(), *[look(unsent=2000)] * ENTER_LOOKS, *[look()] * LEAVE_LOOKS)
+    shares = []
+    for _ in range(32):
+        law = law.next(look(), LIMITS)
+        shares.append(law.batching)
+    assert shares == [1.0] * 7 + [0.5] * 8 + [0.25] * 8 + [0.0] * 9
 
 
 def test_what_did_not_last_is_tried_again_ever_later() -> None:
@@ -85,7 +94,7 @@ def test_what_did_not_last_is_tried_again_ever_later() -> None:
         patience.append(law.patience)
         law = after(law, *[look()] * law.patience)
         assert not law.congested
-    assert patience == [4, 8, 16, 32, MOST_PATIENCE, MOST_PATIENCE, MOST_PATIENCE, MOST_PATIENCE]
+    assert patience == [4, 8, 16, 32, 64, 128, 256, MOST_PATIENCE]
     law = after(law, *[look()] * 100, *[look(unsent=2000)] * ENTER_LOOKS)
     assert law.patience == LEAVE_LOOKS
 
