@@ -19,7 +19,14 @@ from tokenflow_gateway.errors import GatewayError, MethodNotAllowedError, NotRea
 from tokenflow_gateway.front.exchange import Answer, Request
 
 _ANONYMOUS: Final = "anonymous"
-_DENIALS: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS})
+_DENIALS: Final = frozenset(
+    {
+        HTTPStatus.UNAUTHORIZED,
+        HTTPStatus.FORBIDDEN,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.TOO_MANY_REQUESTS,
+    }
+)
 
 
 class Site:
