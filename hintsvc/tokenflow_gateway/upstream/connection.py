@@ -33,6 +33,10 @@ class Connection(asyncio.Protocol):
 
     def send(self, request: list[bytes], answer: Answer) -> None:
         """Send a request, whose answer goes to ``answer``."""
+        if self.closing:
+            # It was closed as soon as it was made: nothing will be told of it any more.
+            answer.close(reset=True)
+            return
         self._answer = answer
         self._transport.writelines(request)
 
