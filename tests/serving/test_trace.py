@@ -56,3 +56,11 @@ async def test_tasks_do_not_share_their_trace() -> None:
     results = await asyncio.gather(request(), request())
     assert all(begun == seen for begun, seen in results)
     assert results[0] != results[1]
+
+
+@pytest.mark.parametrize("flags", ["00", "01"])
+def test_work_elsewhere_goes_on_below_our_span(flags: str) -> None:
+    theirs = trace.begin(f"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-{flags}")
+    ours = theirs.child("b7ad6b7169203331")
+    assert ours.traceparent == f"00-4bf92f3577b34da6a3ce929d0e0e4736-b7ad6b7169203331-{flags}"
+    assert trace.begin(ours.traceparent) == ours

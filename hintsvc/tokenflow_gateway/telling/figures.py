@@ -7,8 +7,8 @@ from prometheus_client.core import Metric
 
 from tokenflow_api.serving.spans import Spans
 from tokenflow_gateway.metrics import REGISTRY, SERVING
+from tokenflow_gateway.telling.audience import Audience
 from tokenflow_gateway.telling.operations import Operations
-from tokenflow_gateway.telling.readers import Audience
 
 AUDIENCE: Final = Audience()
 REGISTRY.register(AUDIENCE)

@@ -6,51 +6,16 @@ wait. All of it is sums that one addition per write keeps up to date; a write co
 
 import math
 from bisect import bisect_left
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
-from tokenflow_api.pacing_policy import Objectives
-from tokenflow_api.quantities import seconds
 from tokenflow_gateway.stream.endings import Why
+from tokenflow_gateway.telling.promise import Promise, Verdict
 from tokenflow_gateway.telling.readers import Readers
 
 NOTICED_S: Final = 0.1
 """The shortest wait that a reader notices, so that it counts as a stall of its own."""
 _TIE_S: Final = 1e-9
 """Sums of equal steps differ by rounding: a token is late only by more than this."""
-
-
-class Verdict(StrEnum):
-    """Whether a stream was what its reader had been promised."""
-
-    MET = "Met"
-    LATE_START = "LateStart"
-    """The first token came later than ``objectives.firstToken``."""
-    LATE_TOKENS = "LateTokens"
-    """A token with number i came later than i / ``objectives.tokensPerSecond`` after the first."""
-    BROKEN = "Broken"
-    """It did not come to its end."""
-    LEFT = "Left"
-    """The reader left before it could be told."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Promise:
-    """What readers were promised.
-
-    Attributes:
-        first_token_s: time to the first token.
-        tokens_per_second: rate that a reader reads at.
-    """
-
-    first_token_s: float
-    tokens_per_second: float
-
-    @classmethod
-    def of(cls, objectives: Objectives) -> "Promise":
-        """Return what a policy promises."""
-        return cls(first_token_s=seconds(objectives.first_token), tokens_per_second=float(objectives.tokens_per_second))
 
 
 class Progress:

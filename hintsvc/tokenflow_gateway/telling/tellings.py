@@ -7,15 +7,17 @@ from typing import Final
 
 from tokenflow_api.pacing_policy import Price, Tenant
 from tokenflow_api.runtime import RuntimeConfig
-from tokenflow_api.serving.spans import Kind, Span, new_span_id
+from tokenflow_api.serving.spans import Attributes, Kind, Span, new_span_id
 from tokenflow_api.serving.trace import Trace
 from tokenflow_gateway.identity.bounds import Asked
 from tokenflow_gateway.stream.endings import Why
 from tokenflow_gateway.stream.usage import Usage
+from tokenflow_gateway.telling.attributes import Values, of_request, of_stream, of_usage
+from tokenflow_gateway.telling.audience import DENIED
 from tokenflow_gateway.telling.figures import AUDIENCE, OPERATIONS, SPANS
-from tokenflow_gateway.telling.operations import OTHER, PROVIDER, Operation
-from tokenflow_gateway.telling.progress import Progress, Promise
-from tokenflow_gateway.telling.readers import DENIED
+from tokenflow_gateway.telling.operations import OTHER, Operation
+from tokenflow_gateway.telling.progress import Progress
+from tokenflow_gateway.telling.promise import Promise
 
 LEFT: Final = 499
 """Stands for the status of an answer that nobody waited for, as nginx has it."""
@@ -160,7 +162,7 @@ class Telling:
                 trace=self._trace.child(self._server_span),
                 began_unix_ns=ended - round(took_s * 1e9),
                 ended_unix_ns=ended,
-                attributes=self._attributes(usage, failed),
+                attributes=self._attributes(usage, failed=failed),
                 kind=Kind.CLIENT,
                 failed=bool(failed),
                 span_id=self._span,
@@ -170,29 +172,12 @@ class Telling:
             self._trace, method="POST", route=self._asked.kind, status=status, took_s=took_s, span_id=self._server_span
         )
 
-    def _attributes(self, usage: Usage | None, failed: str) -> dict[str, str | int | float | bool]:
-        """Return what the conventions of generative AI name, and our own; nothing of what was said."""
-        asked, progress = self._asked, self.progress
-        attributes: dict[str, str | int | float | bool] = {
-            "gen_ai.operation.name": asked.kind.operation,
-            "gen_ai.provider.name": PROVIDER,
-            "gen_ai.request.model": asked.model,
-            "gen_ai.request.choice.count": asked.choices,
+    def _attributes(self, usage: Usage | None, *, failed: str) -> Attributes:
+        own: Values = {
             "tokenflow.tenant": self._tenant.name,
             "tokenflow.upstream": self._upstream,
             "tokenflow.tries": self._tries,
             "tokenflow.queued_seconds": self._queued_s,
         }
-        if asked.max_tokens is not None:
-            attributes["gen_ai.request.max_tokens"] = asked.max_tokens
-        if usage is not None:
-            attributes["gen_ai.usage.input_tokens"] = usage.input_tokens
-            attributes["gen_ai.usage.output_tokens"] = usage.output_tokens
-        if progress.first_token_s is not None:
-            attributes["tokenflow.time_to_first_token_seconds"] = progress.first_token_s
-            attributes["tokenflow.stalls"] = progress.stalls
-            attributes["tokenflow.stalled_seconds"] = progress.waited_s
-            attributes["tokenflow.quality_of_experience"] = progress.quality
-        if failed:
-            attributes["error.type"] = failed
-        return attributes
+        error: Values = {"error.type": failed} if failed else {}
+        return of_request(self._asked) | own | of_usage(usage) | of_stream(self.progress) | error

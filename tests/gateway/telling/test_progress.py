@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from tokenflow_api.pacing_policy import Objectives
 from tokenflow_client._command.measures import Arrival, gaps, on_time, quality, stalls
 from tokenflow_gateway.stream.endings import Why
-from tokenflow_gateway.telling.progress import Progress, Promise, Verdict
+from tokenflow_gateway.telling.progress import Progress
+from tokenflow_gateway.telling.promise import Promise, Verdict
 from tokenflow_gateway.telling.readers import Readers
 
 RECEIVED_AT = 1000.0

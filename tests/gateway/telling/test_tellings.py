@@ -126,7 +126,7 @@ def test_requests_without_a_tenant_or_a_model_are_counted(tellings: Tellings) ->
 
 
 def test_tenants_beyond_the_bound_are_put_together(tellings: Tellings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tokenflow_gateway.telling.readers.MAX_TENANTS", 0)
+    monkeypatch.setattr("tokenflow_gateway.telling.audience.MAX_TENANTS", 0)
     for name in ("one-too-many", "two-too-many"):
         tellings.answered(tenant(name), "/v1/models", 201)
     assert figure("requests_total", tenant="~other", route="/v1/models", status="201") == 2
