@@ -7,9 +7,10 @@ others are busy would wait for seconds.
 import asyncio
 import logging
 import socket
+import ssl
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from tokenflow_api.serving.tls import Certificates
 
@@ -26,6 +27,44 @@ PAUSE_S: Final = 0.5
 LINGER_S: Final = 3.0
 """Time that connections which rest have to ask once more, and to be told that they close."""
 _LOOK_S: Final = 0.05
+_NOT_YET: Final = 32_768
+"""Bytes that must have arrived before a connection counts as readable: no client sends so many before a handshake."""
+
+
+class _Early(asyncio.Protocol):
+    """Keeps what a client sends with the end of the handshake, until somebody can take it.
+
+    Attributes:
+        lost: whether the connection has ended.
+    """
+
+    def __init__(self) -> None:
+        self.lost = False
+        self._data = b""
+        self._ended = False
+
+    def data_received(self, data: bytes) -> None:
+        """Keep some bytes."""
+        self._data += data
+
+    def eof_received(self) -> None:
+        """Remember the end."""
+        self._ended = True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Remember the end of everything."""
+        del exc
+        self.lost = True
+
+    def hand_on(self, transport: asyncio.Transport, protocol: asyncio.BaseProtocol) -> None:
+        """Let a protocol have the connection, and what was kept."""
+        taker = cast("asyncio.Protocol", protocol)
+        transport.set_protocol(taker)
+        taker.connection_made(transport)
+        if self._data:
+            taker.data_received(self._data)
+        if self._ended:
+            taker.eof_received()
 
 
 class Acceptor:
@@ -104,14 +143,31 @@ class Acceptor:
             self._pause()
 
     async def _connect(self, connection: socket.socket) -> None:
-        context = self._tls.context if self._tls else None
-        handshake_s = HANDSHAKE_S if context else None
         try:
-            await self._loop.connect_accepted_socket(
-                self._protocol, connection, ssl=context, ssl_handshake_timeout=handshake_s
-            )
+            if self._tls is None:
+                await self._loop.connect_accepted_socket(self._protocol, connection)
+            else:
+                await self._encrypt(connection, self._tls.context)
         except OSError as error:
             _log.debug("a connection came to nothing", extra={"reason": str(error)})
+
+    async def _encrypt(self, connection: socket.socket, context: ssl.SSLContext) -> None:
+        """Begin TLS on a connection.
+
+        What is below TLS keeps nothing to itself that the kernel does not take: whoever writes would not know of it.
+        """
+        early = _Early()
+        # uvloop reads from the first moment, and what it had read would be lost to TLS.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, _NOT_YET)
+        below, _ = await self._loop.connect_accepted_socket(lambda: early, connection)
+        if below.is_closing():
+            return
+        below.pause_reading()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+        below.set_write_buffer_limits(high=0)
+        above = await self._loop.start_tls(below, early, context, server_side=True, ssl_handshake_timeout=HANDSHAKE_S)
+        if above is not None and not early.lost:
+            early.hand_on(above, self._protocol())
 
     def _pause(self) -> None:
         self._loop.remove_reader(self._listening)

@@ -176,9 +176,11 @@ class Http2(asyncio.Protocol):
             self._close_if_done()
 
     def leave(self) -> None:
-        """Tell the reader to ask elsewhere; what is on its way is still answered."""
-        self._go_away(_ANY_STREAM)
-        self._deadline = min(self._deadline, time.monotonic() + self._site.limits.linger_s)
+        """Tell the reader to ask elsewhere, but where streams are running not yet: some break them off then."""
+        if self._streams:
+            self._deadline = time.monotonic() + self._site.limits.leave_s
+        else:
+            self._ask_to_leave()
 
     def abort(self) -> None:
         """Close, whatever is under way."""
@@ -306,9 +308,10 @@ class Http2(asyncio.Protocol):
         stream = self._streams.pop(number)
         if stream.unread:
             self._h2.acknowledge_received_data(stream.unread, number)
-        if not self._streams:
-            limits = self._site.limits
-            self._deadline = time.monotonic() + (limits.linger_s if self._site.leaving else limits.idle_s)
+        if not self._streams and self._site.leaving and not self._gone:
+            self._ask_to_leave()
+        elif not self._streams:
+            self._deadline = time.monotonic() + self._site.limits.idle_s
         self._soon()
         self._close_if_done()
 
@@ -323,6 +326,11 @@ class Http2(asyncio.Protocol):
             stream.body.lose()
             stream.answer.leave()
         self._streams.clear()
+
+    def _ask_to_leave(self) -> None:
+        """Let the reader ask no more; what is on its way is still answered for a moment."""
+        self._go_away(_ANY_STREAM)
+        self._deadline = time.monotonic() + self._site.limits.linger_s
 
     def _go_away(self, last: int, code: ErrorCodes = ErrorCodes.NO_ERROR) -> None:
         # The library could send nothing more after a GOAWAY of its own.

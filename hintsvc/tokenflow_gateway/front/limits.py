@@ -15,6 +15,7 @@ class Limits:
         stuck_s: seconds that an answer may wait without its reader taking anything.
         linger_s: seconds that a reader who still sends has to read the last answer, and that connections which rest
             have for one more request when the gateway leaves.
+        leave_s: seconds that a connection of HTTP/2 with running streams may be asked on when the gateway leaves.
         unread_bytes: of a body, or of requests sent ahead, that are taken in before somebody reads them; at least
             65,535, which senders of HTTP/2 begin with.
         streams: exchanges at once on one connection of HTTP/2.
@@ -28,6 +29,7 @@ class Limits:
     idle_s: float = 75.0
     stuck_s: float = 30.0
     linger_s: float = 2.0
+    leave_s: float = 15.0
     unread_bytes: int = 262_144
     streams: int = 128
     idle_frames: int = 1000

@@ -22,7 +22,8 @@ class Wire:
     __slots__ = ("_moved", "_taken", "_transport", "_written", "flowing", "peer")
 
     def __init__(self, transport: asyncio.Transport) -> None:
-        transport.set_write_buffer_limits(high=0)
+        # With 0 TLS takes a connection on which nothing waits for one that does not flow.
+        transport.set_write_buffer_limits(high=0 if transport.get_extra_info("ssl_object") is None else 1, low=0)
         address = transport.get_extra_info("peername")
         self.peer: str = address[0] if isinstance(address, tuple) else ""
         self.flowing = True

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+import struct
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -158,6 +159,13 @@ class Stream:
     ended: bool = False
 
 
+class Goodbye(NamedTuple):
+    """A GOAWAY."""
+
+    last_stream_id: int
+    error_code: int
+
+
 class Reader2:
     """A client of HTTP/2 with prior knowledge.
 
@@ -173,7 +181,9 @@ class Reader2:
         self.events: list[Event] = []
         self.acknowledging = True
         self.closed = False
+        self.goodbyes: list[Goodbye] = []
         self._left = (0, 0)
+        self._bytes = b""
 
     @classmethod
     async def connect(cls, front: Front) -> Self:
@@ -228,6 +238,18 @@ class Reader2:
         """Whether the last request was reset."""
         return any(event.stream_id == self._left[0] for event in self.seen(StreamReset))
 
+    def _without_goodbyes(self, data: bytes) -> bytes:
+        """Take GOAWAY out of whole frames: the library knows no connection that is told to go and serves on."""
+        self._bytes += data
+        kept = b""
+        while len(self._bytes) >= 9 and len(self._bytes) >= (size := 9 + int.from_bytes(self._bytes[:3], "big")):
+            frame, self._bytes = self._bytes[:size], self._bytes[size:]
+            if frame[3] == 7:
+                self.goodbyes.append(Goodbye(*struct.unpack(">II", frame[9:17])))
+            else:
+                kept += frame
+        return kept
+
     def _send_on(self) -> None:
         number, left = self._left
         if not left or self.reset_by_server:
@@ -243,7 +265,7 @@ class Reader2:
         if not data:
             self.closed = True
             return
-        for event in self.h2.receive_data(data):
+        for event in self.h2.receive_data(self._without_goodbyes(data)):
             self.events.append(event)
             if isinstance(event, ResponseReceived):
                 self.streams[event.stream_id].headers = dict(event.headers)

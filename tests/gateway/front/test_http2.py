@@ -6,7 +6,7 @@ import time
 
 import pytest
 from h2.errors import ErrorCodes
-from h2.events import ConnectionTerminated, PingAckReceived, StreamReset
+from h2.events import PingAckReceived, StreamReset
 from h2.settings import SettingCodes
 from hyperframe.frame import ContinuationFrame, HeadersFrame
 
@@ -248,7 +248,7 @@ async def test_what_is_no_http2_ends_the_connection() -> None:
         await held.next()
         client.writer.write(b"\xff" * 100)
         await client.until(lambda: client.closed)
-        assert client.seen(ConnectionTerminated)[0].error_code == ErrorCodes.FRAME_SIZE_ERROR
+        assert client.goodbyes[0].error_code == ErrorCodes.FRAME_SIZE_ERROR
         await until(lambda: front.in_flight == 0)
 
 
@@ -315,7 +315,7 @@ async def test_a_connection_that_rests_is_told_to_go() -> None:
         await client.reply(client.ask())
         check(front, after_s=80)
         await client.until(lambda: client.closed)
-        (last,) = client.seen(ConnectionTerminated)
+        (last,) = client.goodbyes
         assert (last.error_code, last.last_stream_id) == (ErrorCodes.NO_ERROR, 3)
 
 
