@@ -93,8 +93,8 @@ class StreamView:
 class PacedStream:
     """Takes in an upstream's bytes, and sends them on in batches, at the pace that acts.
 
-    The first token goes out at once, and so does every other one while the path is clear. In a congested path a
-    batch goes out, the upstream is not read until the next one is due, and one read then brings several tokens:
+    The first token goes out at once, and so does every other one while the path is clear. In a congested path
+    a batch goes out, the upstream is not read until the next one is due, and one read then brings several tokens:
     what is held stays small however slow the reader is, and the upstream meets a full connection.
 
     Args:
@@ -179,9 +179,7 @@ class PacedStream:
             self._give_up(error, why=Why.UPSTREAM_BROKE)
             return
         now = self._heard = self._clock()
-        if self._waits_for_batch:
-            if not self._timer.scheduled:
-                self._wheel.schedule(self._timer, now)
+        if self._timer.scheduled and self._waits_for_batch:
             if self._held.full:
                 self._pause()
         elif self._held:
@@ -277,8 +275,9 @@ class PacedStream:
             if self._timer.scheduled:
                 return
             if self._waits_for_batch:
-                # What came meanwhile is read within this tick.
-                self._wheel.schedule(self._timer, now + TICK_S / 2)
+                # What came meanwhile is read in a moment, and takes along what is held.
+                if self._held:
+                    self._wheel.schedule(self._timer, now + TICK_S / 2)
                 return
         self._pump(now)
 

@@ -136,10 +136,10 @@ class FakeCall:
         while self._sink and self._waiting and not self.paused and not self.cancelled:
             self.reads += 1
             waiting, self._waiting = self._waiting, []
+            # One read brings all that is there.
+            self._sink.feed(b"".join(said for said in waiting if isinstance(said, bytes)))
             for said in waiting:
-                if isinstance(said, bytes):
-                    self._sink.feed(said)
-                else:
+                if not isinstance(said, bytes):
                     self._sink.end(said)
 
 
