@@ -8,9 +8,6 @@ REGISTRY = CollectorRegistry()
 SERVING = Figures(REGISTRY)
 
 RATE = Gauge("llm_client_token_rate", "Tokens per second acknowledged by the readers.", ["tenant"], registry=REGISTRY)
-UPSTREAM_ERRORS = Counter(
-    "tokenflow_gateway_upstream_errors", "Failures of upstreams.", ["upstream", "code"], registry=REGISTRY
-)
 REPORTS = Counter(
     "tokenflow_gateway_reports",
     "Telemetry batches by outcome: sent, refused, failed, dropped.",

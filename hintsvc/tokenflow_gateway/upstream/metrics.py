@@ -19,6 +19,12 @@ OUTCOMES: Final = Counter(
     ["upstream", "outcome"],
     registry=REGISTRY,
 )
+ERRORS: Final = Counter(
+    "tokenflow_gateway_upstream_errors",
+    "Failures of upstreams, by the code that readers see where no other answers.",
+    ["upstream", "code"],
+    registry=REGISTRY,
+)
 RETRIES: Final = Counter(
     "tokenflow_gateway_upstream_retries",
     "Further tries, by the upstream that made them necessary.",

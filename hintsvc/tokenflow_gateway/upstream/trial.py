@@ -7,7 +7,7 @@ from typing import Final
 
 from tokenflow_api.pacing_policy import Upstream
 from tokenflow_gateway.errors import GatewayError, UpstreamError, UpstreamTimeoutError
-from tokenflow_gateway.metrics import UPSTREAM_ERRORS
+from tokenflow_gateway.upstream import metrics
 from tokenflow_gateway.upstream.call import Call, Head, Outgoing
 from tokenflow_gateway.upstream.client import UpstreamClient
 from tokenflow_gateway.upstream.fleet import Lease
@@ -89,7 +89,7 @@ class Trial:
         except (UpstreamError, UpstreamTimeoutError) as error:
             self._error = error
             self.lease.failed()
-            UPSTREAM_ERRORS.labels(self.lease.upstream.name, error.code).inc()
+            metrics.ERRORS.labels(self.lease.upstream.name, error.code).inc()
         else:
             self.lease.answered(self._head)
 
@@ -120,7 +120,7 @@ class Trial:
         """Report an answer that broke off after it had begun."""
         if self._call is not None and self._call.error is not None:
             self.lease.failed()
-            UPSTREAM_ERRORS.labels(self.lease.upstream.name, self._call.error.code).inc()
+            metrics.ERRORS.labels(self.lease.upstream.name, self._call.error.code).inc()
 
     def close(self) -> None:
         """Cancel what is under way, and give back the lease."""

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from tests.gateway.support import eventually, hint, running, served
-from tokenflow_gateway import metrics
+from tokenflow_gateway.upstream import metrics
 
 ASK = {"model": "llama-3", "messages": [{"role": "user", "content": "hi"}], "stream": True}
 TOKEN = b'data: {"id": "c", "choices": [{"index": 0, "delta": {"content": "a"}}]}\n\n'
@@ -77,7 +77,7 @@ async def test_an_upstream_is_told_when_a_reader_leaves_with_tokens_waiting(tmp_
 
 async def test_a_reader_that_leaves_is_not_counted_as_a_failure_of_the_upstream(tmp_path: Path) -> None:
     def failures() -> float:
-        samples = [sample for family in metrics.UPSTREAM_ERRORS.collect() for sample in family.samples]
+        samples = [sample for family in metrics.ERRORS.collect() for sample in family.samples]
         return sum(sample.value for sample in samples if sample.name.endswith("_total"))
 
     engine = Engine()
