@@ -1,6 +1,7 @@
 """The command line of ``tokenflow``."""
 
 import argparse
+import os
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +15,9 @@ _EXIT_CODES: Final = (
     "Exit codes: 0 done, 1 failed, 2 wrong command line, 130 interrupted. The API key comes from TOKENFLOW_API_KEY or"
     " OPENAI_API_KEY, or from --api-key-file."
 )
+
+HINTS_VARIABLE: Final = "TOKENFLOW_HINT_URL"
+GATEWAY_VARIABLE: Final = "OPENAI_BASE_URL"
 
 Command = Callable[[argparse.Namespace], int]
 Value = TypeVar("Value")
@@ -38,7 +42,7 @@ def parser(*, hints: Command, bench: Command, chat: Command) -> argparse.Argumen
 
 
 def _add_hints(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("url", type=_checked(base_url), help="the hint service, such as http://localhost:8080")
+    _add_url(parser, default=os.environ.get(HINTS_VARIABLE) or "http://localhost:8080", what="the hint service")
     parser.add_argument("--tenant", default="", help="of this tenant only; needed without --watch")
     parser.add_argument("--path", default="", metavar="UPSTREAM/CLASS", help="of this path only")
     parser.add_argument("--watch", action="store_true", help="go on as they change, until Ctrl-C")
@@ -89,10 +93,16 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_chat(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("url", type=_checked(base_url), help="the gateway, such as http://localhost:8000")
+    _add_url(parser, default=os.environ.get(GATEWAY_VARIABLE) or "http://localhost:8000", what="the gateway")
     parser.add_argument("--model", default="", help="model to talk to (default: the first that is served)")
     parser.add_argument("--tenant", default="", help="tenant to name, where it needs no API key")
-    parser.add_argument("--hints", type=_checked(base_url), metavar="URL", help="the hint service, to see")
+    parser.add_argument(
+        "--hints",
+        type=_checked(base_url),
+        default=os.environ.get(HINTS_VARIABLE) or None,
+        metavar="URL",
+        help=f"the hint service, to show what it says meanwhile (default: {HINTS_VARIABLE})",
+    )
     parser.add_argument("--system", default="", help="what the model is told first")
     parser.add_argument("--max-tokens", type=_checked(_count), help="most tokens of one answer")
     parser.add_argument(
@@ -104,6 +114,12 @@ def _add_chat(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--timeout", type=_checked(_above_zero), default=120.0, help="longest silence, in seconds (default: 120)"
+    )
+
+
+def _add_url(parser: argparse.ArgumentParser, *, default: str, what: str) -> None:
+    parser.add_argument(
+        "url", nargs="?", type=_checked(base_url), default=default, help=f"{what} (default here: %(default)s)"
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from tokenflow_client._command import bench, chat, grammar, hints
+from tokenflow_client._command.conversation import Settings
 from tokenflow_client._command.demand import Demand
 from tokenflow_client._command.endpoint import Endpoint, read_key
 from tokenflow_client._errors import TokenFlowError
@@ -78,7 +79,7 @@ def _tenant(url: str, named: str, key: str) -> Endpoint:
 
 def _chat(arguments: argparse.Namespace) -> int:
     key = read_key(arguments.api_key_file)
-    settings = chat.Settings(
+    settings = Settings(
         endpoint=Endpoint(url=arguments.url, api_key=key, tenant=arguments.tenant),
         hints=Endpoint(url=arguments.hints, api_key=key) if arguments.hints else None,
         model=arguments.model,

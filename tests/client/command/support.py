@@ -29,9 +29,9 @@ def tokenflow(*arguments: str, said: str = "", env: dict[str, str] | None = None
 
 
 def environment(more: dict[str, str] | None = None) -> dict[str, str]:
-    """Return the environment without API keys, and with ``more``."""
-    keyless = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
-    return keyless | (more or {})
+    """Return the environment without what the command reads of it, and with ``more``."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "TOKENFLOW_"))}
+    return others | (more or {})
 
 
 class Running:

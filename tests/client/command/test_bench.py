@@ -58,7 +58,7 @@ def test_ctrl_c_tells_what_is_known_so_far(url: str, engine: Engine, run: Callab
         (["bench", "http://a", "--model", "m", "--rate", "0"], "write a number above 0"),
         (["bench", "http://a", "--model", "m", "--output", "long"], "write 256, 64-512 or lognormal"),
         (["bench", "http://a"], "--model"),
-        (["chat"], "url"),
+        (["chat", "here"], "is no URL of a web server"),
         (["sing"], "hints"),
     ],
 )

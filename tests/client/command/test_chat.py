@@ -25,7 +25,7 @@ def test_a_failed_answer_is_told_and_the_chat_goes_on(url: str) -> None:
     assert done.returncode == 1
     assert "the engine says engine_died" in done.stderr
     assert ANSWER in done.stdout
-    broken = tokenflow("chat", url, "--model", "breaks", said="hello\n")
+    broken = tokenflow("chat", "--model", "breaks", said="hello\n", env={"OPENAI_BASE_URL": f"{url}/v1"})
     assert broken.stdout == "The packet went over\n"
     assert "the connection broke" in broken.stderr
 

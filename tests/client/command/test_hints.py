@@ -18,6 +18,8 @@ def test_the_hint_of_a_tenant(url: str, tmp_path: Path) -> None:
     assert done.stdout.splitlines()[1].split() == [
         "gold", "*", "18.5", "4", "Congested", "75%", "Admit", "RTTInflation",
     ]  # fmt: skip
+    elsewhere = tokenflow("hints", "--tenant", "gold", env=KEY | {"TOKENFLOW_HINT_URL": url})
+    assert elsewhere.stdout == done.stdout
     file = tmp_path / "key"
     file.write_text("tf-key\n")
     as_json = tokenflow("hints", url, "--tenant", "gold", "--json", "--api-key-file", str(file))
