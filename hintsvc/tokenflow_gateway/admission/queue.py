@@ -190,4 +190,4 @@ def _full(most: int) -> QueueFullError:
 
 
 def _timeout(wait_s: float) -> QueueTimeoutError:
-    return QueueTimeoutError(f"no upstream had room within {wait_s:g} s (spec.gateway.queue.maxWait): try again later")
+    return QueueTimeoutError(f"there was no room within {wait_s:g} s (spec.gateway.queue.maxWait): try again later")

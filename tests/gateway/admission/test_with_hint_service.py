@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from tests.gateway.admission.support import wanted
 from tests.gateway.support import eventually
 from tests.hintsvc.conftest import redis_server
 from tests.hintsvc.support import RedisServer, ReplicaProcess, replicas, runtime
+from tokenflow_api.quota import AdmitRequest, CommitReply, CommitRequest
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_gateway.admission import metrics
 from tokenflow_gateway.admission.door import Door
@@ -34,19 +35,21 @@ def policy(*, failure_mode: str = "Local") -> RuntimeConfig:
             {"name": "gold", "requestsPerMinute": 60, "tokensPerMinute": 10**6, "burstTokens": 10**6},
             {"name": "probe", "requestsPerMinute": 10**6},
         ],
-        hintService={"replicas": 1},
+        hintService={"replicas": 2},
         gateway={"upstreams": [{"name": "llama", "url": "http://llama"}], "replicas": 2},
     )
 
 
 @asynccontextmanager
-async def service(redis: RedisServer, config: RuntimeConfig, directory: Path) -> AsyncIterator[ReplicaProcess]:
+async def service(
+    redis: RedisServer, config: RuntimeConfig, directory: Path, *, number: int = 1
+) -> AsyncIterator[list[ReplicaProcess]]:
     file = directory / "runtime.json"
     file.write_text(config.model_dump_json(by_alias=True))
-    async with replicas(1, redis=redis, file=file) as (replica,):
+    async with replicas(number, redis=redis, file=file) as running:
         # A Redis that knows nothing lets every replica tell what it knows first.
-        await shared(replica.url)
-        yield replica
+        await asyncio.gather(*(shared(replica.url) for replica in running))
+        yield running
 
 
 async def shared(url: str) -> None:
@@ -62,8 +65,9 @@ async def shared(url: str) -> None:
 
 
 @asynccontextmanager
-async def gateways(number: int, url: str, config: RuntimeConfig) -> AsyncIterator[list[Door]]:
-    clients = [QuotaClient(url) for _ in range(number)]
+async def gateways(urls: Sequence[str], config: RuntimeConfig) -> AsyncIterator[list[Door]]:
+    """Run a gateway's door for each of ``urls``, of the replica that it asks."""
+    clients = [QuotaClient(url) for url in urls]
     doors = [Door(client, config=config) for client in clients]
     tasks = [asyncio.create_task(door.run()) for door in doors]
     try:
@@ -105,19 +109,35 @@ async def used(url: str) -> tuple[int, int]:
         return told["requests"], told["input_tokens"] + told["output_tokens"]
 
 
-async def test_two_gateways_share_a_limit_exactly_and_what_was_used_is_counted(
+async def test_two_gateways_at_two_replicas_share_a_limit_exactly_and_what_was_used_is_counted(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
     config = policy()
-    async with service(redis_server, config, tmp_path) as replica, gateways(2, replica.url, config) as doors:
+    async with (
+        service(redis_server, config, tmp_path, number=2) as running,
+        gateways([replica.url for replica in running], config) as doors,
+    ):
         decided_here = metrics.LOCAL._value.get()
         outcomes = await outcomes_of(100, doors, config)
         assert metrics.LOCAL._value.get() == decided_here
         assert outcomes == {"admitted": 60, "requests_per_minute": 40}
         assert [await door.drain(within_s=5) for door in doors] == [0, 0]
         async with asyncio.timeout(5):
-            while await used(replica.url) != (60, 60 * 30):  # noqa: ASYNC110 - replicas write once a second
+            while await used(running[0].url) != (60, 60 * 30):  # noqa: ASYNC110 - replicas write once a second
                 await asyncio.sleep(0.1)
+
+
+async def test_a_reservation_is_committed_once_at_whichever_replica(redis_server: RedisServer, tmp_path: Path) -> None:
+    config = policy()
+    async with service(redis_server, config, tmp_path, number=2) as running:
+        one, other = (QuotaClient(replica.url) for replica in running)
+        admitted = await one.admit(AdmitRequest(tenant="gold", max_tokens=100))
+        done = CommitRequest(reservation=admitted.reservation, output_tokens=30)
+        assert await other.commit(done) == CommitReply(committed=True, returned_tokens=70)
+        assert await one.commit(done) == CommitReply(committed=False)
+        for client in (one, other):
+            client.close()
+        await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +148,10 @@ async def test_without_redis_the_failure_mode_decides_at_the_hint_service(
     redis_server: RedisServer, tmp_path: Path, failure_mode: str, expected: set[str]
 ) -> None:
     config = policy(failure_mode=failure_mode)
-    async with service(redis_server, config, tmp_path) as replica, gateways(2, replica.url, config) as doors:
+    async with (
+        service(redis_server, config, tmp_path) as (replica,),
+        gateways([replica.url] * 2, config) as doors,
+    ):
         redis_server.stop()
         await asyncio.gather(*(outcome(door, config) for door in doors))
         outcomes = await outcomes_of(100, doors, config)
@@ -139,7 +162,10 @@ async def test_without_redis_the_failure_mode_decides_at_the_hint_service(
 
 async def test_a_hint_service_that_goes_and_comes_back(redis_server: RedisServer, tmp_path: Path) -> None:
     config = policy()
-    async with service(redis_server, config, tmp_path) as replica, gateways(2, replica.url, config) as doors:
+    async with (
+        service(redis_server, config, tmp_path) as (replica,),
+        gateways([replica.url] * 2, config) as doors,
+    ):
         (door, _) = doors
         kept = await door.admit(wanted(config))
         replica.process.kill()
