@@ -16,12 +16,12 @@ from tokenflow_gateway.identity.sanitise import to_reader, to_upstream
 from tokenflow_gateway.stream.deadlines import patience
 from tokenflow_gateway.stream.endings import Ended
 from tokenflow_gateway.stream.laws import SocketLaw
-from tokenflow_gateway.stream.paced import Opening
+from tokenflow_gateway.stream.opening import Opening
 from tokenflow_gateway.stream.usage import Usage, told_usage
 from tokenflow_gateway.telling.tellings import Telling
 from tokenflow_gateway.upstream.attempts import attempts
 from tokenflow_gateway.upstream.call import Outgoing
-from tokenflow_gateway.upstream.fleet import Lease
+from tokenflow_gateway.upstream.lease import Lease
 from tokenflow_gateway.upstream.trial import Attempt, Wish
 
 BODY_S: Final = 30.0

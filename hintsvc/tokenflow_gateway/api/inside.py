@@ -12,7 +12,7 @@ from tokenflow_gateway import metrics
 from tokenflow_gateway.api.gateway import Gateway
 from tokenflow_gateway.errors import GatewayError, NotReadyError
 from tokenflow_gateway.identity.administrators import Administrators
-from tokenflow_gateway.stream.paced import StreamView
+from tokenflow_gateway.stream.view import StreamView
 
 MOST_STREAMS: Final = 1000
 """Streams that one answer shows, those with the longest queues first."""

@@ -5,6 +5,7 @@ from typing import Final
 
 from tokenflow_api.pacing_policy import Timeouts
 from tokenflow_api.quantities import seconds
+from tokenflow_gateway.errors import UpstreamTimeoutError
 
 HEARTBEAT_S: Final = 15.0
 """Silence after which the reader is sent a comment, lest something on the way takes the stream for dead."""
@@ -32,3 +33,44 @@ def patience(timeouts: Timeouts) -> Patience:
         between_tokens=seconds(timeouts.between_tokens),
         total=seconds(timeouts.total),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """When a stream will have taken too long.
+
+    Attributes:
+        at: monotonic, in seconds.
+        after_s: the patience that will then have ended.
+        field: its name in the policy.
+    """
+
+    at: float
+    after_s: float
+    field: str
+
+    def error(self, upstream: str) -> UpstreamTimeoutError:
+        """Return what the reader is told then."""
+        return UpstreamTimeoutError(
+            f"upstream {upstream!r} was given up after {self.after_s:g} s (spec.gateway.timeouts.{self.field}):"
+            " send the request again"
+        )
+
+
+def limit_of(patience: Patience, *, started: float, heard: float | None, listening: bool) -> Limit:
+    """Return the earliest limit of a stream.
+
+    Args:
+        patience: of the policy.
+        started: when the request was sent.
+        heard: when the upstream was last heard of, or read again; ``None`` before the first token.
+        listening: whether the upstream is read: while it is not, its silence is not its own.
+    """
+    total = Limit(started + patience.total, patience.total, "total")
+    if not listening:
+        return total
+    if heard is None:
+        silent = Limit(started + patience.first_token, patience.first_token, "firstToken")
+    else:
+        silent = Limit(heard + patience.between_tokens, patience.between_tokens, "betweenTokens")
+    return min(silent, total, key=lambda limit: limit.at)

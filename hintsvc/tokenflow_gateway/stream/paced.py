@@ -1,13 +1,11 @@
 """Carries one stream from its upstream to its reader."""
 
 import asyncio
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
-from tokenflow_gateway.errors import GatewayError, UpstreamBrokeOffError, UpstreamTimeoutError
-from tokenflow_gateway.front.exchange import Answer
-from tokenflow_gateway.stream.bounds import UNPACED, Pace
-from tokenflow_gateway.stream.deadlines import HEARTBEAT_S, Patience
+from tokenflow_gateway.errors import GatewayError, UpstreamBrokeOffError
+from tokenflow_gateway.stream.bounds import UNPACED
+from tokenflow_gateway.stream.deadlines import HEARTBEAT_S, Limit, limit_of
 from tokenflow_gateway.stream.deltas import DeltaReader, Run
 from tokenflow_gateway.stream.endings import DrainingError, Ended, Why, last_words
 from tokenflow_gateway.stream.events import EventCutter
@@ -16,10 +14,10 @@ from tokenflow_gateway.stream.held import Held
 from tokenflow_gateway.stream.laws import LEAVE_SHARE, SocketLaw, backlog_age_s, next_due
 from tokenflow_gateway.stream.merge import merged
 from tokenflow_gateway.stream.meters import Meter
-from tokenflow_gateway.stream.routes import Route
+from tokenflow_gateway.stream.opening import Opening
 from tokenflow_gateway.stream.usage import Usage
+from tokenflow_gateway.stream.view import StreamView
 from tokenflow_gateway.stream.wheel import TICK_S, Timer, Wheel
-from tokenflow_gateway.upstream.call import Call
 
 UNSENT_BYTES: Final = 16 << 10
 """Bytes that the kernel may hold unsent per connection: the rest stays here, where it can still be merged."""
@@ -32,62 +30,6 @@ CALM_LOOK_S: Final = 1.0
 """Between two looks at any other."""
 _EARLY_S: Final = 0.001
 """Resolution of the event loop's timers."""
-
-
-class Progress(Protocol):
-    """Counts what a reader is sent."""
-
-    def sent(self, tokens: int, size: int, now: float) -> None:
-        """Take in that so many tokens, in so many bytes, were sent at a time of the wheel's clock."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Opening:
-    """A stream that may begin: the upstream's head was read, and the reader's sent.
-
-    Attributes:
-        call: the request to the upstream.
-        answer: to the reader.
-        route: whose it is.
-        patience: how long to wait for the upstream.
-        progress: told of all that is sent.
-        wants_usage: whether the reader asked for the chunk with the usage.
-        started: when the request was sent to the upstream, by the wheel's clock.
-    """
-
-    call: Call
-    answer: Answer
-    route: Route
-    patience: Patience
-    progress: Progress
-    wants_usage: bool
-    started: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StreamView:
-    """One open stream, for people.
-
-    Attributes:
-        route: whose it is.
-        pace: how it runs.
-        queued_tokens: read from the upstream and not sent.
-        queued_bytes: of their events, as they came.
-        unsent_bytes: that wait for the network.
-        srtt_us: round-trip time of the connection, in microseconds; ``None`` where nothing tells.
-        tokens: sent.
-        age_s: since its request was sent.
-    """
-
-    route: Route
-    pace: Pace
-    queued_tokens: int
-    queued_bytes: int
-    unsent_bytes: int
-    srtt_us: int | None
-    tokens: int
-    age_s: float
 
 
 class PacedStream:
@@ -142,7 +84,7 @@ class PacedStream:
         self._refresh(now)
         if self.meter:
             self.meter.look(now, waiting_bytes=self._answer.waiting_bytes, held_bytes=0)
-        self._wheel.schedule(self._watch, min(now + LOOK_S, self._patient_until()))
+        self._wheel.schedule(self._watch, min(now + LOOK_S, self._limit().at))
         self._call.pipe(self)
 
     def drain(self, deadline: float) -> None:
@@ -287,7 +229,7 @@ class PacedStream:
         self._timer.cancel()
         if not self._blocked:
             self._blocked = True
-            self._wheel.schedule(self._watch, min(now + LOOK_S, self._patient_until()))
+            self._wheel.schedule(self._watch, min(now + LOOK_S, self._limit().at))
 
     def _flowed(self) -> None:
         if self._blocked and not self._over:
@@ -312,20 +254,23 @@ class PacedStream:
         self._pace = self._guide.pace(self.route, self._law, held_back=self._blocked)
         self._pace_until = now + REFRESH_S
 
-    def _patient_until(self) -> float:
+    def _limit(self) -> Limit:
         """Return when the stream will have taken too long."""
-        patience, started = self._opening.patience, self._opening.started
-        limit = started + patience.total
-        if not self._paused and not self._upstream_ended:
-            silent = self._heard + patience.between_tokens if self.tokens else started + patience.first_token
-            limit = min(limit, silent)
-        return limit
+        opening = self._opening
+        listening = not self._paused and not self._upstream_ended
+        return limit_of(
+            opening.patience,
+            started=opening.started,
+            heard=self._heard if self.tokens else None,
+            listening=listening,
+        )
 
     def _look(self) -> None:
         """Look at the connection and at the deadlines; again and again while the stream is open."""
         now = self._clock()
-        if now + _EARLY_S >= self._patient_until():
-            self._give_up(self._impatience(now), why=Why.TIMED_OUT)
+        limit = self._limit()
+        if now + _EARLY_S >= limit.at:
+            self._give_up(limit.error(self.route.upstream), why=Why.TIMED_OUT)
             return
         if self._drain_at is not None and now + _EARLY_S >= self._drain_at:
             self._give_up(DrainingError(tokens=self.tokens + self._held.tokens), why=Why.DRAINED)
@@ -334,7 +279,7 @@ class PacedStream:
             self._write(HEARTBEAT, 0, now)
         busy = self._measure(now)
         again = now + (LOOK_S if busy else CALM_LOOK_S)
-        self._wheel.schedule(self._watch, min(again, self._patient_until(), self._drain_at or again))
+        self._wheel.schedule(self._watch, min(again, limit.at, self._drain_at or again))
 
     def _measure(self, now: float) -> bool:
         """Take in what the connection says, and return whether there is a backlog to watch."""
@@ -349,19 +294,6 @@ class PacedStream:
         if self._law != before:
             self._pace_until = now
         return self._blocked or not self._law.forgiven or backlog_age_s(look) > LEAVE_SHARE * limits.target_s
-
-    def _impatience(self, now: float) -> UpstreamTimeoutError:
-        patience = self._opening.patience
-        if now + _EARLY_S >= self._opening.started + patience.total:
-            limit, field = patience.total, "total"
-        elif self.tokens:
-            limit, field = patience.between_tokens, "betweenTokens"
-        else:
-            limit, field = patience.first_token, "firstToken"
-        return UpstreamTimeoutError(
-            f"upstream {self.route.upstream!r} was given up after {limit:g} s (spec.gateway.timeouts.{field}):"
-            " send the request again"
-        )
 
     def _give_up(self, error: GatewayError, *, why: Why) -> None:
         """End the stream now: all that is held, and why there is no more."""

@@ -5,7 +5,9 @@ import socket
 from tokenflow_api.windows import StreamWindows
 from tokenflow_gateway.stream.guide import Guide
 from tokenflow_gateway.stream.meters import Connection, Meter
-from tokenflow_gateway.stream.paced import Opening, PacedStream, StreamView
+from tokenflow_gateway.stream.opening import Opening
+from tokenflow_gateway.stream.paced import PacedStream
+from tokenflow_gateway.stream.view import StreamView
 from tokenflow_gateway.stream.wheel import Wheel
 from tokenflow_gateway.stream.windows import Place, WindowTable
 
