@@ -129,9 +129,10 @@ class Door:
         if (wanted.max_tokens or 0) * wanted.completions > tenant.max_tokens_per_request:
             self._refuse(tenant, too_large(tenant))
         max_tokens = self._shorter(wanted)
+        most = (max_tokens or wanted.max_tokens or 0) * wanted.completions
         asked = AdmitRequest(
             tenant=tenant.name,
-            max_tokens=min(_MOST_TOKENS, (max_tokens or wanted.max_tokens or 0) * wanted.completions),
+            max_tokens=min(tenant.max_tokens_per_request, most),
             input_tokens=min(_MOST_TOKENS, wanted.input_tokens),
             stream=wanted.stream,
         )

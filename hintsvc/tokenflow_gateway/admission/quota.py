@@ -17,9 +17,9 @@ from tokenflow_api.quota import AdmitReply, AdmitRequest, CommitReply, CommitReq
 from tokenflow_gateway.admission import metrics
 from tokenflow_gateway.errors import GatewayError, QuotaUnavailableError, UpstreamBrokeOffError
 from tokenflow_gateway.upstream.call import Outgoing
-from tokenflow_gateway.upstream.client import PooledCall
 from tokenflow_gateway.upstream.origin import parse_origin, request_bytes
 from tokenflow_gateway.upstream.pool import Pool
+from tokenflow_gateway.upstream.pooled_call import PooledCall
 
 _log = logging.getLogger(__name__)
 

@@ -200,17 +200,24 @@ async def test_a_full_gateway_sheds_the_lowest_priority_first() -> None:
     await made.admit(wanted(config, "bronze"))
 
 
+def shadow_refusals(code: str) -> float:
+    return metrics.ADMISSIONS.labels("gold", f"Shadow:{code}")._value.get()
+
+
 @pytest.mark.parametrize("mode", ["Shadow", "Off"])
 async def test_where_the_policy_does_not_enforce_nothing_is_refused(mode: str) -> None:
     config = policy(mode=mode, gateway={"maxStreams": 1})
     shadow = reply(Refusal.REQUESTS, wait_ms=1000).model_copy(update={"admitted": True, "reservation": "r2"})
     made = door(Service(replies=[shadow]), config, clock=Clock())
-    before = metrics.ADMISSIONS.labels("gold", "Shadow:requests_per_minute")._value.get()
+    codes = ("requests_per_minute", "max_tokens_exceeded", "gateway_overloaded")
+    before = [shadow_refusals(code) for code in codes]
     pressed = hint(Admission.SHED, retry_after_ms=5000, max_tokens=5)
     tickets = [await made.admit(wanted(config, max_tokens=5000, hint=lambda: pressed)) for _ in range(3)]
     assert [ticket.max_tokens for ticket in tickets] == [None, None, None]
-    counted = metrics.ADMISSIONS.labels("gold", "Shadow:requests_per_minute")._value.get() - before
-    assert counted == (1 if mode == "Shadow" else 0)
+    after = [shadow_refusals(code) for code in codes]
+    counted = [now - then for now, then in zip(after, before, strict=True)]
+    # Of three requests that ask for too much, two come to a full gateway, and one has used up its minute.
+    assert counted == ([1, 3, 2] if mode == "Shadow" else [0, 0, 0])
 
 
 async def test_without_the_hint_service_the_failure_mode_decides() -> None:
