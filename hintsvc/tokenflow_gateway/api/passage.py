@@ -14,7 +14,7 @@ from tokenflow_gateway.front.exchange import Answer
 from tokenflow_gateway.identity.sanitise import to_reader, to_upstream
 from tokenflow_gateway.upstream.attempts import attempts
 from tokenflow_gateway.upstream.call import Call, Outgoing
-from tokenflow_gateway.upstream.fleet import Lease
+from tokenflow_gateway.upstream.lease import Lease
 from tokenflow_gateway.upstream.trial import Wish
 
 

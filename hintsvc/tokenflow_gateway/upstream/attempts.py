@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from tokenflow_gateway.errors import UpstreamTimeoutError
 from tokenflow_gateway.upstream.call import Outgoing
 from tokenflow_gateway.upstream.client import UpstreamClient
-from tokenflow_gateway.upstream.fleet import Fleet, Lease
+from tokenflow_gateway.upstream.fleet import Fleet
+from tokenflow_gateway.upstream.lease import Lease
 from tokenflow_gateway.upstream.race import Race
 from tokenflow_gateway.upstream.trial import Attempt, Wish
 

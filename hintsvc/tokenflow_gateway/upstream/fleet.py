@@ -4,107 +4,22 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
-from tokenflow_api.pacing_policy import Gateway, LoadBalancing, Upstream
+from tokenflow_api.pacing_policy import Gateway, LoadBalancing
 from tokenflow_gateway.errors import ModelNotFoundError, NoUpstreamError
 from tokenflow_gateway.upstream import metrics
-from tokenflow_gateway.upstream.breaker import BreakerState
 from tokenflow_gateway.upstream.budget import RetryBudget
-from tokenflow_gateway.upstream.call import Head
 from tokenflow_gateway.upstream.choice import order
 from tokenflow_gateway.upstream.client import UpstreamClient
+from tokenflow_gateway.upstream.lease import Lease
 from tokenflow_gateway.upstream.member import NO_INSIGHT, Insight, Member
 from tokenflow_gateway.upstream.models import ServedModel
 from tokenflow_gateway.upstream.polls import POLLS, follow
+from tokenflow_gateway.upstream.view import UpstreamView
 
 _NAMED: Final = 20
 """Models that a message names."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class UpstreamView:
-    """What this gateway knows of an upstream, to be shown.
-
-    Attributes:
-        name: of the upstream.
-        breaker: whether it is asked.
-        in_flight: requests under way.
-        most: how many those may be.
-        rests_s: seconds for which it is left alone.
-        waiting: requests in its queue; ``None`` is not known.
-        running: requests that it works on; ``None`` is not known.
-        kv_cache: share of its KV cache in use; ``None`` is not known.
-        saturation: how full it is, 1 is full; ``None`` is not known.
-        health: of the path to it, 0 to 1; ``None`` is not known.
-        models: that it is known to serve.
-    """
-
-    name: str
-    breaker: BreakerState
-    in_flight: int
-    most: int
-    rests_s: float
-    waiting: float | None
-    running: float | None
-    kv_cache: float | None
-    saturation: float | None
-    health: float | None
-    models: tuple[str, ...]
-
-
-class Lease:
-    """Leave to send one request to an upstream; a context manager that gives it back."""
-
-    def __init__(self, member: Member, *, freed: Callable[[], None]) -> None:
-        self._member = member
-        self._freed = freed
-        self._pass = member.breaker.enter()
-        self._told = False
-        self._open = True
-        member.in_flight += 1
-
-    @property
-    def upstream(self) -> Upstream:
-        """Where to send it."""
-        return self._member.spec
-
-    def answered(self, head: Head) -> None:
-        """Report that the upstream answered."""
-        self._tell(self._member.saw_head(head))
-
-    def failed(self) -> None:
-        """Report that the upstream was out of reach or too slow; or that it broke off, after it had answered."""
-        self._tell("BrokeOff" if self._told else "Failed")
-
-    def release(self) -> None:
-        """Give it back; nothing happens the second time."""
-        if not self._open:
-            return
-        self._open = False
-        self._member.in_flight -= 1
-        if not self._told:
-            self._member.breaker.left(self._pass)
-            metrics.OUTCOMES.labels(self.upstream.name, "Left").inc()
-        self._freed()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
-
-    def _tell(self, outcome: str) -> None:
-        self._told = True
-        metrics.OUTCOMES.labels(self.upstream.name, outcome).inc()
-        if outcome in {"Failed", "BrokeOff"}:
-            self._member.breaker.failed(self._pass)
-        else:
-            self._member.breaker.succeeded(self._pass)
 
 
 class Fleet:

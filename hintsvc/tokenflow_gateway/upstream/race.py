@@ -7,7 +7,8 @@ from tokenflow_gateway.errors import ModelNotFoundError, NoUpstreamError
 from tokenflow_gateway.upstream import metrics
 from tokenflow_gateway.upstream.call import Outgoing
 from tokenflow_gateway.upstream.client import UpstreamClient
-from tokenflow_gateway.upstream.fleet import Fleet, Lease
+from tokenflow_gateway.upstream.fleet import Fleet
+from tokenflow_gateway.upstream.lease import Lease
 from tokenflow_gateway.upstream.trial import Trial, Wish
 
 

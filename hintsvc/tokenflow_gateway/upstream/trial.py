@@ -10,7 +10,7 @@ from tokenflow_gateway.errors import GatewayError, UpstreamError, UpstreamTimeou
 from tokenflow_gateway.upstream import metrics
 from tokenflow_gateway.upstream.call import Call, Head, Outgoing
 from tokenflow_gateway.upstream.client import UpstreamClient
-from tokenflow_gateway.upstream.fleet import Lease
+from tokenflow_gateway.upstream.lease import Lease
 
 _ELSEWHERE: Final = frozenset((HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT))
 """Answers after which another upstream may do better."""

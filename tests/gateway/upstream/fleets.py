@@ -10,8 +10,9 @@ from tests.gateway.upstream.servers import NO_KEYS
 from tokenflow_api.pacing_policy import Gateway, Upstream
 from tokenflow_gateway.upstream.choice import UpstreamState
 from tokenflow_gateway.upstream.client import UpstreamClient
-from tokenflow_gateway.upstream.fleet import Fleet, Lease
+from tokenflow_gateway.upstream.fleet import Fleet
 from tokenflow_gateway.upstream.keys import UpstreamKeys
+from tokenflow_gateway.upstream.lease import Lease
 from tokenflow_gateway.upstream.member import NO_INSIGHT, Insight
 
 

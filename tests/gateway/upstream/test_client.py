@@ -33,10 +33,11 @@ from tokenflow_gateway.errors import (
 )
 from tokenflow_gateway.upstream import pool
 from tokenflow_gateway.upstream.call import Outgoing
-from tokenflow_gateway.upstream.client import PooledCall, UpstreamClient
+from tokenflow_gateway.upstream.client import UpstreamClient
 from tokenflow_gateway.upstream.keys import UpstreamKeys
 from tokenflow_gateway.upstream.origin import parse_origin, request_bytes
 from tokenflow_gateway.upstream.pool import Pool
+from tokenflow_gateway.upstream.pooled_call import PooledCall
 
 STREAM = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 BIG = 4 * 1024 * 1024
