@@ -81,7 +81,7 @@ QUICK: Final = Measurement(
     capacity_s=4.0,
     fair_s=5.0,
 )
-QUICK_PARTS: Final = ("links", "clean", "capacity", "fairness")
+QUICK_PARTS: Final = ("links", "clean", "capacity")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,14 +1,18 @@
 """What is compared: our gateway by policies that do more or less, each with a hint service and a Redis of its own."""
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
+from e2e.bench.errors import BenchError
 from e2e.bench.hintsvc.cluster import Cluster, cluster
 from e2e.bench.hintsvc.learned import learned
+from e2e.bench.hintsvc.reader import get
 from e2e.bench.hintsvc.redis import RedisServer
 from e2e.bench.pacing.engine import NAME
 from e2e.bench.proc import free_port
@@ -18,6 +22,8 @@ from tokenflow_api.runtime import Role
 PLENTY: Final = 100_000
 TENANTS: Final = ("gold", "silver", "bronze")
 _FIXED: Final = 20
+_READY_S: Final = 15.0
+_AGAIN_S: Final = 0.05
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,11 +153,12 @@ def room(place: Path, name: str) -> Path:
     return directory
 
 
-def gateway(whole: Cluster, *, name: str, number: int = 0) -> Subject:
-    """Start a gateway by the policy of a hint service; the caller ends it.
+@asynccontextmanager
+async def gateway(whole: Cluster, *, name: str, number: int = 0) -> AsyncIterator[Subject]:
+    """Run a gateway by the policy of a hint service until the block is left.
 
     Raises:
-        BenchError: it does not listen.
+        BenchError: it is not ready in time.
     """
     pod, port, place = f"gateway-{number}", free_port(), whole.directory
     token = place / f"{pod}.token"
@@ -163,9 +170,20 @@ def gateway(whole: Cluster, *, name: str, number: int = 0) -> Subject:
         *("--port", str(port), "--metrics-port", str(free_port()), "--log-level", "Warning"),
     ]
     program = Program(command=command, log=place / f"{pod}.log")
-    program.start()
-    await_port(port, program)
-    return Subject(name=name, port=port, pid=program.pid, program=program)
+    with killing(program):
+        program.start()
+        await_port(port, program)
+        await _ready(port, program)
+        yield Subject(name=name, port=port, pid=program.pid, program=program)
+
+
+async def _ready(port: int, program: Program) -> None:
+    try:
+        async with asyncio.timeout(_READY_S):
+            while (await get(port, "/readyz", timeout_s=_READY_S)).status != HTTPStatus.OK:  # noqa: ASYNC110 - it is another process
+                await asyncio.sleep(_AGAIN_S)
+    except OSError as error:
+        raise BenchError(f"the gateway is not ready after {_READY_S:.0f} s: read {program.log}") from error
 
 
 @asynccontextmanager
@@ -181,6 +199,4 @@ async def arm_site(
     async with AsyncExitStack() as stack:
         policy = spec(arm, upstream=upstream, tenants=tenants, weights=weights)
         found = await stack.enter_async_context(hints(place, policy, forecast=arm.forecast))
-        subject = gateway(found.whole, name=arm.name)
-        stack.enter_context(killing(subject.program))
-        yield subject
+        yield await stack.enter_async_context(gateway(found.whole, name=arm.name))

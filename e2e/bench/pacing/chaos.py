@@ -152,10 +152,10 @@ async def site(place: Path) -> AsyncIterator[Site]:
         await_port(port, upstream)
         policy = spec(PACED, upstream=f"http://{LOOPBACK}:{port}")
         found = await stack.enter_async_context(hints(room(place, "chaos"), policy))
-        gateways = []
-        for number in range(GATEWAYS):
-            gateways.append(gateway(found.whole, name=f"gateway {number}", number=number))
-            stack.enter_context(killing(gateways[-1].program))
+        gateways = [
+            await stack.enter_async_context(gateway(found.whole, name=f"gateway {number}", number=number))
+            for number in range(GATEWAYS)
+        ]
         yield Site(gateways=gateways, found=found, upstream=upstream, upstream_port=port)
 
 

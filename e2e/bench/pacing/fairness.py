@@ -20,7 +20,7 @@ WEIGHTS: Final = (4, 2, 1)
 EQUAL: Final = "equal tenants"
 WEIGHTED: Final = "tenants that weigh 4, 2 and 1"
 _STREAMS: Final = 12
-_ENDLESS: Final = 10_000
+_ENDLESS: Final = 4000
 _RAMP_S: Final = 1.0
 _SETTLE: Final = 0.4
 """Part of a run after which shares are counted."""

@@ -13,7 +13,7 @@ from e2e.bench.pacing.engine import Engine
 from e2e.bench.pacing.peers import nginx
 from e2e.bench.pacing.reader import Plan
 from e2e.bench.pacing.reading import read
-from e2e.bench.pacing.results import Results, Run, measured, timeline
+from e2e.bench.pacing.results import Results, Run, check_admitted, measured, timeline
 from e2e.bench.pacing.scenarios import Scenario
 from e2e.bench.proc import free_port, processor_s
 from e2e.link.emulated import Emulated, emulated
@@ -151,7 +151,7 @@ async def over(cell: Cell, load: Load) -> dict[str, Any]:
     """Read what a load asks for over one cell's link, and return the figures.
 
     Raises:
-        BenchError: the reader failed.
+        BenchError: the reader failed, or a stream was refused.
         LinkError: the emulator has ended.
     """
     near = cell.path.near
@@ -163,6 +163,7 @@ async def over(cell: Cell, load: Load) -> dict[str, Any]:
         streams = await read(plan, netns=cell.path.netns)
         processor = processor_s(cell.subject.pid) - before
         counted = cell.path.counted()
+    check_admitted(streams, arm=cell.subject.name)
     met = measured(streams, until_s=plan.until_s, since_s=load.since_s)
     sent = counted.ports.get(cell.subject.port, Sent())
     return {

@@ -11,8 +11,9 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
-from e2e.bench.figures import Figure, mean
+from e2e.bench.figures import Figure, mean, ratio_of_means
 from e2e.bench.pacing import clean
+from e2e.bench.pacing.arms import PASS_THROUGH
 from e2e.bench.pacing.plots import bars, lines
 from e2e.bench.pacing.results import TIMELINE_S, Results
 from e2e.bench.pacing.scenarios import SCENARIOS
@@ -78,6 +79,14 @@ _LINK_COLUMNS: Final = (
     Column(figure="retransmitted", head="sent again [%]", scale=100, digits=1),
     Column(figure="processor_ms_per_1000_tokens", head="CPU [ms/1,000]", digits=0),
 )
+_COMPARED: Final = (
+    ("stall_ratio", "stall ratio"),
+    ("age_p99", "age p99"),
+    ("throughput", "throughput"),
+    ("wire_per_token", "bytes per token"),
+    ("quality", "quality"),
+)
+"""Figures whose ratios to pass-through are told for each link."""
 _CLEAN_COLUMNS: Final = (
     Column(figure="ttft_p50", head="first token p50 [ms]", scale=1000),
     Column(figure="ttft_p99", head="p99 [ms]", scale=1000),
@@ -114,6 +123,8 @@ _TITLES: Final = {
 def markdown(parts: Mapping[str, Results]) -> str:
     """Return the page of these parts, by name."""
     sections = [_HEAD, *_machines(parts), "", "## What was to be reached", "", *_target_table(list(targets(parts)))]
+    if "links" in parts:
+        sections += ["", "## Against pass-through, link by link", "", *_ratios(parts["links"])]
     for part in _COLUMNS:
         if part in parts:
             sections += ["", f"## {_TITLES[part]}", *_tables(part, parts[part])]
@@ -163,6 +174,22 @@ def _target_table(figures: Sequence[Figure]) -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for figure in figures:
         yield f"| {figure.name} | {figure.value} | {figure.goal} | {_VERDICTS[figure.met]} | {figure.how} |"
+
+
+def _ratios(results: Results) -> Iterator[str]:
+    yield "| | | " + " | ".join(head for _, head in _COMPARED) + " |"
+    yield "|---|---|" + "---:|" * len(_COMPARED)
+    for scenario in results.scenarios():
+        for arm in results.arms(scenario):
+            if arm != PASS_THROUGH.name:
+                cells = (_ratio(results, scenario, arm, figure) for figure, _ in _COMPARED)
+                yield f"| {scenario} | {arm} | " + " | ".join(cells) + " |"
+
+
+def _ratio(results: Results, scenario: str, arm: str, figure: str) -> str:
+    values, against = (results.values(scenario, one, figure) for one in (arm, PASS_THROUGH.name))
+    found = ratio_of_means(values, against) if len(values) == len(against) else None
+    return f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})" if found else "-"
 
 
 def _tables(part: str, results: Results) -> Iterator[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
 
+from e2e.bench.errors import BenchError
 from e2e.bench.pacing.reader import Stream
 from e2e.bench.report import Machine, machine
 from tokenflow_client._command import measures
@@ -19,6 +20,8 @@ PROMISED_S: Final = 1.0
 """Time to the first token that was promised."""
 TIMELINE_S: Final = 0.5
 _ON_TIME: Final = 0.95
+_NO_ANSWER: Final = 0
+_OK: Final = 200
 _USUAL_GAP_S: Final = 1 / 40
 
 
@@ -105,6 +108,17 @@ def measured(streams: Sequence[Stream], *, until_s: float, since_s: float = 0.0)
         goodput=fmean(one.good for one in each),
         shares=shares,
     )
+
+
+def check_admitted(streams: Sequence[Stream], *, arm: str) -> None:
+    """Raise where a stream was refused: what is compared is then not the same.
+
+    Raises:
+        BenchError: one was.
+    """
+    for stream in streams:
+        if stream.status not in (_NO_ANSWER, _OK):
+            raise BenchError(f"{arm} refused a stream with {stream.status}: {stream.told}")
 
 
 def timeline(streams: Sequence[Stream], until_s: float) -> list[int]:
