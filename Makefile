@@ -67,6 +67,8 @@ lock: $(STAMP) ## resolve all dependencies anew, with hashes
 	    --output-file $$folder/requirements.lock; \
 	done
 	@echo hatchling | $(COMPILE) - --constraints tests/requirements.lock --output-file build.lock
+	@$(COMPILE) e2e/clients/langchain/requirements.in --output-file e2e/clients/langchain/requirements.lock
+	@npm install --prefix e2e/clients/node --package-lock-only --ignore-scripts --no-audit --no-fund
 
 clean: ## remove what was made here
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
