@@ -26,9 +26,15 @@ class Lease:
         """Where to send it."""
         return self._member.spec
 
+    @property
+    def probe(self) -> bool:
+        """Whether this request shows if others may be sent: they are refused until its outcome is known."""
+        return self._pass.probe
+
     def answered(self, head: Head) -> None:
-        """Report that the upstream answered."""
-        self._tell(self._member.saw_head(head))
+        """Report that the upstream answered; nothing happens the second time."""
+        if not self._told:
+            self._tell(self._member.saw_head(head))
 
     def failed(self) -> None:
         """Report that the upstream was out of reach or too slow; or that it broke off, after it had answered."""

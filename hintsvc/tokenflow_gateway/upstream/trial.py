@@ -85,6 +85,9 @@ class Trial:
         """
         try:
             self._call = await client.send(self.lease.upstream, outgoing, connect_s=connect_s)
+            if self.lease.probe:
+                # A head shows that the upstream lives; its first token may be long in coming.
+                self.lease.answered(await self._call.head(within_s=max(0.0, until - time.monotonic())))
             self._head = await self._call.begin(within_s=max(0.0, until - time.monotonic()))
         except (UpstreamError, UpstreamTimeoutError) as error:
             self._error = error

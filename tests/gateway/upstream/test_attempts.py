@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from tests.gateway.upstream.fleets import fleet_of, taken
+from tests.gateway.upstream.fleets import Clock, eventually, fleet_of, taken
 from tests.gateway.upstream.servers import ASK, OK, Say, Server, Sink, hangs, says, says_and_closes, serving, upstream
 from tokenflow_api.pacing_policy import Upstream
 from tokenflow_gateway.errors import InvalidRequestError, UpstreamBrokeOffError, UpstreamError, UpstreamTimeoutError
@@ -52,7 +52,7 @@ class Setup:
 
 
 @asynccontextmanager
-async def running(*says: Say | None) -> AsyncIterator[Setup]:
+async def running(*says: Say | None, clock: Callable[[], float] = time.monotonic) -> AsyncIterator[Setup]:
     """Have upstreams that answer so; ``None`` is one that is gone."""
     async with AsyncExitStack() as stack:
         servers, specs = [], []
@@ -62,7 +62,7 @@ async def running(*says: Say | None) -> AsyncIterator[Setup]:
                 continue
             servers.append(await stack.enter_async_context(serving(say)))
             specs.append(upstream(servers[-1], name=name))
-        fleet, client = await stack.enter_async_context(fleet_of(*specs))
+        fleet, client = await stack.enter_async_context(fleet_of(*specs, clock=clock))
         yield Setup(servers, fleet, client)
 
 
@@ -286,3 +286,28 @@ async def test_one_that_falls_silent_again_and_again_can_be_reported() -> None:
             async with setup.ask() as attempt:
                 attempt.lease.failed()
         assert [view.breaker for view in setup.fleet.view()] == [BreakerState.OPEN, BreakerState.CLOSED]
+
+
+async def test_the_head_of_a_probe_lets_others_in_before_its_first_token() -> None:
+    clock, first_token = Clock(), asyncio.Event()
+
+    async def slow(_: Server, __: int, writer: asyncio.StreamWriter) -> None:
+        writer.write(STREAM)
+        await first_token.wait()
+        writer.write(b"5\r\nfirst\r\n0\r\n\r\n")
+
+    async with running(slow, clock=clock) as setup:
+        for _ in range(5):
+            with taken(setup.fleet) as lease:
+                lease.failed()
+        clock.now += 1.0
+
+        async def probe() -> int:
+            async with setup.ask() as attempt:
+                return attempt.head.status
+
+        probing = asyncio.create_task(probe())
+        await eventually(lambda: setup.fleet.view()[0].breaker is BreakerState.CLOSED)
+        assert not probing.done()
+        first_token.set()
+        assert await probing == 200
