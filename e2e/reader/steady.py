@@ -49,7 +49,7 @@ async def _hint(client: httpx.AsyncClient, url: str) -> None:
 
 async def _stream(client: httpx.AsyncClient, url: str, tenant: str) -> None:
     body = {
-        "model": "llama",
+        "model": "llama-3",
         "stream": True,
         "max_tokens": _STREAM_TOKENS,
         "messages": [{"role": "user", "content": "x"}],

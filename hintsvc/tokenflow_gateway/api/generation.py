@@ -56,6 +56,7 @@ class _Generation:
         self._telling = telling
 
     async def run(self, body: bytes) -> None:
+        self._gateway.fleet.check(self._asked.model)
         ticket = await self._gateway.door.admit(self._wanted())
         try:
             outgoing = self._outgoing(body, ticket)

@@ -84,18 +84,22 @@ class Fleet:
             ModelNotFoundError: no upstream serves the model; the message names some that are served.
             NoUpstreamError: all that serve it have failed too often lately.
         """
-        serving = [member for member in self._members.values() if member.serves(model)]
-        if not serving:
-            raise self._unknown(model)
-        passing = [member for member in serving if member.breaker.passes]
-        if not passing:
-            raise _none_passes(model, serving)
+        passing = self._passing(model)
         key = None if prefix is None else b"%b\0%b" % ((model or "").encode(errors="surrogatepass"), prefix)
         states = [
             member.state(self._insight(member.spec.name)) for member in passing if member.spec.name not in exclude
         ]
         names = order(states, balancing=self._balancing, key=key)
         return Lease(self._members[names[0]], freed=self._tell) if names else None
+
+    def check(self, model: str | None) -> None:
+        """Tell in time that nobody could answer: before a request costs its tenant anything.
+
+        Raises:
+            ModelNotFoundError: no upstream serves the model; the message names some that are served.
+            NoUpstreamError: all that serve it have failed too often lately.
+        """
+        self._passing(model)
 
     def on_room(self, told: Callable[[], None]) -> None:
         """Have ``told`` called whenever ``take`` may find room where it did not before, and at times without need."""
@@ -144,6 +148,15 @@ class Fleet:
             self._pollers[member] = [
                 asyncio.create_task(follow(poll, self._client, member, seen=self._tell)) for poll in POLLS
             ]
+
+    def _passing(self, model: str | None) -> list[Member]:
+        serving = [member for member in self._members.values() if member.serves(model)]
+        if not serving:
+            raise self._unknown(model)
+        passing = [member for member in serving if member.breaker.passes]
+        if not passing:
+            raise _none_passes(model, serving)
+        return passing
 
     def _tell(self) -> None:
         for told in self._listeners:

@@ -157,3 +157,11 @@ async def test_a_policy_that_changes_counts_for_the_readers_who_come_then(tmp_pa
         async with session.post(f"{setup.url}/v1/chat/completions", json=ASK) as answer:
             assert answer.status == 400
             assert (await answer.json())["error"]["code"] == "max_tokens_exceeded"
+
+
+async def test_a_request_that_nobody_could_answer_costs_its_tenant_nothing(tmp_path: Path) -> None:
+    tenants = [{"name": "gold", "requestsPerMinute": 1}]
+    async with running(tmp_path, tenants=tenants) as setup, aiohttp.ClientSession() as session:
+        for model, status in (("none", 404), ("none", 404), ("llama-3", 200), ("llama-3", 429)):
+            async with session.post(f"{setup.url}/v1/chat/completions", json=ASK | {"model": model}) as answer:
+                assert answer.status == status
