@@ -81,6 +81,7 @@ class Guide:
     _until: float = float("-inf")
     _limits: Limits | None = None
     _told: dict[Route, Told] = field(default_factory=dict)
+    _clear: dict[Route, Pace] = field(default_factory=dict)
 
     def limits_now(self) -> Limits:
         """Return the policy's limits."""
@@ -88,6 +89,7 @@ class Guide:
             self._until = self.clock() + REFRESH_S
             self._limits = self.limits()
             self._told.clear()
+            self._clear.clear()
         return self._limits
 
     def pace(self, route: Route, law: SocketLaw, *, held_back: bool = False) -> Pace:
@@ -96,4 +98,7 @@ class Guide:
         told = self._told.get(route)
         if told is None:
             told = self._told[route] = self.told(route)
+            self._clear[route] = pace(limits, told, SocketLaw())
+        if law.rate is None and not law.batching and not held_back:
+            return self._clear[route]
         return pace(limits, told, law, held_back=held_back)
