@@ -14,7 +14,7 @@ from tokenflow_gateway.identity.kinds import Kind
 from tokenflow_gateway.identity.rewrite import with_max_tokens, with_usage
 from tokenflow_gateway.identity.sanitise import to_reader, to_upstream
 from tokenflow_gateway.stream.deadlines import patience
-from tokenflow_gateway.stream.endings import Ended
+from tokenflow_gateway.stream.endings import Ended, Why
 from tokenflow_gateway.stream.laws import SocketLaw
 from tokenflow_gateway.stream.opening import Opening
 from tokenflow_gateway.stream.usage import Usage, told_usage
@@ -149,6 +149,9 @@ class _Generation:
                 await asyncio.wait((stream.ended,))
             finally:
                 ended = stream.abandon()
+                if ended.why is Why.TIMED_OUT and CLOCK() < sent_at + seconds(self._spec.gateway.timeouts.total):
+                    # It fell silent: the whole taking long is no fault of the upstream.
+                    attempt.lease.failed()
                 ticket.commit(self._used(ended), duration_s=CLOCK() - sent_at)
                 code = ended.error.code if ended.error else ""
                 self._telling.end(status=attempt.head.status, usage=self._used(ended), code=code, why=ended.why)
