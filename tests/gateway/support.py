@@ -100,7 +100,9 @@ async def served(app: web.Application) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def running(directory: Path, *, upstream: str | None = None, **spec: object) -> AsyncIterator[Setup]:
+async def running(
+    directory: Path, *, upstream: str | None = None, tls: Path | None = None, **spec: object
+) -> AsyncIterator[Setup]:
     """Run a gateway, whose hint service knows nothing of quotas."""
     async with AsyncExitStack() as stack:
         hints = HintService()
@@ -114,12 +116,12 @@ async def running(directory: Path, *, upstream: str | None = None, **spec: objec
             namespace="default", name="demo", uid="u", generation=1, spec=_spec(upstream=upstream, **spec)
         )
         (directory / "runtime.json").write_text(config.model_dump_json())
-        server = Server(_settings(directory, hint_url=hint_url))
+        server = Server(_settings(directory, hint_url=hint_url, tls=tls))
         stop = asyncio.Event()
         serving = asyncio.create_task(server.run(stop))
         await eventually(lambda: server.gateway is not None or serving.done())
         try:
-            url = f"http://127.0.0.1:{server.port}"
+            url = f"{'https' if tls else 'http'}://127.0.0.1:{server.port}"
             assert server.gateway
             async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0) as client:
                 yield Setup(url, hints, server.gateway, client)
@@ -128,7 +130,7 @@ async def running(directory: Path, *, upstream: str | None = None, **spec: objec
             await serving
 
 
-def _settings(directory: Path, *, hint_url: str) -> Settings:
+def _settings(directory: Path, *, hint_url: str, tls: Path | None) -> Settings:
     return Settings(
         pod_namespace="default",
         pod_name="gateway-0",
@@ -137,6 +139,7 @@ def _settings(directory: Path, *, hint_url: str) -> Settings:
         token_file=directory / "token",
         tenants_directory=directory,
         upstreams_directory=directory,
+        tls_directory=tls,
         host="127.0.0.1",
         port=0,
         metrics_port=0,
