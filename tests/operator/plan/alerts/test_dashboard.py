@@ -13,6 +13,7 @@ from tests.operator.builders import example, policy
 from tests.operator.running import ROOT
 from tokenflow_api.pacing_policy import PacingPolicySpec
 from tokenflow_gateway import metrics as gateway_metrics
+from tokenflow_gateway import server
 from tokenflow_hintsvc import metrics as hintsvc_metrics
 from tokenflow_operator.plan.alerts.dashboard import dashboard_object
 from tokenflow_operator.plan.alerts.scope import scope
@@ -42,6 +43,8 @@ def _expressions(agents: list[str]) -> list[str]:
 
 
 def _exported() -> set[str]:
+    # With whatever serves a request, what it counts was imported.
+    assert server.serve
     registries = (hintsvc_metrics.REGISTRY, gateway_metrics.REGISTRY)
     own = {metric.name for registry in registries for metric in registry.collect()}
     sources = "".join(path.read_text() for path in (ROOT / "agent/tokenflow_agent/export").glob("*.py"))
