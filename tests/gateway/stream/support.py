@@ -11,7 +11,8 @@ from tokenflow_gateway.errors import GatewayError
 from tokenflow_gateway.stream.deadlines import Patience
 from tokenflow_gateway.stream.guide import Guide, Told
 from tokenflow_gateway.stream.limits import Limits
-from tokenflow_gateway.stream.paced import Opening, PacedStream
+from tokenflow_gateway.stream.opening import Opening
+from tokenflow_gateway.stream.paced import PacedStream
 from tokenflow_gateway.stream.routes import Route
 from tokenflow_gateway.stream.wheel import Wheel
 from tokenflow_gateway.upstream.call import BodySink, Head
