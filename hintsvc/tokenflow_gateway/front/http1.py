@@ -112,11 +112,12 @@ class Http1(asyncio.Protocol):
         """Go on with the next request, or end."""
         whole = self._message is not None and self._message.body.whole
         self._message = self._answer = None
-        limits = self._site.limits
         if last:
             self._end(all_read=whole)
             return
-        self._deadline = time.monotonic() + (limits.linger_s if self._site.leaving else limits.idle_s)
+        limits = self._site.limits
+        rest_s = limits.head_s if self._intake.partial else limits.idle_s
+        self._deadline = time.monotonic() + (limits.linger_s if self._site.leaving else rest_s)
         self._go_on()
         self._regulate()
 

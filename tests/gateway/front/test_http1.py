@@ -314,6 +314,18 @@ async def test_a_head_must_arrive_in_time() -> None:
         assert await client.rest() == b""
 
 
+async def test_a_head_that_began_during_an_answer_must_arrive_in_time_too() -> None:
+    held = Held()
+    async with served(held) as front, await Reader1.connect(front) as client:
+        client.send(GET + b"GET / HT")
+        (await held.next()).finish()
+        await client.reply()
+        check(front, after_s=9)
+        assert front.connections == 1
+        check(front, after_s=11)
+        assert await client.rest() == b""
+
+
 async def test_a_connection_may_rest_for_a_while() -> None:
     async with served(echo) as front, await Reader1.connect(front) as client:
         client.send(GET)
