@@ -2,8 +2,8 @@
 
 Each run is kept as a line of JSON in the folder of results; a run that is there is not made again, so that a
 measurement that was cut off goes on where it was. ``python -m e2e.bench.pacing.report`` makes the page and the report
-of them. It needs root, nginx, haproxy, redis-server, four cores and some quiet on the machine. Exit codes: 0 when all
-was measured, 1 when something failed, 2 for a wrong command line.
+of them. It needs root, nginx, haproxy, redis-server, four cores and some quiet on the machine; LiteLLM is installed
+into an environment of its own. Exit codes: 0 when all was measured, 1 when something failed, 2 for a wrong command line.
 """
 
 import argparse
@@ -120,7 +120,7 @@ class Bench:
         for part in PARTS:
             if part in parts:
                 results = Results(self.results / f"{part}.jsonl")
-                results.begin(versions())
+                results.begin({"TokenFlow": version("tokenflow-operator"), **peers.versions(every=self.extent.peers)})
                 await known[part](results)
 
     async def _links(self, results: Results) -> None:
@@ -171,15 +171,6 @@ class Bench:
             return
         with replay(self.place) as engine:
             yield engine
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what takes part.
-
-    Raises:
-        CommandError: something is not installed.
-    """
-    return {"TokenFlow": version("tokenflow-operator"), **peers.versions()}
 
 
 def main() -> int:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from e2e.bench.errors import BenchError
 from e2e.bench.hintsvc.peers import child
 from e2e.bench.pacing.arms import Subject
 from e2e.bench.proc import free_port
@@ -131,21 +130,18 @@ def install_litellm() -> None:
     )
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of the peers.
+def versions(*, every: bool) -> dict[str, str]:
+    """Return the versions of nginx, or of every peer.
 
     Raises:
-        BenchError: LiteLLM's cannot be read.
         CommandError: one is not installed.
     """
-    locked = [line for line in _LOCK.read_text().splitlines() if line.startswith("litellm==")]
-    if not locked:
-        raise BenchError(f"{_LOCK} names no version of litellm")
-    return {
-        "nginx": run(["sh", "-c", "nginx -v 2>&1"]).partition("/")[2].strip(),
-        "HAProxy": run(["haproxy", "-v"]).split()[2].partition("-")[0],
-        "LiteLLM": locked[0].partition("==")[2].split()[0],
-    }
+    found = {"nginx": run(["sh", "-c", "nginx -v 2>&1"]).partition("/")[2].strip()}
+    if every:
+        (locked,) = (line for line in _LOCK.read_text().splitlines() if line.startswith("litellm=="))
+        found["HAProxy"] = run(["haproxy", "-v"]).split()[2].partition("-")[0]
+        found["LiteLLM"] = locked.partition("==")[2].split()[0]
+    return found
 
 
 @contextmanager

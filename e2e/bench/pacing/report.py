@@ -26,7 +26,8 @@ _HEAD: Final = """# Benchmarks
 How fast the parts are by themselves: [the node agent](benchmarks/agent.md), [the hint service](benchmarks/hintsvc.md)
 and [the operator](benchmarks/operator.md). This page is about what readers get: `make bench` measures it and writes
 this page and [a report with plots](benchmarks/pacing.html) from [the files of the runs](benchmarks/pacing/), a line
-for each run.
+for each run. It needs root and `apt-get install nginx haproxy redis-server`, and takes about 35 minutes on four cores; a
+run that was cut off goes on where it was, `ARGS=--fresh` begins anew, `ARGS="--only links"` measures one part.
 """
 _METHOD: Final = """
 ## How it is measured
@@ -48,6 +49,11 @@ _METHOD: Final = """
   whose first token came within 1 s and 95 % of whose tokens were on time. *Throughput* counts tokens when the reader
   comes to them. *Age* is from generation to arrival. What had not arrived when a run ended counts as arriving then.
   Bytes on the wire are those of IP packets that the gateway sent, retransmissions with them.
+- **On the clean link and at capacity** each contender has a core to itself, and engine and readers have others. nginx
+  and HAProxy pass bytes; LiteLLM runs one worker without a database, and has less than half of its core to do.
+- **Chaos**: three gateways under a thousand streams; one part after the other is killed by `kill -9` and comes back 3 s
+  later. Readers are given the list of the gateways, ask them in turn and do not try again. A broken stream is
+  explained by what was killed and what the reader was told; anything else is *unexplained*.
 - Intervals are of 95 %, by the bootstrap over runs.
 """
 
