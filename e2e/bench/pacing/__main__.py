@@ -3,7 +3,8 @@
 Each run is kept as a line of JSON in the folder of results; a run that is there is not made again, so that a
 measurement that was cut off goes on where it was. ``python -m e2e.bench.pacing.report`` makes the page and the report
 of them. It needs root, nginx, haproxy, redis-server, four cores and some quiet on the machine; LiteLLM is installed
-into an environment of its own. Exit codes: 0 when all was measured, 1 when something failed, 2 for a wrong command line.
+into an environment of its own. Exit codes: 0 when all was measured, 1 when something failed, 2 for a wrong command
+line.
 """
 
 import argparse
