@@ -1,4 +1,4 @@
-"""Heads of answers, the same for both versions of HTTP."""
+"""Heads of requests and answers, the same for both versions of HTTP."""
 
 import re
 import time
@@ -12,6 +12,14 @@ _OURS: Final = frozenset(("connection", "keep-alive", "proxy-connection", "trans
 """Headers of a connection (RFC 9110, section 7.6.1): whoever answers knows nothing of it."""
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+def add_header(headers: dict[str, str], name: bytes, value: bytes) -> None:
+    """Add a header of a request; one that is there already becomes a list (RFC 9110, section 5.3)."""
+    key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+    if key in headers:
+        text = f"{headers[key]}{'; ' if key == 'cookie' else ', '}{text}"
+    headers[key] = text
 
 
 def answer_headers(headers: Mapping[str, str]) -> dict[str, str]:

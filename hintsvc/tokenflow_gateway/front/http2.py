@@ -23,7 +23,6 @@ from h2.events import (
 )
 from h2.exceptions import ProtocolError, StreamClosedError
 from h2.settings import SettingCodes, Settings
-from hyperframe.frame import GoAwayFrame
 
 from tokenflow_gateway.errors import GatewayError, HeadersTooLargeError, MalformedRequestError
 from tokenflow_gateway.front import metrics
@@ -32,6 +31,8 @@ from tokenflow_gateway.front.answer2 import Answer2
 from tokenflow_gateway.front.body import Body
 from tokenflow_gateway.front.exchange import Request
 from tokenflow_gateway.front.frames import Frames
+from tokenflow_gateway.front.head import add_header
+from tokenflow_gateway.front.outbox import Outbox
 from tokenflow_gateway.front.running import refuse
 from tokenflow_gateway.front.site import Site
 from tokenflow_gateway.front.target import split
@@ -40,8 +41,6 @@ from tokenflow_gateway.front.wire import Wire
 _ANY_STREAM: Final = 2**31 - 1
 _WINDOWS: Final = 4
 """Bodies that may be unread on one connection, of the greatest size that one may be."""
-_AT_ONCE: Final = 16_384
-"""Bytes that are gathered before they are written."""
 _MOST_CONTROL: Final = 1_048_576
 """Bytes that may wait on a wire which takes nothing: answers wait elsewhere, and no reader asks for so many
 acknowledgements."""
@@ -72,6 +71,7 @@ class Http2(asyncio.Protocol):
     """
 
     _transport: asyncio.Transport
+    _outbox: Outbox
     wire: Wire
 
     def __init__(self, site: Site) -> None:
@@ -90,8 +90,6 @@ class Http2(asyncio.Protocol):
         self._allowance = Allowance(most=limits.idle_frames, per_second=limits.idle_frames_per_second, now=now)
         self._frames = Frames()
         self._streams: dict[int, _Stream] = {}
-        self._gathered = 0
-        self._flush: asyncio.Handle | None = None
         self._last_stream = 0
         self._gone = False
         self._deadline = now + limits.idle_s
@@ -100,11 +98,12 @@ class Http2(asyncio.Protocol):
         """Begin."""
         self._transport = cast("asyncio.Transport", transport)
         self.wire = Wire(self._transport)
+        self._outbox = Outbox(self._h2, self.wire)
         self._site.connections.add(self)
         metrics.CONNECTIONS.labels(http="2").inc()
         self._h2.initiate_connection()
         self._h2.increment_flow_control_window(_WINDOWS * self._site.limits.unread_bytes)
-        self._write_out()
+        self._outbox.now()
         if self._site.leaving:
             self.leave()
 
@@ -125,14 +124,14 @@ class Http2(asyncio.Protocol):
             idle = self._frames.pass_by(data)
             if not self._allowance.take(idle, now=time.monotonic()) or self.wire.waiting_bytes > _MOST_CONTROL:
                 metrics.CUT.labels(reason="flood").inc()
-                self._go_away(self._last_stream, ErrorCodes.ENHANCE_YOUR_CALM)
+                self._outbox.go_away(self._last_stream, ErrorCodes.ENHANCE_YOUR_CALM)
                 self._hang_up()
                 return
             events = self._h2.receive_data(data)
         except (ProtocolError, MalformedRequestError) as error:
             metrics.BROKEN.labels(status="400").inc()
             if isinstance(error, MalformedRequestError):
-                self._go_away(self._last_stream, ErrorCodes.FRAME_SIZE_ERROR)
+                self._outbox.go_away(self._last_stream, ErrorCodes.FRAME_SIZE_ERROR)
             self._hang_up()
             return
         if any(isinstance(event, ConnectionTerminated) for event in events):
@@ -145,7 +144,7 @@ class Http2(asyncio.Protocol):
         for event in events:
             if isinstance(event, DataReceived) or getattr(event, "stream_id", None) not in reset:
                 self._take(event)
-        self._write_out()
+        self._outbox.now()
 
     def pause_writing(self) -> None:
         """Let what is written wait in the streams."""
@@ -172,7 +171,7 @@ class Http2(asyncio.Protocol):
                 self.break_off(number)
         if now >= self._deadline and not self._gone and (self._site.leaving or not self._streams):
             self._gone = True
-            self._go_away(self._last_stream)
+            self._outbox.go_away(self._last_stream)
             self._close_if_done()
 
     def leave(self) -> None:
@@ -189,7 +188,7 @@ class Http2(asyncio.Protocol):
     def send_head(self, stream: int, status: int, headers: Mapping[str, str]) -> None:
         """Send a head."""
         self._h2.send_headers(stream, [(":status", str(status)), *headers.items()])
-        self._soon()
+        self._outbox.soon()
 
     def room(self, stream: int) -> int:
         """Return how many bytes the connection takes of a stream at present."""
@@ -206,11 +205,7 @@ class Http2(asyncio.Protocol):
         if self._h2.outbound_flow_control_window <= 0:
             for other in self._streams.values():
                 other.answer.held = True
-        self._gathered += len(data)
-        if self._gathered >= _AT_ONCE:
-            self._write_out()
-        else:
-            self._soon()
+        self._outbox.soon(size=len(data))
 
     def end(self, stream: int) -> None:
         """Send the end of a stream; a reader who still sends is told to stop."""
@@ -255,7 +250,9 @@ class Http2(asyncio.Protocol):
             self._h2.reset_stream(number, ErrorCodes.REFUSED_STREAM)
             return
         self._last_stream = max(self._last_stream, number)
-        headers = _headers(event.headers)
+        headers: dict[str, str] = {}
+        for name, value in event.headers:
+            add_header(headers, name, value)
         method, target = headers.pop(":method", ""), headers.pop(":path", "")
         headers.pop(":scheme", "")
         headers.setdefault("host", headers.pop(":authority", ""))
@@ -298,7 +295,7 @@ class Http2(asyncio.Protocol):
         if stream is not None and stream.unread:
             self._h2.acknowledge_received_data(stream.unread, number)
             stream.unread = 0
-            self._soon()
+            self._outbox.soon()
 
     def _go_on(self, streams: Iterable[_Stream]) -> None:
         for stream in streams:
@@ -312,12 +309,12 @@ class Http2(asyncio.Protocol):
             self._ask_to_leave()
         elif not self._streams:
             self._deadline = time.monotonic() + self._site.limits.idle_s
-        self._soon()
+        self._outbox.soon()
         self._close_if_done()
 
     def _hang_up(self) -> None:
         """Close where the library lets nothing more be sent than what it has said itself."""
-        self._write_out()
+        self._outbox.now()
         self._leave()
         self._transport.close()
 
@@ -329,37 +326,10 @@ class Http2(asyncio.Protocol):
 
     def _ask_to_leave(self) -> None:
         """Let the reader ask no more; what is on its way is still answered for a moment."""
-        self._go_away(_ANY_STREAM)
+        self._outbox.go_away(_ANY_STREAM)
         self._deadline = time.monotonic() + self._site.limits.linger_s
-
-    def _go_away(self, last: int, code: ErrorCodes = ErrorCodes.NO_ERROR) -> None:
-        # The library could send nothing more after a GOAWAY of its own.
-        self._write_out()
-        self.wire.write(GoAwayFrame(0, last_stream_id=last, error_code=code).serialize())
 
     def _close_if_done(self) -> None:
         if self._gone and not self._streams:
-            self._write_out()
+            self._outbox.now()
             self._transport.close()
-
-    def _soon(self) -> None:
-        """Write by the end of this turn of the event loop: streams that send in one turn share a write."""
-        if self._flush is None:
-            self._flush = asyncio.get_running_loop().call_soon(self._write_out)
-
-    def _write_out(self) -> None:
-        if self._flush is not None:
-            self._flush.cancel()
-            self._flush = None
-        self._gathered = 0
-        data = self._h2.data_to_send()
-        if data:
-            self.wire.write(data)
-
-
-def _headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for name, value in pairs:
-        key, text = name.decode("latin-1"), value.decode("latin-1")
-        headers[key] = text if key not in headers else f"{headers[key]}{'; ' if key == 'cookie' else ', '}{text}"
-    return headers

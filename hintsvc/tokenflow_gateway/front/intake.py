@@ -8,6 +8,7 @@ from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrad
 
 from tokenflow_gateway.errors import GatewayError, HeadersTooLargeError, MalformedRequestError
 from tokenflow_gateway.front.body import Body
+from tokenflow_gateway.front.head import add_header
 from tokenflow_gateway.front.limits import Limits
 from tokenflow_gateway.front.target import split
 
@@ -106,12 +107,8 @@ class Intake:
             return
         self._count += 1
         self._take(len(name) + len(value))
-        if not self.partial:
-            return
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        if key in self._headers:
-            text = f"{self._headers[key]}{'; ' if key == 'cookie' else ', '}{text}"
-        self._headers[key] = text
+        if self.partial:
+            add_header(self._headers, name, value)
 
     def on_headers_complete(self) -> None:
         """Hand on the message."""
