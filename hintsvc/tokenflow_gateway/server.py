@@ -45,7 +45,7 @@ from tokenflow_gateway.upstream.keys import UpstreamKeys
 
 _log = logging.getLogger(__name__)
 
-DRAIN_S: Final = 48.0
+DRAIN_S: Final = 45.0
 """Time that running requests have to end; the kubelet kills after 60 s."""
 _LAST_WORDS_S: Final = 1.0
 """Time that streams have, which did not end, to be told how to go on elsewhere."""
