@@ -110,7 +110,8 @@ def _number(document: Mapping[str, Any], name: str, *, least: int, most: int) ->
 
 def _max_tokens(document: Mapping[str, Any], kind: Kind) -> int | None:
     given = [_number(document, name, least=least, most=MAX_TOKENS) for name, least in kind.limits.items()]
-    return min((limit for limit in given if limit is not None), default=None)
+    # Engines heed but one of several, and not all the same one.
+    return max((limit for limit in given if limit is not None), default=None)
 
 
 def _wants_usage(document: Mapping[str, Any], kind: Kind) -> bool:
