@@ -103,7 +103,8 @@ class _Generation:
             connect_s=seconds(timeouts.connect),
             # An answer in one piece begins after its last token.
             first_token_s=seconds(timeouts.first_token if self._asked.stream else timeouts.total),
-            total_s=seconds(timeouts.total),
+            # A stream keeps to it by itself, and tells its reader so.
+            total_s=None if self._asked.stream else seconds(timeouts.total),
             retries=gateway.retries,
             hedge_after_s=seconds(gateway.hedge_after) if gateway.hedge_after else None,
         )
@@ -139,6 +140,7 @@ class _Generation:
                     call=attempt.call,
                     answer=answer,
                     route=route,
+                    trace_id=self._visit.trace.trace_id,
                     patience=patience(self._spec.gateway.timeouts),
                     progress=self._telling.progress,
                     wants_usage=self._asked.wants_usage,

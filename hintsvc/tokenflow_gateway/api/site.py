@@ -2,6 +2,7 @@
 
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import unquote
 
 from tokenflow_api.pacing_policy import UnknownPaths
 from tokenflow_api.serving import trace
@@ -86,7 +87,7 @@ async def _answer(gateway: Gateway, visit: Visit) -> None:
         list_models(gateway, answer)
     elif path.startswith(MODEL):
         _allow(request, "GET")
-        describe_model(gateway, answer, path.removeprefix(MODEL))
+        describe_model(gateway, answer, unquote(path.removeprefix(MODEL)))
     elif gateway.config.spec.gateway.unknown_paths is UnknownPaths.PASS:
         await pass_on(gateway, visit)
         return

@@ -38,8 +38,9 @@ async def attempts(
     try:
         async with asyncio.timeout(wish.total_s) as limit:
             trial = await race.run(lease)
+            attempt = trial.attempt(tries=len(race.trials))
             try:
-                yield trial.attempt(tries=len(race.trials))
+                yield attempt
             finally:
                 trial.judge()
     except TimeoutError as error:

@@ -41,7 +41,7 @@ class Race:
             if other is None:
                 break
             metrics.RETRIES.labels(trial.lease.upstream.name).inc()
-            trial.close()
+            self.close()
             trial = await self._ask(other)
         return trial
 

@@ -25,7 +25,7 @@ class Wish:
         prefix: likewise.
         connect_s: for each connection.
         first_token_s: until the answer's body begins, all tries together.
-        total_s: for everything.
+        total_s: for everything; ``None`` leaves that to whoever reads the answer.
         retries: further tries.
         hedge_after_s: silence after which a second upstream is asked as well; ``None`` never does.
     """
@@ -34,7 +34,7 @@ class Wish:
     prefix: bytes | None
     connect_s: float
     first_token_s: float
-    total_s: float
+    total_s: float | None
     retries: int = 0
     hedge_after_s: float | None = None
 

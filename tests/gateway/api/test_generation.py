@@ -124,6 +124,20 @@ async def test_a_broken_stream_ends_with_the_reason(tmp_path: Path) -> None:
     assert "llama" in error["message"]
 
 
+async def test_a_stream_that_takes_too_long_in_all_ends_with_the_reason(tmp_path: Path) -> None:
+    engine = Engine(tokens=10**9)
+    timeouts = {"connect": "1s", "firstToken": "1s", "betweenTokens": "1s", "total": "1s"}
+    async with served(engine.app()) as upstream:
+        upstreams = [{"name": "llama", "url": upstream, "models": ["llama-3"]}]
+        gateway = {"replicas": 1, "upstreams": upstreams, "timeouts": timeouts}
+        async with running(tmp_path, gateway=gateway) as setup:
+            await setup.told(hint(100.0))
+            _, body = await ask(setup.url)
+    error = json.loads(body.removesuffix(b"\n\n").rpartition(b"data: ")[2])["error"]
+    assert error["code"] == "upstream_timeout"
+    assert "spec.gateway.timeouts.total" in error["message"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [("GET", "/v1/nothing", 404, "unknown_url"), ("PUT", "/v1/models", 405, "method_not_allowed")],

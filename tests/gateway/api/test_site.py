@@ -43,6 +43,14 @@ async def test_a_model_is_described_by_its_name_and_an_unknown_one_is_not(tmp_pa
     assert (status, body["error"]["code"]) == (404, "model_not_found")
 
 
+async def test_a_model_whose_name_has_a_slash_is_found_however_it_is_written(tmp_path: Path) -> None:
+    async with served(web.Application()) as upstream:
+        upstreams = [{"name": "llama", "url": upstream, "models": ["meta-llama/Llama 3"]}]
+        async with running(tmp_path, gateway={"replicas": 1, "upstreams": upstreams}) as setup:
+            assert (await setup.client.models.retrieve("meta-llama/Llama 3")).id == "meta-llama/Llama 3"
+            assert (await get(setup, "/v1/models/meta-llama/Llama%203"))[1]["id"] == "meta-llama/Llama 3"
+
+
 async def test_an_answer_tells_its_limits_its_upstream_and_its_trace(tmp_path: Path) -> None:
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     async with (

@@ -190,6 +190,17 @@ async def test_a_timeout_of_whoever_reads_is_their_own() -> None:
                 raise TimeoutError
 
 
+async def test_a_failure_before_the_body_counts_once() -> None:
+    async with running(says_and_closes(STREAM)) as setup:
+        failed, broke_off = counted("a", "Failed"), counted("a", "BrokeOff")
+        for _ in range(4):
+            with pytest.raises(UpstreamBrokeOffError):
+                async with setup.ask():
+                    pass
+        assert (counted("a", "Failed") - failed, counted("a", "BrokeOff") - broke_off) == (4, 0)
+        assert setup.fleet.view()[0].breaker is BreakerState.CLOSED
+
+
 async def test_when_nobody_answers_the_last_reason_is_told() -> None:
     async with running(None) as setup:
         with pytest.raises(UpstreamError, match="upstream 'a' is out of reach"):
@@ -265,6 +276,24 @@ async def test_one_that_fails_while_hedged_leaves_the_race_to_the_other() -> Non
 
     async with running(late, fails) as setup, setup.ask(hedge_after_s=0.05) as attempt:
         assert (attempt.upstream.name, attempt.head.status) == ("a", 200)
+
+
+async def test_both_that_fail_in_a_race_are_given_back_before_a_third_is_asked() -> None:
+    other_failed = asyncio.Event()
+
+    async def late(_: Server, __: int, writer: asyncio.StreamWriter) -> None:
+        await other_failed.wait()
+        writer.write(UNAVAILABLE)
+
+    async def fails(_: Server, __: int, writer: asyncio.StreamWriter) -> None:
+        writer.write(UNAVAILABLE)
+        other_failed.set()
+
+    async with running(late, fails, says(OK)) as setup:
+        setup.fleet.take("llama-3", prefix=None, exclude={"a", "b"})
+        async with setup.ask(hedge_after_s=0.02) as attempt:
+            assert (attempt.upstream.name, attempt.tries) == ("c", 3)
+            assert setup.in_flight == [0, 0, 2]
 
 
 async def test_nobody_else_is_asked_when_the_first_answers_soon() -> None:
