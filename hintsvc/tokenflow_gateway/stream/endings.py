@@ -62,6 +62,6 @@ class DrainingError(GatewayError):
         return json.dumps(document)
 
 
-def last_words(error: GatewayError) -> bytes:
+def last_words(error: GatewayError, *, trace_id: str) -> bytes:
     """Return the last event of a stream that did not end well, in OpenAI's form."""
-    return b"data: " + error.body().encode() + END
+    return b"data: " + error.body(trace_id=trace_id).encode() + END

@@ -25,6 +25,7 @@ class Opening:
         call: the request to the upstream.
         answer: to the reader.
         route: whose it is.
+        trace_id: of its request, for the reader to name where it ends in an error.
         patience: how long to wait for the upstream.
         progress: told of all that is sent.
         wants_usage: whether the reader asked for the chunk with the usage.
@@ -34,6 +35,7 @@ class Opening:
     call: Call
     answer: Answer
     route: Route
+    trace_id: str
     patience: Patience
     progress: Progress
     wants_usage: bool

@@ -310,7 +310,7 @@ class PacedStream:
     def _finish(self) -> None:
         rest = self._cutter.rest()
         # Half an event would take the last words into itself.
-        words = last_words(self._error) if self._error else rest
+        words = last_words(self._error, trace_id=self._opening.trace_id) if self._error else rest
         if words:
             self._answer.write(words)
         self._answer.finish()

@@ -18,6 +18,7 @@ from tokenflow_gateway.stream.wheel import Wheel
 from tokenflow_gateway.upstream.call import BodySink, Head
 
 ROUTE = Route("gold", "llama", "192.0.2.0/24")
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 LIMITS = Limits(enforce=True, least=5.0, most=80.0, fallback=20.0, target_s=0.5, batch_size=16, batch_delay_s=0.25)
 PATIENCE = Patience(first_token=60.0, between_tokens=30.0, total=600.0)
 DONE = b"data: [DONE]\n\n"
@@ -226,6 +227,7 @@ class Setup:
             call=self.call,
             answer=self.answer,
             route=ROUTE,
+            trace_id=TRACE_ID,
             patience=self.patience,
             progress=self.progress,
             wants_usage=self.wants_usage,

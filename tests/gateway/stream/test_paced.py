@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.gateway.stream.support import DONE, LIMITS, ROLE, Setup, event, hint, token
+from tests.gateway.stream.support import DONE, LIMITS, ROLE, TRACE_ID, Setup, event, hint, token
 from tokenflow_gateway.errors import UpstreamBrokeOffError
 from tokenflow_gateway.stream.deadlines import Patience
 from tokenflow_gateway.stream.endings import Why
@@ -96,7 +96,8 @@ async def test_what_came_before_a_failure_arrives_and_the_last_words_tell_of_it(
     setup = Setup(told=hint(80.0))
     stream = setup.begin()
     setup.call.say(token("a"), b"data: {half", UpstreamBrokeOffError("broke off"))
-    assert setup.answer.got == token("a") + b"data: " + UpstreamBrokeOffError("broke off").body().encode() + b"\n\n"
+    error = UpstreamBrokeOffError("broke off").body(trace_id=TRACE_ID)
+    assert setup.answer.got == token("a") + b"data: " + error.encode() + b"\n\n"
     assert setup.answer.finished
     ended = stream.ended.result()
     assert (ended.why, ended.tokens) == (Why.UPSTREAM_BROKE, 1)
