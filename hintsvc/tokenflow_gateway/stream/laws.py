@@ -4,13 +4,13 @@ While the connection delivers at once it is clear, and nothing is held back. Onc
 congested, and the rate follows what is really delivered, a little more while the backlog is short and less while it
 is long, so that it settles at the target:
 
-    r = clamp(D / beta * (1 + k * clip((tau - q) / tau, -1, 1)), r_min, r_max)
+    r = clamp(D / beta * (1 + clip(k * (tau - q) / tau, -0.7, k)), r_min, r_max)
 
 with D the delivered bytes per second, beta the bytes of a token as they are sent at present, tau the policy's target
-backlog, and q the age of the backlog: unsent bytes over D, and the round-trip time above its minimum. With B = q * D
-and B* = tau * D this is proportional control of the backlog B around B*: dB/dt = -(k / tau) * (B - B*), one pole and
-no bias. With a feedback delay d it is stable where k * d / tau < pi / 2 and does not swing where that is at most
-1 / e (Hayes, 1950); k is chosen for the latter.
+backlog, and q = B / D the age of the backlog: B are the bytes that were written and did not arrive, less those that an
+empty path holds. With B* = tau * D this is proportional control of the backlog around B*:
+dB/dt = -(k / tau) * (B - B*), one pole and no bias. With a feedback delay d it is stable where k * d / tau < pi / 2 and
+does not swing where that is at most 1 / e (Hayes, 1950); k is chosen for the latter.
 """
 
 import math
@@ -21,6 +21,8 @@ from tokenflow_api.hints import PathState
 from tokenflow_gateway.stream.limits import Limits
 
 MOST_GAIN: Final = 0.5
+MOST_CUT: Final = 0.7
+"""Share of what is delivered that an old backlog takes at most, to drain."""
 LOOP_DELAY_S: Final = 0.75
 """Half a second of averaging, and a quarter until the next look."""
 
@@ -46,16 +48,12 @@ class SocketLook:
 
     Attributes:
         delivered: bytes of the stream per second that the reader acknowledged.
-        unsent_bytes: of the stream that wait, in the kernel or here, for the network.
-        rtt_s: smoothed round-trip time.
-        min_rtt_s: the least of late.
+        backlog_bytes: of the stream that are on their way, beyond those of its last event and of an empty path.
         bytes_per_token: as they were sent of late, 0 before the first.
     """
 
     delivered: float
-    unsent_bytes: float
-    rtt_s: float
-    min_rtt_s: float
+    backlog_bytes: float
     bytes_per_token: float
 
 
@@ -119,10 +117,9 @@ class SocketLaw:
 
 def backlog_age_s(look: SocketLook) -> float:
     """Return how long what is written now will take to arrive, beyond the time that an empty path takes."""
-    waiting = 0.0
-    if look.unsent_bytes:
-        waiting = look.unsent_bytes / look.delivered if look.delivered else math.inf
-    return waiting + max(0.0, look.rtt_s - look.min_rtt_s)
+    if not look.backlog_bytes:
+        return 0.0
+    return look.backlog_bytes / look.delivered if look.delivered else math.inf
 
 
 def gain(target_s: float) -> float:
@@ -135,7 +132,8 @@ def socket_rate(look: SocketLook, limits: Limits) -> float:
     if not look.bytes_per_token:
         return limits.least
     error = (limits.target_s - backlog_age_s(look)) / limits.target_s
-    wanted = look.delivered / look.bytes_per_token * (1 + gain(limits.target_s) * clip(error, -1.0, 1.0))
+    k = gain(limits.target_s)
+    wanted = look.delivered / look.bytes_per_token * (1 + clip(k * error, -MOST_CUT, k))
     return clip(wanted, limits.least, limits.most)
 
 

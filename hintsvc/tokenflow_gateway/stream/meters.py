@@ -72,10 +72,13 @@ class Meter:
     _reported: float = 0.0
     _size: float = 0.0
     _retransmits: float = 0.0
+    _outstanding: float = 0.0
+    _last_size: int = 0
 
     def wrote(self, size: int, *, tokens: int) -> None:
         """Note that the stream wrote something."""
         self.written += size
+        self._last_size = size
         self.tokens += tokens
         self.connection.written += size
 
@@ -96,6 +99,7 @@ class Meter:
         share = self._share()
         outstanding = (info.queued_bytes + waiting_bytes) * share
         self.unsent_bytes = round((info.unsent_bytes + waiting_bytes) * share) + held_bytes
+        self._outstanding = outstanding + held_bytes
         delivered = max(self.written - outstanding, self._marks[-1].delivered if self._marks else 0.0)
         self._marks.append(_Mark(now, self.written, self.tokens, delivered, self.connection.written))
         while len(self._marks) > 2 and now - self._marks[1].at >= SPAN_S:  # noqa: PLR2004 - two make a span
@@ -150,10 +154,11 @@ class Meter:
         tokens, written = last.tokens - first.tokens, last.written - first.written
         if not tokens:
             tokens, written = last.tokens, last.written
+        delivered = (last.delivered - first.delivered) / (last.at - first.at)
+        # The last event may just have left, and an empty path holds what was sent within a round trip.
+        in_flight = self._last_size + delivered * info.min_rtt_us / 1e6
         return SocketLook(
-            delivered=(last.delivered - first.delivered) / (last.at - first.at),
-            unsent_bytes=self.unsent_bytes,
-            rtt_s=info.rtt_us / 1e6,
-            min_rtt_s=info.min_rtt_us / 1e6,
+            delivered=delivered,
+            backlog_bytes=max(0.0, self._outstanding - in_flight),
             bytes_per_token=written / tokens if tokens else 0.0,
         )

@@ -28,6 +28,8 @@ LOOK_S: Final = 0.25
 """Between two looks at a connection that has a backlog, or had one of late."""
 CALM_LOOK_S: Final = 1.0
 """Between two looks at any other."""
+YOUNG_S: Final = 4.0
+"""Age up to which a stream is looked at as if it had a backlog: a thin path shows at once."""
 _EARLY_S: Final = 0.001
 """Resolution of the event loop's timers."""
 
@@ -70,6 +72,7 @@ class PacedStream:
         self._pace_until = float("-inf")
         self._due = float("-inf")
         self._heard = self._wrote = opening.started
+        self._young_until = self._clock() + YOUNG_S
         self._drain_at: float | None = None
         self._paused = self._blocked = self._upstream_ended = self._over = False
         self._why = Why.COMPLETE
@@ -293,7 +296,9 @@ class PacedStream:
         before, self._law = self._law, self._law.next(look, limits)
         if self._law != before:
             self._pace_until = now
-        return self._blocked or not self._law.forgiven or backlog_age_s(look) > LEAVE_SHARE * limits.target_s
+        if self._blocked or now < self._young_until or not self._law.forgiven:
+            return True
+        return backlog_age_s(look) > LEAVE_SHARE * limits.target_s
 
     def _give_up(self, error: GatewayError, *, why: Why) -> None:
         """End the stream now: all that is held, and why there is no more."""

@@ -21,8 +21,8 @@ LOOK_S = 0.25
 BYTES = 60.0
 
 
-def look(*, delivered: float = 1000.0, unsent: float = 0.0, rtt_s: float = 0.02, size: float = BYTES) -> SocketLook:
-    return SocketLook(delivered=delivered, unsent_bytes=unsent, rtt_s=rtt_s, min_rtt_s=0.02, bytes_per_token=size)
+def look(*, delivered: float = 1000.0, unsent: float = 0.0, size: float = BYTES) -> SocketLook:
+    return SocketLook(delivered=delivered, backlog_bytes=unsent, bytes_per_token=size)
 
 
 def after(law: SocketLaw, *looks: SocketLook) -> SocketLaw:
@@ -67,10 +67,6 @@ def test_one_old_backlog_is_no_congestion_but_two_in_a_row_are() -> None:
     assert after(SocketLaw(), *[old] * ENTER_LOOKS).congested
 
 
-def test_a_queue_in_the_network_counts_as_backlog() -> None:
-    assert after(SocketLaw(), *[look(rtt_s=0.6)] * ENTER_LOOKS).congested
-
-
 def test_it_is_clear_again_after_the_backlog_was_gone_for_long_enough() -> None:
     law = after(SocketLaw(), *[look(unsent=2000)] * ENTER_LOOKS)
     assert after(law, *[look()] * (LEAVE_LOOKS - 1)).congested
@@ -102,11 +98,10 @@ def test_what_did_not_last_is_tried_again_ever_later() -> None:
 @given(
     delivered=st.floats(0.0, 1e9),
     unsent=st.floats(0.0, 1e9),
-    rtt_s=st.floats(0.0, 100.0),
     size=st.floats(0.0, 1e6),
 )
-def test_the_rate_keeps_to_the_policys_bounds(delivered: float, unsent: float, rtt_s: float, size: float) -> None:
-    rate = socket_rate(look(delivered=delivered, unsent=unsent, rtt_s=rtt_s, size=size), LIMITS)
+def test_the_rate_keeps_to_the_policys_bounds(delivered: float, unsent: float, size: float) -> None:
+    rate = socket_rate(look(delivered=delivered, unsent=unsent, size=size), LIMITS)
     assert LIMITS.least <= rate <= LIMITS.most
 
 
