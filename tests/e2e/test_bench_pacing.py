@@ -11,7 +11,7 @@ import pytest
 from e2e.bench.errors import BenchError
 from e2e.bench.figures import Estimate, bootstrap, mean, ratio_of_means
 from e2e.bench.pacing import report
-from e2e.bench.pacing.chaos import GATEWAY, NOTHING, UPSTREAM, End, Fault, Outage, explain
+from e2e.bench.pacing.chaos import GATEWAY, NOTHING, UPSTREAM, End, Fault, Outage, code, explain
 from e2e.bench.pacing.fairness import off_weight
 from e2e.bench.pacing.plots import bars, lines
 from e2e.bench.pacing.reader import Stream
@@ -99,6 +99,11 @@ def test_a_refused_stream_ends_the_measurement() -> None:
 )
 def test_a_broken_stream_is_explained_by_what_was_killed(met: Stream, fault: Fault, end: End) -> None:
     assert explain(met, fault, AWAY) is end
+
+
+def test_the_code_of_an_error_is_read_even_if_its_end_is_cut_off() -> None:
+    assert code('{"error": {"message": "no", "code": "upstream_lost", "trace') == "upstream_lost"
+    assert code("closed") == ""
 
 
 def test_the_distance_from_a_weight_is_that_of_the_worst_tenant() -> None:

@@ -4,6 +4,7 @@ Readers are given the list of the gateways, and ask them in turn, as clients beh
 """
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -176,13 +177,14 @@ async def under_chaos(results: Results, place: Path, *, streams: int = STREAMS) 
         if results.has(fault.name, seed):
             continue
         async with site(room(place, f"chaos-{seed}")) as there:
-            ends = await _through(there, fault, streams=streams, seed=seed)
-        figures = {"streams": streams, "ends": dict(ends)}
+            ends, codes = await _through(there, fault, streams=streams, seed=seed)
+        figures = {"streams": streams, "ends": dict(ends), "codes": dict(codes)}
         results.add(Run(scenario=fault.name, arm="three gateways", seed=seed, figures=figures))
-        print(f"{fault.name}: {dict(ends)}", flush=True)
+        print(f"{fault.name}: {dict(ends)}, {dict(codes)}", flush=True)
 
 
-async def _through(there: Site, fault: Fault, *, streams: int, seed: int) -> Counter[End]:
+async def _through(there: Site, fault: Fault, *, streams: int, seed: int) -> tuple[Counter[End], Counter[str]]:
+    """Return how the streams ended, and the codes of the errors that were told."""
     servers = tuple((LOOPBACK, gateway.port) for gateway in there.gateways)
     plan = Plan(servers=servers, asks=load(streams=streams, seed=seed), until_s=_ASKED_S + _ENDS_S)
     loop = asyncio.get_running_loop()
@@ -203,4 +205,10 @@ async def _through(there: Site, fault: Fault, *, streams: int, seed: int) -> Cou
     for stream in met:
         if explain(stream, fault, away) is End.UNEXPLAINED:
             print(f"  unexplained: status {stream.status}, ended {stream.ended_s}, {stream.told}", flush=True)
-    return ends
+    return ends, Counter(code(stream.told) for stream in met if stream.told.startswith("{"))
+
+
+def code(told: str) -> str:
+    """Return the code of an error in OpenAI's form, which may be cut off; empty where there is none."""
+    found = re.search(r'"code": ?"([a-z_]+)"', told)
+    return found[1] if found else ""

@@ -161,13 +161,15 @@ def _under_chaos(results: Results) -> Iterator[Figure]:
     for run in results.runs:
         ends = dict(run.figures["ends"])
         whole, unexplained = ends.pop(End.WHOLE, 0), ends.get(End.UNEXPLAINED, 0)
+        codes = ", ".join(f"{count} {code}" for code, count in run.figures.get("codes", {}).items())
         broken = "; ".join(f"{count} {end}" for end, count in ends.items()) or "none broke"
         yield Figure(
             name=f"Chaos: {run.scenario}",
             value=f"{whole} of {run.figures['streams']} streams whole; {broken}",
             goal="0 unexplained",
             met=not unexplained,
-            how="three gateways, readers that ask them in turn and do not try again",
+            how="three gateways, readers that ask them in turn and do not try again"
+            + (f"; they were told {codes}" if codes else ""),
         )
 
 
