@@ -1,6 +1,7 @@
 """Carries one stream from its upstream to its reader."""
 
 import asyncio
+from math import inf
 from typing import Final
 
 from tokenflow_gateway.errors import GatewayError, UpstreamBrokeOffError
@@ -69,8 +70,8 @@ class PacedStream:
         self._watch = Timer(self._look)
         self._law = SocketLaw()
         self._pace = UNPACED
-        self._pace_until = float("-inf")
-        self._due = float("-inf")
+        self._pace_until = -inf
+        self._due = -inf
         self._heard = self._wrote = opening.started
         self._young_until = self._clock() + YOUNG_S
         self._drain_at: float | None = None
@@ -87,7 +88,7 @@ class PacedStream:
         self._refresh(now)
         if self.meter:
             self.meter.look(now, waiting_bytes=self._answer.waiting_bytes, held_bytes=0)
-        self._wheel.schedule(self._watch, min(now + LOOK_S, self._limit().at))
+        self._wheel.schedule(self._watch, min(now + LOOK_S, self._limit().at, self._drain_at or inf))
         self._call.pipe(self)
 
     def drain(self, deadline: float) -> None:
@@ -232,7 +233,7 @@ class PacedStream:
         self._timer.cancel()
         if not self._blocked:
             self._blocked = True
-            self._wheel.schedule(self._watch, min(now + LOOK_S, self._limit().at))
+            self._wheel.schedule(self._watch, min(now + LOOK_S, self._limit().at, self._drain_at or inf))
 
     def _flowed(self) -> None:
         if self._blocked and not self._over:
@@ -282,7 +283,7 @@ class PacedStream:
             self._write(HEARTBEAT, 0, now)
         busy = self._measure(now)
         again = now + (LOOK_S if busy else CALM_LOOK_S)
-        self._wheel.schedule(self._watch, min(again, limit.at, self._drain_at or again))
+        self._wheel.schedule(self._watch, min(again, limit.at, self._drain_at or inf))
 
     def _measure(self, now: float) -> bool:
         """Take in what the connection says, and return whether there is a backlog to watch."""

@@ -26,6 +26,7 @@ class StreamRegistry:
         self._streams: set[PacedStream] = set()
         self._connections: dict[socket.socket, Connection] = {}
         self._table = WindowTable()
+        self._drain_at: float | None = None
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -37,6 +38,8 @@ class StreamRegistry:
         stream = PacedStream(opening, wheel=self._wheel, guide=self._guide, meter=meter)
         self._streams.add(stream)
         stream.ended.add_done_callback(lambda _: self._close(stream))
+        if self._drain_at is not None:
+            stream.drain(self._drain_at)
         stream.start()
         return stream
 
@@ -54,7 +57,8 @@ class StreamRegistry:
         return [stream.view() for stream in self._streams]
 
     def drain(self, deadline: float) -> None:
-        """Have all streams end by ``deadline``, of the wheel's clock."""
+        """Have all streams end by ``deadline``, of the wheel's clock, those among them that are yet to open."""
+        self._drain_at = deadline
         for stream in self._streams:
             stream.drain(deadline)
 

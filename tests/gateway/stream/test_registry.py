@@ -78,3 +78,14 @@ async def test_all_streams_are_drained_by_the_deadline() -> None:
     await asyncio.sleep(0)
     assert stream.ended.result().why is Why.DRAINED
     assert len(registry) == 0
+
+
+async def test_a_stream_that_opens_after_the_drain_began_is_drained_too() -> None:
+    setup = Setup(told=hint(80.0))
+    registry = running(setup)
+    registry.drain(setup.clock() + 0.1)
+    stream = registry.open(setup.opening())
+    setup.call.say(token("a"))
+    setup.clock.run(0.11)
+    assert stream.ended.result().why is Why.DRAINED
+    assert b"gateway_draining" in setup.answer.got
