@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterable, Callable
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from weakref import WeakSet
@@ -105,15 +106,17 @@ class TokenFlow:
         return paced_copy(client, self.pace)
 
     async def aclose(self) -> None:
-        """Close the streams that are open, and follow no hints any longer."""
+        """Close the streams that are open, and follow no hints any longer.
+
+        Raises:
+            Exception: a source could not be closed; all others are.
+        """
         following, self._following = self._following, None
-        for stream in list(self._streams):
-            await stream.aclose()
-        if following is not None:
-            following.cancel()
-            await asyncio.wait([following])
-            if not following.cancelled() and (error := following.exception()):
-                raise error
+        async with AsyncExitStack() as closing:
+            if following is not None:
+                closing.push_async_callback(_end, following)
+            for stream in list(self._streams):
+                closing.push_async_callback(stream.aclose)
 
     async def __aenter__(self) -> Self:
         if self._following is not None:
@@ -129,3 +132,10 @@ class TokenFlow:
     def _check_open(self) -> None:
         if self._following is None:
             raise UsageError("the client is not open: write `async with TokenFlow(...) as tf:`")
+
+
+async def _end(following: asyncio.Task[None]) -> None:
+    following.cancel()
+    await asyncio.wait([following])
+    if not following.cancelled() and (error := following.exception()):
+        raise error

@@ -12,8 +12,13 @@ from tokenflow_client._errors import HintsUnavailableError
 CONNECT_S: Final = 2.0
 SILENCE_S: Final = 15.0
 """The service sends a comment every 10 s: after a longer silence it is gone."""
+TIMEOUT: Final = httpx.Timeout(CONNECT_S, read=SILENCE_S)
 LIMITS: Final = httpx.Limits(max_connections=4, max_keepalive_connections=2, keepalive_expiry=30.0)
 """One connection for the stream, one for reads, and as many again while others break."""
+
+NO_CLIENT: Final = (OSError, ImportError, ValueError, httpx.InvalidURL)
+"""What httpx raises where it cannot do as the environment says."""
+CHECK_ENVIRONMENT: Final = "no connection can be made: look at SSL_CERT_FILE and the proxies in the environment"
 
 Trust = ssl.SSLContext | Callable[[], ssl.SSLContext]
 """How https is verified.
@@ -49,9 +54,12 @@ class Connections:
         """Return the pool; a new one where what it trusts has changed.
 
         Raises:
-            HintsUnavailableError: what to trust cannot be read.
+            HintsUnavailableError: what to trust cannot be read, a proxy of the environment cannot be used, or the
+                caller closed the pool.
         """
         if self._given is not None:
+            if self._given.is_closed:
+                raise HintsUnavailableError("the HTTP client that was given is closed: close it after this one")
             return self._given
         try:
             context = self._tls() if callable(self._tls) else self._tls
@@ -60,8 +68,10 @@ class Connections:
         if self._own is None or context is not self._context:
             await self.aclose()
             self._context = context
-            timeout = httpx.Timeout(CONNECT_S, read=SILENCE_S)
-            self._own = httpx.AsyncClient(verify=context or True, timeout=timeout, limits=LIMITS)
+            try:
+                self._own = httpx.AsyncClient(verify=context or True, timeout=TIMEOUT, limits=LIMITS)
+            except NO_CLIENT as error:
+                raise HintsUnavailableError(f"{CHECK_ENVIRONMENT} ({error})") from error
         return self._own
 
     def headers(self) -> dict[str, str]:

@@ -13,8 +13,9 @@ from tokenflow_api.backoff import Backoff
 from tokenflow_api.drift import drifted
 from tokenflow_api.hints import ALL_PATHS, Hint, Snapshot
 from tokenflow_api.runtime import RuntimeConfig
+from tokenflow_client._boundaries import is_event_stream
 from tokenflow_client._breaker import CircuitBreaker
-from tokenflow_client._connection import Connections, Trust
+from tokenflow_client._connection import TIMEOUT, Connections, Trust
 from tokenflow_client._errors import CircuitOpenError, HintsUnavailableError
 from tokenflow_client._events import Event, events
 from tokenflow_client._reader import HintReader
@@ -109,12 +110,11 @@ class HintFollower:
 
     async def _follow_once(self, backoff: Backoff) -> Never:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": self._last_id} if self._last_id else {})
+        headers |= self._connections.headers()
         client = await self._connections.client()
         try:
-            async with client.stream("GET", self._url, headers=headers | self._connections.headers()) as response:
-                if response.is_error:
-                    words = (await response.aread())[:300].decode(errors="replace")
-                    raise HintsUnavailableError(f"{self._url} answered {response.status_code}: {words}")
+            async with client.stream("GET", self._url, headers=headers, timeout=TIMEOUT) as response:
+                await self._check(response)
                 self.connected = True
                 self.breaker.succeeded()
                 async for event in events(response.aiter_lines()):
@@ -122,8 +122,17 @@ class HintFollower:
                     backoff.succeeded()
                     self.failure = ""
                 raise HintsUnavailableError(f"{self._url} ended the stream")
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise HintsUnavailableError(f"{self._url}: {type(error).__name__}: {error}") from error
+
+    async def _check(self, response: httpx.Response) -> None:
+        if response.is_error:
+            words = (await response.aread())[:300].decode(errors="replace")
+            raise HintsUnavailableError(f"{self._url} answered {response.status_code}: {words}")
+        kind = response.headers.get("Content-Type", "")
+        if not is_event_stream(response.status_code, kind):
+            what = f"{response.status_code} {kind}".strip()
+            raise HintsUnavailableError(f"{self._url} answered {what}, which is no stream of hints: check the URL")
 
     def _accept(self, event: Event) -> None:
         try:

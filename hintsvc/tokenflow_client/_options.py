@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+import httpx
+
 from tokenflow_api.hints import ALL_PATHS
 from tokenflow_client._connection import Trust
 from tokenflow_client._errors import UsageError
@@ -60,8 +62,17 @@ class Endpoint:
     path: str = ALL_PATHS
 
     def __post_init__(self) -> None:
-        if not self.url.startswith(("http://", "https://")):
+        if not is_web_server(self.url):
             raise UsageError(f"url: {self.url!r} is no address of a hint service; write http://<host>:<port>")
         if not (self.api_key.isascii() and self.api_key.isprintable()):
             # The key itself is told to nobody.
             raise UsageError("api_key: it has characters that no header can carry; look for a stray line end")
+
+
+def is_web_server(url: str) -> bool:
+    """Whether ``url`` is the address of one."""
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        return False
+    return parsed.scheme in {"http", "https"} and bool(parsed.host)

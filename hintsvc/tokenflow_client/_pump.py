@@ -30,7 +30,13 @@ class Pump(Generic[T]):
 
     def __init__(self, source: AsyncIterable[T], *, size: int, sources: Sources) -> None:
         self._source = source
-        self._iterator = aiter(source)
+        try:
+            self._iterator = aiter(source)
+        except TypeError as error:
+            words = (
+                "a TokenFlow paces what `async for` takes (await a coroutine first), a SyncTokenFlow what `for` does"
+            )
+            raise UsageError(f"{error}: {words}") from error
         self._sources = sources
         self._items: asyncio.Queue[T | _End] = asyncio.Queue(size)
         self._end: _End | None = None

@@ -45,7 +45,7 @@ class HintReader:
         headers = self._connections.headers() | ({"If-None-Match": self._etag} if self._etag else {})
         try:
             response = await client.get(self._url, params={"path": self._path}, headers=headers, timeout=READ_S)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise HintsUnavailableError(f"{self._url}: {type(error).__name__}: {error}") from error
         if response.status_code == _UNCHANGED and self._reply is not None:
             return self._reply

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from weakref import WeakSet
@@ -53,6 +54,7 @@ class SyncTokenFlow:
         self._session = HintSession(endpoint, self._options, on_state=on_state)
         self._thread: _Following | None = None
         self._streams: WeakSet[SyncPaced[Any]] = WeakSet()
+        self._lock = threading.Lock()
 
     @property
     def state(self) -> State:
@@ -74,9 +76,8 @@ class SyncTokenFlow:
         Raises:
             UsageError: the client is not open.
         """
-        self._check_open()
         paced = SyncPacedStream(stream, session=self._session, options=self._options, tokens=tokens)
-        self._streams.add(paced)
+        self._add(paced)
         return paced
 
     def batches(self, stream: Iterable[T], *, tokens: Callable[[T], int] = one) -> SyncPacedBatches[T]:
@@ -89,9 +90,8 @@ class SyncTokenFlow:
         Raises:
             UsageError: the client is not open.
         """
-        self._check_open()
         paced = SyncPacedBatches(stream, session=self._session, options=self._options, tokens=tokens)
-        self._streams.add(paced)
+        self._add(paced)
         return paced
 
     def wrap(self, client: C) -> C:
@@ -105,12 +105,19 @@ class SyncTokenFlow:
         return sync_paced_copy(client, self.pace)
 
     def close(self) -> None:
-        """Close the streams that are open, and end the thread."""
-        thread, self._thread = self._thread, None
-        for stream in list(self._streams):
-            stream.close()
-        if thread is not None:
-            thread.end()
+        """Close the streams that are open, and end the thread.
+
+        Raises:
+            Exception: a source could not be closed; all others are.
+        """
+        with self._lock:
+            thread, self._thread = self._thread, None
+            streams = list(self._streams)
+        with ExitStack() as closing:
+            if thread is not None:
+                closing.callback(thread.end)
+            for stream in streams:
+                closing.callback(stream.close)
 
     def __enter__(self) -> Self:
         if self._thread is not None:
@@ -123,9 +130,13 @@ class SyncTokenFlow:
     ) -> None:
         self.close()
 
-    def _check_open(self) -> None:
-        if self._thread is None:
-            raise UsageError("the client is not open: write `with SyncTokenFlow(...) as tf:`")
+    def _add(self, stream: SyncPaced[Any]) -> None:
+        with self._lock:
+            if self._thread is None:
+                raise UsageError("the client is not open: write `with SyncTokenFlow(...) as tf:`")
+            if not self._thread.alive:
+                raise UsageError("no thread of this process follows hints: open the client after a fork, not before")
+            self._streams.add(stream)
 
 
 class _Following:
@@ -143,11 +154,17 @@ class _Following:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.run(_ended(self._work))
 
+    @property
+    def alive(self) -> bool:
+        """Whether it runs; a fork leaves it with the parent."""
+        return self._thread.is_alive()
+
     def end(self) -> None:
         """Stop, and wait until the connections are closed; raises what broke, if anything did."""
-        self._loop.call_soon_threadsafe(self._work.cancel)
-        self._thread.join()
-        if not self._work.cancelled() and (error := self._work.exception()):
+        if self.alive:
+            self._loop.call_soon_threadsafe(self._work.cancel)
+            self._thread.join()
+        if self._work.done() and not self._work.cancelled() and (error := self._work.exception()):
             raise error
 
 

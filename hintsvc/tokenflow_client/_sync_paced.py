@@ -5,11 +5,13 @@ buffer of ours.
 """
 
 import math
+import threading
 import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
 
+from tokenflow_client._errors import UsageError
 from tokenflow_client._options import Options
 from tokenflow_client._paced import LOOK_S, one
 from tokenflow_client._pacer import CATCH_UP_S, Pacer
@@ -37,7 +39,13 @@ class SyncPaced(Generic[T]):
         self, source: Iterable[T], *, session: HintSession, options: Options, tokens: Callable[[T], int] = one
     ) -> None:
         self._source = source
-        self._iterator = iter(source)
+        try:
+            self._iterator = iter(source)
+        except TypeError as error:
+            raise UsageError(
+                f"{error}: a SyncTokenFlow paces what `for` takes, a TokenFlow what `async for` does"
+            ) from error
+        self._reading = threading.Lock()
         self._session = session
         self._tokens = tokens
         self._pacer = Pacer(catch_up_s=CATCH_UP_S if options.pause_on_outage else math.inf)
@@ -46,11 +54,16 @@ class SyncPaced(Generic[T]):
         self._ended = False
 
     def close(self) -> None:
-        """Stop, and close the source."""
+        """Stop, and close the source; while another thread waits for an item of it, that thread closes it."""
         self._ended = True
-        for source in (self._iterator, self._source):
-            if close := getattr(source, "close", None):
-                close()
+        if not self._reading.acquire(blocking=False):
+            return
+        try:
+            for source in (self._iterator, self._source):
+                if close := getattr(source, "close", None):
+                    close()
+        finally:
+            self._reading.release()
 
     def __enter__(self) -> Self:
         return self
@@ -71,22 +84,30 @@ class SyncPaced(Generic[T]):
         Raises:
             StopIteration: it has ended, and is closed.
         """
-        if self._ended:
-            raise StopIteration
-        if self._spoke:
-            self._session.sources.waits()
         try:
-            item = next(self._iterator)
+            item = self._read()
         except Exception as error:
             self.close()
             if interruption := self._transcript.interruption(error):
                 raise interruption from error
             raise
-        finally:
-            if self._spoke:
-                self._session.sources.heard()
+        if self._ended:
+            # Another thread has closed this stream meanwhile.
+            self.close()
         self._spoke = True
         return item
+
+    def _read(self) -> T:
+        if self._ended:
+            raise StopIteration
+        with self._reading:
+            if self._spoke:
+                self._session.sources.waits()
+            try:
+                return next(self._iterator)
+            finally:
+                if self._spoke:
+                    self._session.sources.heard()
 
     def _sent(self, items: list[T]) -> None:
         total = 0

@@ -80,8 +80,10 @@ class _PacedBytes(httpx.AsyncByteStream):
             yield event
 
     async def aclose(self) -> None:
-        await self._paced.aclose()
-        await self._stream.aclose()
+        try:
+            await self._paced.aclose()
+        finally:
+            await self._stream.aclose()
 
 
 class _SyncPacedBytes(httpx.SyncByteStream):
@@ -93,5 +95,7 @@ class _SyncPacedBytes(httpx.SyncByteStream):
         yield from self._paced
 
     def close(self) -> None:
-        self._paced.close()
-        self._stream.close()
+        try:
+            self._paced.close()
+        finally:
+            self._stream.close()

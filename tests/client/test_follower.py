@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import httpx
 import pytest
 from aiohttp import web
 
@@ -136,3 +137,21 @@ async def test_a_refusal_is_logged_with_the_services_words(caplog: pytest.LogCap
             await eventually(lambda: bool(caplog.records))
     assert "no snapshot yet" in caplog.records[0].__dict__["reason"]
     assert not follower.connected
+
+
+@pytest.mark.parametrize(("status", "words"), [(200, "answered 200 text/html"), (307, "answered 307")])
+async def test_what_is_no_stream_of_hints_is_told(status: int, words: str) -> None:
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, headers={"Content-Type": "text/html"}, text="<html>\n\n</html>\n\n")
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        follower = HintFollower("http://elsewhere", client=client)
+        async with following(follower):
+            await eventually(lambda: "check the URL" in follower.failure)
+            assert words in follower.failure
+
+
+async def test_an_address_that_is_none_is_told() -> None:
+    follower = HintFollower("http://hints:port")
+    async with following(follower):
+        await eventually(lambda: "Invalid port" in follower.failure)

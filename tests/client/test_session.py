@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 
 from tests.client.hint_service import FakeHintService, eventually, hint
@@ -153,6 +154,8 @@ async def test_what_cannot_work_is_refused_with_what_to_write() -> None:
         TokenFlow("http://hints").pace(numbers(1))
     with pytest.raises(UsageError, match="write http://<host>:<port>"):
         TokenFlow("hints:8080")
+    with pytest.raises(UsageError, match="write http://<host>:<port>"):
+        TokenFlow("http://hints:port")
     with pytest.raises(UsageError, match="stray line end"):
         TokenFlow("http://hints", api_key="secret\n")
     with pytest.raises(UsageError, match="fallback: 0"):
@@ -161,6 +164,65 @@ async def test_what_cannot_work_is_refused_with_what_to_write() -> None:
         Options(buffer=0)
     with pytest.raises(UsageError, match="not a object"):
         TokenFlow("http://hints").wrap(object())
+
+
+async def test_what_cannot_be_paced_is_refused_with_what_to_write(unused_tcp_port: int) -> None:
+    async with TokenFlow(f"http://127.0.0.1:{unused_tcp_port}") as tf:
+        with pytest.raises(UsageError, match="await a coroutine first"):
+            tf.pace([1])  # type: ignore[arg-type]
+
+
+async def test_a_stream_that_cannot_be_closed_keeps_neither_the_others_nor_the_following_open(
+    unused_tcp_port: int,
+) -> None:
+    closed = list[str]()
+
+    async def told(name: str) -> AsyncIterator[int]:
+        try:
+            yield 1
+            await asyncio.Event().wait()
+        finally:
+            closed.append(name)
+            if name == "broken":
+                raise OSError("still open")
+
+    async def work() -> None:
+        async with TokenFlow(f"http://127.0.0.1:{unused_tcp_port}") as tf:
+            streams = [tf.pace(told(name)) for name in ("good", "broken", "fine")]
+            for paced in streams:
+                await anext(paced)
+
+    with pytest.raises(OSError, match="still open"):
+        await work()
+    assert sorted(closed) == ["broken", "fine", "good"]
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_an_environment_that_httpx_cannot_follow_is_told_and_tried_again(
+    hints: FakeHintService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await hints.say(hint(40.0))
+    monkeypatch.setenv("ALL_PROXY", "nonsense://127.0.0.1:9")
+    async with TokenFlow(hints.url) as tf:
+        await eventually(lambda: "the proxies in the environment" in tf.status.reason)
+        assert tf.state is State.FALLBACK
+        monkeypatch.delenv("ALL_PROXY")
+        await eventually(lambda: tf.state is State.LIVE)
+
+
+async def test_a_client_of_the_callers_waits_as_long_as_our_own_and_may_be_closed_too_early() -> None:
+    timeouts: list[dict[str, float]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        timeouts.append(request.extensions["timeout"])
+        return httpx.Response(503)
+
+    client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+    async with TokenFlow("http://hints", client=client) as tf:
+        await eventually(lambda: bool(timeouts))
+        await client.aclose()
+        await eventually(lambda: "close it after this one" in tf.status.reason)
+    assert timeouts[0]["read"] == 15.0
 
 
 async def test_an_outage_is_told_and_ends_with_the_next_item(unused_tcp_port: int) -> None:

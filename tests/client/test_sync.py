@@ -1,6 +1,8 @@
 """The blocking client: its pace, its one thread, and what it closes."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -68,6 +70,73 @@ def test_a_stream_and_a_client_that_close_let_the_source_go() -> None:
     assert second.closed
     with pytest.raises(UsageError, match="with SyncTokenFlow"):
         tf.pace(second)
+
+
+def test_what_cannot_be_paced_is_refused_with_what_to_write(tf: SyncTokenFlow) -> None:
+    with pytest.raises(UsageError, match="a TokenFlow what `async for` does"):
+        tf.pace(3)  # type: ignore[arg-type]
+
+
+def test_a_source_that_cannot_be_closed_keeps_neither_the_others_nor_the_thread() -> None:
+    class Broken(Told):
+        def close(self) -> None:
+            raise OSError("still open")
+
+    def work(*sources: Told) -> None:
+        with SyncTokenFlow("http://127.0.0.1:9") as tf:
+            streams = [tf.pace(source) for source in sources]
+            assert [next(paced) for paced in streams] == [0, 0, 0]
+
+    first, last = Told(9), Told(9)
+    with pytest.raises(OSError, match="still open"):
+        work(first, Broken(9), last)
+    assert (first.closed, last.closed) == (True, True)
+    assert "tokenflow-hints" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_source_that_another_thread_waits_for_is_closed_by_that_thread() -> None:
+    waiting, go_on, closed = threading.Event(), threading.Event(), threading.Event()
+
+    def told() -> Iterator[int]:
+        try:
+            waiting.set()
+            go_on.wait(5)
+            yield 1
+            yield 2
+        finally:
+            closed.set()
+
+    found: list[int] = []
+    with SyncTokenFlow("http://127.0.0.1:9") as tf:
+        paced = tf.pace(told())
+        reader = threading.Thread(target=lambda: found.extend(paced))
+        reader.start()
+        assert waiting.wait(5)
+    assert not closed.is_set()
+    go_on.set()
+    reader.join(5)
+    assert closed.is_set()
+    assert found == [1]
+
+
+def test_a_client_from_before_a_fork_says_so_and_can_be_closed() -> None:
+    program = """
+import os
+from tokenflow_client import SyncTokenFlow, UsageError
+
+with SyncTokenFlow("http://127.0.0.1:9") as tf:
+    child = os.fork()
+    if not child:
+        try:
+            tf.pace([1])
+        except UsageError as error:
+            print(error)
+        tf.close()
+        os._exit(7)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), list(tf.pace([1])))
+"""
+    ran = subprocess.run([sys.executable, "-u", "-c", program], capture_output=True, text=True, timeout=20, check=True)
+    assert ran.stdout == ("no thread of this process follows hints: open the client after a fork, not before\n7 [1]\n")
 
 
 async def test_one_thread_follows_the_hints_and_ends_with_the_client(hints: FakeHintService) -> None:
