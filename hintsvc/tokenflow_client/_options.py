@@ -64,9 +64,14 @@ class Endpoint:
     def __post_init__(self) -> None:
         if not is_web_server(self.url):
             raise UsageError(f"url: {self.url!r} is no address of a hint service; write http://<host>:<port>")
-        if not (self.api_key.isascii() and self.api_key.isprintable()):
+        if not fits_header(self.api_key):
             # The key itself is told to nobody.
             raise UsageError("api_key: it has characters that no header can carry; look for a stray line end")
+
+
+def fits_header(text: str) -> bool:
+    """Whether ``text`` can be sent in a header."""
+    return text.isascii() and text.isprintable()
 
 
 def is_web_server(url: str) -> bool:

@@ -11,8 +11,8 @@ import httpx
 
 from tokenflow_client._command.completion import Piece, complete
 from tokenflow_client._command.counting import arrivals
-from tokenflow_client._command.demand import Demand, Request, prompt
-from tokenflow_client._command.endpoint import CONNECT_S, Endpoint
+from tokenflow_client._command.demand import MOST_REQUESTS, Demand, Request, prompt
+from tokenflow_client._command.endpoint import CONNECT_S, Endpoint, connecting
 from tokenflow_client._command.errors import CommandError, CompletionError
 from tokenflow_client._command.load import Generator, Outcome
 from tokenflow_client._command.report import Report, report
@@ -45,11 +45,15 @@ class Bench:
 
 
 def run(bench: Bench, *, as_json: bool) -> int:
-    """Put the load on, and print the report: 0 where requests ended well, 1 where none did or Ctrl-C cut it short.
+    """Put the load on, and print the report: 0 where requests ended well, 1 where none did.
 
     Raises:
-        CommandError: there is nothing to do.
+        CommandError: there is nothing to do, or too much.
+        KeyboardInterrupt: Ctrl-C cut it short; the report is printed.
     """
+    demand = bench.demand
+    if demand.rate * demand.duration_s > MOST_REQUESTS:
+        raise CommandError(f"more than {MOST_REQUESTS} requests are due: lower --rate or --duration")
     plan = bench.demand.requests()
     if not plan:
         raise CommandError("no request is due within --duration: raise --rate or --duration")
@@ -59,7 +63,8 @@ def run(bench: Bench, *, as_json: bool) -> int:
     sys.stdout.write(json.dumps(asdict(found), indent=2) + "\n" if as_json else text(found))
     if not whole:
         sys.stderr.write("tokenflow bench: interrupted: the report is of the requests that had ended\n")
-    return 0 if whole and sum(found.errors.values()) < found.requests else 1
+        raise KeyboardInterrupt
+    return 0 if sum(found.errors.values()) < found.requests else 1
 
 
 async def _run(bench: Bench, plan: Sequence[Request]) -> tuple[Report, bool]:
@@ -67,7 +72,9 @@ async def _run(bench: Bench, plan: Sequence[Request]) -> tuple[Report, bool]:
     whole = True
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     timeout = httpx.Timeout(bench.timeout_s, connect=min(CONNECT_S, bench.timeout_s))
-    async with httpx.AsyncClient(limits=limits, timeout=timeout) as client:
+    with connecting():
+        pool = httpx.AsyncClient(limits=limits, timeout=timeout)
+    async with pool as client:
         generator = Generator(
             lambda request, due_s: _send(client, bench, request, due_s), max_streams=bench.max_streams
         )

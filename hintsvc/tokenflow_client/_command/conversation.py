@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from tokenflow_api.hints import ALL_PATHS
 from tokenflow_client._command.completion import Answer, complete
-from tokenflow_client._command.endpoint import CONNECT_S, Endpoint
+from tokenflow_client._command.endpoint import CONNECT_S, Endpoint, connecting
 from tokenflow_client._command.errors import CommandError
 from tokenflow_client._command.meter import Meter, Told
 from tokenflow_client._command.terminal import StatusLine, dim, printable
@@ -60,7 +60,8 @@ class Conversation:
     def __init__(self, settings: Settings, status: StatusLine) -> None:
         self._settings = settings
         self._status = status
-        self._client = httpx.AsyncClient(timeout=httpx.Timeout(settings.silence_s, connect=CONNECT_S))
+        with connecting():
+            self._client = httpx.AsyncClient(timeout=httpx.Timeout(settings.silence_s, connect=CONNECT_S))
         self._model = settings.model
         self._said: list[dict[str, str]] = []
 

@@ -1,14 +1,15 @@
 """Where completions come from, and as whom they are asked for."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import httpx
-
 from tokenflow_client._command.errors import CommandError
+from tokenflow_client._connection import CHECK_ENVIRONMENT, NO_CLIENT
+from tokenflow_client._options import fits_header, is_web_server
 
 _KEY_VARIABLES: Final = ("TOKENFLOW_API_KEY", "OPENAI_API_KEY")
 CONNECT_S: Final = 5.0
@@ -22,11 +23,21 @@ class Endpoint:
         url: its base URL, without ``/v1``.
         api_key: shown as a bearer token; empty shows none.
         tenant: name sent as ``x-tenant-id``; empty sends none.
+
+    Raises:
+        CommandError: the key or the name cannot be sent.
     """
 
     url: str
     api_key: str = ""
     tenant: str = ""
+
+    def __post_init__(self) -> None:
+        if not fits_header(self.api_key):
+            # The key itself is told to nobody.
+            raise CommandError("the API key has characters that no header can carry: look for a stray line end")
+        if not fits_header(self.tenant):
+            raise CommandError(f"{self.tenant!r} is no name of a tenant: no header can carry it")
 
     @property
     def completions(self) -> str:
@@ -45,11 +56,7 @@ def base_url(text: str) -> str:
     Raises:
         ValueError: it is no URL of a web server.
     """
-    try:
-        url = httpx.URL(text)
-    except httpx.InvalidURL as error:
-        raise ValueError(f"{text!r} is no URL: {error}") from error
-    if url.scheme not in {"http", "https"} or not url.host:
+    if not is_web_server(text):
         raise ValueError(f"{text!r} is no URL of a web server: write one such as http://localhost:8000")
     return text.rstrip("/").removesuffix("/v1")
 
@@ -69,3 +76,16 @@ def read_key(file: Path | None, *, environment: Mapping[str, str] = os.environ) 
     if not key:
         raise CommandError(f"{file} holds no API key: write it there, in one line")
     return key
+
+
+@contextmanager
+def connecting() -> Iterator[None]:
+    """Tell what keeps an HTTP client from being made.
+
+    Raises:
+        CommandError: the environment says what httpx cannot do.
+    """
+    try:
+        yield
+    except NO_CLIENT as error:
+        raise CommandError(f"{CHECK_ENVIRONMENT} ({error})") from error

@@ -19,6 +19,10 @@ _EXIT_CODES: Final = (
 HINTS_VARIABLE: Final = "TOKENFLOW_HINT_URL"
 GATEWAY_VARIABLE: Final = "OPENAI_BASE_URL"
 
+_LEAST_VARIATION: Final = 0.01
+_MOST_VARIATION: Final = 100
+"""Beyond these, floats no longer tell the gaps apart."""
+
 Command = Callable[[argparse.Namespace], int]
 Value = TypeVar("Value")
 
@@ -58,7 +62,7 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     arrivals.add_argument("--duration", type=number, default=30.0, help="seconds in which requests start (default: 30)")
     arrivals.add_argument(
         "--variation",
-        type=number,
+        type=_checked(_variation),
         default=1.0,
         help="coefficient of variation of the gaps between requests: 1 is Poisson, more is bursty (default: 1)",
     )
@@ -139,6 +143,13 @@ def _above_zero(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
         raise ValueError("write a number above 0")
+    return value
+
+
+def _variation(text: str) -> float:
+    value = float(text)
+    if not _LEAST_VARIATION <= value <= _MOST_VARIATION:
+        raise ValueError(f"write a number from {_LEAST_VARIATION} to {_MOST_VARIATION}")
     return value
 
 

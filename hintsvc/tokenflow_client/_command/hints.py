@@ -6,12 +6,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import quote
 
 import httpx
 from pydantic import ValidationError
 
 from tokenflow_api.hints import ALL_PATHS, Hint, HintReply, Snapshot
-from tokenflow_client._command.endpoint import CONNECT_S, Endpoint
+from tokenflow_client._command.endpoint import CONNECT_S, Endpoint, connecting
 from tokenflow_client._command.errors import CommandError
 from tokenflow_client._command.terminal import printable
 from tokenflow_client._follower import HintFollower
@@ -47,9 +48,12 @@ def once(service: Endpoint, wanted: Wanted, *, as_json: bool) -> int:
     """
     if not wanted.tenant:
         raise CommandError("name whose hint to read with --tenant, or add --watch to follow all of yours")
-    url = f"{service.url}/v1/hints/{wanted.tenant}"
+    url = f"{service.url}/v1/hints/{quote(wanted.tenant, safe='')}"
+    with connecting():
+        pool = httpx.Client(timeout=CONNECT_S)
     try:
-        answer = httpx.get(url, params={"path": wanted.path or ALL_PATHS}, headers=service.headers(), timeout=CONNECT_S)
+        with pool as client:
+            answer = client.get(url, params={"path": wanted.path or ALL_PATHS}, headers=service.headers())
     except httpx.HTTPError as error:
         raise CommandError(f"{service.url} cannot be reached ({error}): check the URL of the hint service") from error
     if answer.is_error:
@@ -120,7 +124,7 @@ def table(hints: Sequence[Hint]) -> str:
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-    return "\n".join(lines) + "\n"
+    return printable("\n".join(lines)) + "\n"
 
 
 def _words(answer: httpx.Response) -> str:

@@ -1,6 +1,7 @@
 """Runs the command that the command line names."""
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -12,6 +13,7 @@ from tokenflow_client._command import bench, chat, grammar, hints
 from tokenflow_client._command.conversation import Settings
 from tokenflow_client._command.demand import Demand
 from tokenflow_client._command.endpoint import Endpoint, read_key
+from tokenflow_client._command.terminal import printable
 from tokenflow_client._errors import TokenFlowError
 
 FAILED: Final = 1
@@ -24,12 +26,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line: 0 done, 1 failed, 2 wrong command line, 130 interrupted."""
     arguments = grammar.parser(hints=_hints, bench=_bench, chat=_chat).parse_args(argv)
     run: grammar.Command = arguments.run
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A character that the terminal's encoding lacks must not end a chat, nor one that no encoding has.
+            stream.reconfigure(errors="replace")
     # The commands say themselves what goes wrong; lines of a log would run into what they draw.
     logging.getLogger("tokenflow_client").addHandler(logging.NullHandler())
     try:
         return run(arguments)
     except TokenFlowError as error:
-        sys.stderr.write(f"tokenflow: {error}\n")
+        sys.stderr.write(f"tokenflow: {printable(str(error))}\n")
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -75,7 +75,7 @@ class Report:
 
     Attributes:
         seconds: how long it took.
-        requests: requests that ended.
+        requests: requests that ended, or whose turn never came.
         errors: those that failed, by what went wrong.
         tokens: tokens that arrived.
         tokens_per_second: over the whole run.

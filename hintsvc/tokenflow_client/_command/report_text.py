@@ -1,6 +1,7 @@
 """A report for people."""
 
 from tokenflow_client._command.report import LATE_S, Reader, Report, Spread
+from tokenflow_client._command.terminal import printable
 
 _NOTHING = "-"
 
@@ -23,7 +24,11 @@ def text(found: Report) -> str:
     if found.fairness is not None:
         lines += ["", f"fairness between tenants (Jain) {found.fairness:.3f}"]
     if found.errors:
-        lines += ["", "failed:", *(f"  {number:>6}  {word}" for word, number in sorted(found.errors.items()))]
+        lines += [
+            "",
+            "failed:",
+            *(f"  {number:>6}  {printable(word)}" for word, number in sorted(found.errors.items())),
+        ]
     if warnings := _warnings(found):
         lines += ["", *(f"warning: {warning}" for warning in warnings)]
     return "\n".join(lines) + "\n"

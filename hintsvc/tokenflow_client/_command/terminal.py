@@ -46,7 +46,7 @@ class StatusLine:
         """Show ``text``, cut to the width of the terminal."""
         if self._lines:
             width = shutil.get_terminal_size().columns
-            self._write(f"\x1b7\x1b[{self._lines};1H\x1b[2K{dim(text[: width - 1], self._out)}\x1b8")
+            self._write(f"\x1b7\x1b[{self._lines};1H\x1b[2K{dim(printable(text)[: width - 1], self._out)}\x1b8")
 
     def _write(self, text: str) -> None:
         self._out.write(text)

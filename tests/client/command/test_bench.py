@@ -46,7 +46,7 @@ def test_ctrl_c_tells_what_is_known_so_far(url: str, engine: Engine, run: Callab
     running = run("bench", url, "--model", "endless", "--rate", "50", "--duration", "60")
     running.until(lambda _, __: engine.asked["endless"] > before)
     status, out, error = running.interrupts()
-    assert status == 1
+    assert status == 130
     assert "0 requests in" in out
     assert "interrupted" in error
 
@@ -57,6 +57,7 @@ def test_ctrl_c_tells_what_is_known_so_far(url: str, engine: Engine, run: Callab
         (["bench", "localhost:8000", "--model", "m"], "write one such as http://localhost:8000"),
         (["bench", "http://a", "--model", "m", "--rate", "0"], "write a number above 0"),
         (["bench", "http://a", "--model", "m", "--output", "long"], "write 256, 64-512 or lognormal"),
+        (["bench", "http://a", "--model", "m", "--variation", "1e200"], "write a number from 0.01 to 100"),
         (["bench", "http://a"], "--model"),
         (["chat", "here"], "is no URL of a web server"),
         (["sing"], "hints"),
@@ -83,5 +84,7 @@ def test_a_key_that_cannot_be_read_is_told(capsys: pytest.CaptureFixture[str], t
 def test_nothing_to_do_and_nobody_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "http://127.0.0.1:9", "--model", "m", "--rate", "0.001", "--duration", "0.001"]) == 1
     assert "raise --rate or --duration" in capsys.readouterr().err
+    assert main(["bench", "http://127.0.0.1:9", "--model", "m", "--rate", "1e9"]) == 1
+    assert "lower --rate or --duration" in capsys.readouterr().err
     assert main(["bench", "http://127.0.0.1:9", "--model", "m", "--rate", "50", "--duration", "0.1"]) == 1
     assert "unreachable" in capsys.readouterr().out

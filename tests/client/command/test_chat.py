@@ -20,6 +20,12 @@ def test_piped_each_line_is_a_message_and_the_output_is_the_answers(url: str) ->
     assert "RTT" in done.stderr
 
 
+def test_a_terminal_without_unicode_gets_what_it_can_show(url: str) -> None:
+    done = tokenflow("chat", url, "--model", "json", said="hello\n", env={"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0
+    assert done.stdout == DOCUMENT.encode("ascii", errors="replace").decode() + "\n"
+
+
 def test_a_failed_answer_is_told_and_the_chat_goes_on(url: str) -> None:
     done = tokenflow("chat", url, "--model", "failed-500", said="hello\n/model chat\nhello\n")
     assert done.returncode == 1

@@ -32,6 +32,11 @@ def test_a_refusal_is_told_with_its_remedy(url: str) -> None:
     assert "401: no credential was shown: send an API key" in done.stderr
 
 
+def test_a_name_stays_within_its_part_of_the_address(url: str) -> None:
+    done = tokenflow("hints", url, "--tenant", "../hints/gold?")
+    assert "/v1/hints/..%2Fhints%2Fgold%3F answered 401" in done.stderr
+
+
 def test_what_is_missing_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["hints", "http://127.0.0.1:9"]) == 1
     assert "name whose hint" in capsys.readouterr().err
