@@ -11,6 +11,7 @@ _SIZE: Final = 232
 _RTT: Final = 8 + 15 * 4
 _TOTAL_RETRANS: Final = 8 + 23 * 4
 _BYTES_ACKED: Final = 120
+_SEGS_IN: Final = 140
 _NOTSENT: Final = 144
 _MIN_RTT: Final = 148
 
@@ -24,6 +25,7 @@ class TcpInfo:
         min_rtt_us: the least within the kernel's window.
         retransmits: segments sent again, since the start.
         acked_bytes: bytes that the peer acknowledged, since the start.
+        received_segments: that the peer sent, since the start.
         queued_bytes: bytes in the send queue, sent or not.
         unsent_bytes: those of them that were not sent yet.
     """
@@ -32,6 +34,7 @@ class TcpInfo:
     min_rtt_us: int
     retransmits: int
     acked_bytes: int
+    received_segments: int
     queued_bytes: int
     unsent_bytes: int
 
@@ -54,6 +57,7 @@ def parse(data: bytes, *, queued_bytes: int) -> TcpInfo:
         min_rtt_us=_u32(data, _MIN_RTT),
         retransmits=_u32(data, _TOTAL_RETRANS),
         acked_bytes=struct.unpack_from("=Q", data, _BYTES_ACKED)[0],
+        received_segments=_u32(data, _SEGS_IN),
         queued_bytes=queued_bytes,
         unsent_bytes=_u32(data, _NOTSENT),
     )

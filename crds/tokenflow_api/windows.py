@@ -232,8 +232,9 @@ class StreamWindows(_Columns):
     """What a gateway's own sockets say of one tenant, upstream and destination class in one window.
 
     ``service_port`` and the pod name are what the agents see of the same sockets: the hint service joins
-    the two by them. ``delivered_*`` count what the readers acknowledged within the window; ``unsent_bytes``,
-    ``srtt_us`` (mean) and ``min_rtt_us`` are as at its end; ``retransmits`` is within the window.
+    the two by them. ``delivered_*`` count what the readers acknowledged within the window; ``unsent_bytes`` and
+    ``min_rtt_us`` are as at its end, ``srtt_us`` is the mean over the streams of what they acknowledged last;
+    ``retransmits`` is within the window.
     """
 
     start_unix_ms: Counts = []

@@ -16,6 +16,7 @@ def test_what_the_kernel_says_of_a_connection() -> None:
     # The handshake counts as one byte.
     assert info.acked_bytes + info.queued_bytes in (1000, 1001)
     assert info.rtt_us > 0
+    assert info.received_segments > 0
     assert info.retransmits == 0
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from tokenflow_api import tcp_info
 from tokenflow_api.tcp_info import TcpInfo
 from tokenflow_gateway.stream.laws import SocketLook
+from tokenflow_gateway.stream.round_trips import recent_rtt_us
 
 SPAN_S: Final = 1.0
 """Time that rates are averaged over: on a thin link single packets are a quarter of a second apart."""
@@ -60,6 +61,7 @@ class Meter:
         written: bytes that it wrote.
         tokens: tokens in them.
         info: what the kernel said at the last look.
+        rtt_us: round-trip time of what was acknowledged last, in microseconds.
         unsent_bytes: of the stream that waited for the network at the last look.
     """
 
@@ -67,6 +69,7 @@ class Meter:
     written: int = 0
     tokens: int = 0
     info: TcpInfo | None = None
+    rtt_us: float = 0.0
     unsent_bytes: int = 0
     _marks: deque[_Mark] = field(default_factory=deque)
     _reported: float = 0.0
@@ -96,6 +99,7 @@ class Meter:
         if info is None:
             return None
         before, self.info = self.info, info
+        self.rtt_us = recent_rtt_us(before, info, known_us=self.rtt_us) if before else float(info.rtt_us)
         share = self._share()
         outstanding = (info.queued_bytes + waiting_bytes) * share
         self.unsent_bytes = round((info.unsent_bytes + waiting_bytes) * share) + held_bytes
@@ -132,7 +136,7 @@ class Meter:
             tokens=max(0.0, tokens - self._reported),
             size=self._size,
             unsent_bytes=self.unsent_bytes,
-            srtt_us=self.info.rtt_us,
+            srtt_us=round(self.rtt_us),
             min_rtt_us=self.info.min_rtt_us,
             retransmits=self._retransmits,
         )
