@@ -9,6 +9,7 @@ from tokenflow_gateway.stream.bounds import UNPACED, Bound, Pace
 from tokenflow_gateway.stream.laws import SocketLaw, batch_size
 from tokenflow_gateway.stream.limits import Limits
 from tokenflow_gateway.stream.routes import Route
+from tokenflow_gateway.stream.strains import Strains
 
 REFRESH_S: Final = 0.25
 """How long what was read of hints and quotas serves: hints are computed as often."""
@@ -29,13 +30,14 @@ class Told:
     quota: float | None = None
 
 
-def pace(limits: Limits, told: Told, law: SocketLaw, *, held_back: bool = False) -> Pace:
+def pace(limits: Limits, told: Told, law: SocketLaw, *, strain: float = 0.0, held_back: bool = False) -> Pace:
     """Return how a stream runs.
 
     Args:
         limits: the policy's.
         told: what others say of its path.
         law: of its own connection.
+        strain: share of the longest delay that others on its path wanted for batches.
         held_back: whether the connection took no more a moment ago: what waited for it is merged.
     """
     if not limits.enforce:
@@ -47,8 +49,9 @@ def pace(limits: Limits, told: Told, law: SocketLaw, *, held_back: bool = False)
         rate, bound = max(told.quota, limits.least), Bound.QUOTA
     hint = None if told.lost else told.hint
     size, delay_s = (hint.batch_size, hint.batch_delay_ms / 1000) if hint else (1, 0.0)
-    if law.batching:
-        delay_s = max(delay_s, law.batching * limits.batch_delay_s)
+    batching = max(law.batching, strain)
+    if batching:
+        delay_s = max(delay_s, batching * limits.batch_delay_s)
         size = max(size, batch_size(rate, delay_s=delay_s, most=limits.batch_size))
     if held_back:
         size, delay_s = limits.batch_size, limits.batch_delay_s
@@ -82,6 +85,7 @@ class Guide:
     _limits: Limits | None = None
     _told: dict[Route, Told] = field(default_factory=dict)
     _clear: dict[Route, Pace] = field(default_factory=dict)
+    _strains: Strains = field(default_factory=Strains)
 
     def limits_now(self) -> Limits:
         """Return the policy's limits."""
@@ -98,7 +102,15 @@ class Guide:
         told = self._told.get(route)
         if told is None:
             told = self._told[route] = self.told(route)
-            self._clear[route] = pace(limits, told, SocketLaw())
+            self._clear[route] = self._pace(route, limits, told, SocketLaw())
         if law.rate is None and not law.batching and not held_back:
             return self._clear[route]
-        return pace(limits, told, law, held_back=held_back)
+        return self._pace(route, limits, told, law, held_back=held_back)
+
+    def strained(self, route: Route, share: float) -> None:
+        """Take in that a stream of ``route`` wants batches of that share of the longest delay."""
+        self._strains.tell(route, share, now=self.clock())
+
+    def _pace(self, route: Route, limits: Limits, told: Told, law: SocketLaw, *, held_back: bool = False) -> Pace:
+        strain = self._strains.share(route, now=self.clock())
+        return pace(limits, told, law, strain=strain, held_back=held_back)

@@ -1,7 +1,7 @@
 """The laws by which a stream paces itself, from what its own connection says.
 
-While the connection delivers at once it is clear, and nothing is held back. Once its backlog grows old it is
-congested, and the rate follows what is really delivered, a little more while the backlog is short and less while it
+While the connection delivers at once it is clear, and nothing is held back. Once its backlog ages, tokens go out in
+batches; where that does not help it is congested, and the rate follows what is really delivered, a little more while the backlog is short and less while it
 is long, so that it settles at the target:
 
     r = clamp(D / beta * (1 + clip(k * (tau - q) / tau, -0.7, k)), r_min, r_max)
@@ -32,7 +32,12 @@ MOST_PATIENCE: Final = 480
 """Looks that leaving takes at most: twice as many each time that it did not last."""
 SHRINK_LOOKS: Final = 8
 """Looks of a clear connection before its batches shrink by half: an event costs far more than a token adds to it."""
+LOSS_SHARE: Final = 0.4
+"""Share of the longest delay for paths that lose packets: fewer are lost of fewer, and nothing else is gained."""
 _LEAST_SHARE: Final = 0.2
+GRACE_LOOKS: Final = 8
+MOST_GRACE: Final = 4.0
+"""Target backlogs that one may be old while batches alone are tried: an older one wants both at once."""
 FORGIVE_LOOKS: Final = 40
 """A connection that has been clear for so long is congested anew, not again."""
 LEAVE_SHARE: Final = 0.25
@@ -50,11 +55,13 @@ class SocketLook:
         delivered: bytes of the stream per second that the reader acknowledged.
         backlog_bytes: of the stream that are on their way, beyond those of its last event and of an empty path.
         bytes_per_token: as they were sent of late, 0 before the first.
+        loss: share of the stream's events that had to be sent again, 0 while that may be chance.
     """
 
     delivered: float
     backlog_bytes: float
     bytes_per_token: float
+    loss: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,11 +70,13 @@ class SocketLaw:
 
     Attributes:
         state: clear or congested.
-        streak: looks in a row that spoke for the other state.
+        streak: looks in a row that spoke for the other state: while clear, those with a backlog to speak of.
         patience: looks that the backlog must be gone before the connection is clear.
         rested: looks that it has been clear.
         batching: share of the policy's longest delay that tokens may wait for one another.
-        rate: tokens per second that it bears; ``None`` while clear, which binds nothing.
+        calm: looks in a row in which nothing wanted them to.
+        grace: looks left to see what batches do before the rate is lowered.
+        rate: tokens per second that it bears; ``None`` while clear, or in grace, which binds nothing.
     """
 
     state: PathState = PathState.CLEAR
@@ -75,6 +84,8 @@ class SocketLaw:
     patience: int = LEAVE_LOOKS
     rested: int = FORGIVE_LOOKS
     batching: float = 0.0
+    calm: int = 0
+    grace: int = 0
     rate: float | None = None
 
     @property
@@ -91,28 +102,46 @@ class SocketLaw:
         """Take in one look."""
         age_s = backlog_age_s(look)
         law = self._left(age_s, limits) if self.congested else self._entered(age_s, limits)
+        if look.loss > limits.loss and law.batching < LOSS_SHARE:
+            law = replace(law, batching=LOSS_SHARE, calm=0)
         if not law.congested:
             return law
+        if not look.delivered:
+            # An outage is no measure of what the path bears.
+            return law
+        if law.grace and age_s < MOST_GRACE * limits.target_s:
+            return replace(law, grace=law.grace - 1)
+        rate = socket_rate(look, limits)
         if law.streak and law.rate is not None:
             # The backlog is gone, so that what was delivered is what was offered, and no measure of what could be.
-            return replace(law, rate=max(law.rate, socket_rate(look, limits)))
-        return replace(law, rate=socket_rate(look, limits))
+            rate = max(law.rate, rate)
+        return replace(law, grace=0, rate=rate)
 
     def _entered(self, age_s: float, limits: Limits) -> "SocketLaw":
-        streak = self.streak + 1 if age_s > limits.target_s else 0
+        streak = self.streak + 1 if age_s > LEAVE_SHARE * limits.target_s else 0
         rested = min(FORGIVE_LOOKS, self.rested + 1)
-        if streak < ENTER_LOOKS:
-            batching = self.batching if rested % SHRINK_LOOKS else self.batching / 2
-            batching = batching if batching >= _LEAST_SHARE else 0.0
-            return replace(self, streak=streak, rested=rested, batching=batching)
-        patience = LEAVE_LOOKS if rested >= FORGIVE_LOOKS else min(MOST_PATIENCE, 2 * self.patience)
-        return SocketLaw(state=PathState.CONGESTED, patience=patience, rested=0, batching=1.0)
+        old = age_s > limits.target_s
+        if streak >= ENTER_LOOKS and old:
+            patience = LEAVE_LOOKS if self.forgiven else min(MOST_PATIENCE, 2 * self.patience)
+            return SocketLaw(state=PathState.CONGESTED, patience=patience, rested=0, batching=1.0, grace=GRACE_LOOKS)
+        if streak >= ENTER_LOOKS or old:
+            # Batches come before a lower rate: they may be all that the path needs.
+            return replace(self, streak=streak, rested=rested, batching=1.0, calm=0)
+        return replace(self._calmer(), streak=streak, rested=rested)
+
+    def _calmer(self) -> "SocketLaw":
+        """Return what becomes of batches while nothing wants them."""
+        calm = self.calm + 1 if self.batching else 0
+        if not calm or calm % SHRINK_LOOKS:
+            return replace(self, calm=calm)
+        half = self.batching / 2
+        return replace(self, calm=calm, batching=half if half >= _LEAST_SHARE else 0.0)
 
     def _left(self, age_s: float, limits: Limits) -> "SocketLaw":
         streak = self.streak + 1 if age_s < LEAVE_SHARE * limits.target_s else 0
         if streak < self.patience:
             return replace(self, streak=streak)
-        return replace(self, state=PathState.CLEAR, streak=0, rested=0, rate=None)
+        return replace(self, state=PathState.CLEAR, streak=0, rested=0, calm=0, rate=None)
 
 
 def backlog_age_s(look: SocketLook) -> float:

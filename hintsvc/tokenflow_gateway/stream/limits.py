@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from tokenflow_api.pacing_policy import Mode, PacingPolicySpec
+from tokenflow_api.modes import Mode
+from tokenflow_api.pacing_policy import PacingPolicySpec
 from tokenflow_api.quantities import seconds
 
 
@@ -18,6 +19,7 @@ class Limits:
         target_s: backlog to settle at, as time.
         batch_size: most tokens in one event.
         batch_delay_s: longest that a token may wait for its batch.
+        loss: share of the events sent again that counts as loss.
     """
 
     enforce: bool
@@ -27,6 +29,7 @@ class Limits:
     target_s: float
     batch_size: int
     batch_delay_s: float
+    loss: float
 
 
 def limits(spec: PacingPolicySpec) -> Limits:
@@ -40,4 +43,5 @@ def limits(spec: PacingPolicySpec) -> Limits:
         target_s=seconds(pacing.target_backlog),
         batch_size=pacing.max_batch_size,
         batch_delay_s=seconds(pacing.max_batch_delay),
+        loss=spec.thresholds.retransmit_percent / 100,
     )

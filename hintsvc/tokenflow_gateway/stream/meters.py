@@ -10,6 +10,8 @@ from tokenflow_api.tcp_info import TcpInfo
 from tokenflow_gateway.stream.laws import SocketLook
 from tokenflow_gateway.stream.round_trips import recent_rtt_us
 
+LEAST_LOST: Final = 3
+"""Events sent again below which that may be chance."""
 SPAN_S: Final = 1.0
 """Time that rates are averaged over: on a thin link single packets are a quarter of a second apart."""
 
@@ -60,6 +62,7 @@ class Meter:
         connection: that carries it.
         written: bytes that it wrote.
         tokens: tokens in them.
+        events: writes that they came in.
         info: what the kernel said at the last look.
         rtt_us: round-trip time of what was acknowledged last, in microseconds.
         unsent_bytes: of the stream that waited for the network at the last look.
@@ -68,6 +71,7 @@ class Meter:
     connection: Connection
     written: int = 0
     tokens: int = 0
+    events: int = 0
     info: TcpInfo | None = None
     rtt_us: float = 0.0
     unsent_bytes: int = 0
@@ -77,11 +81,13 @@ class Meter:
     _retransmits: float = 0.0
     _outstanding: float = 0.0
     _last_size: int = 0
+    _lost: float = 0.0
 
     def wrote(self, size: int, *, tokens: int) -> None:
         """Note that the stream wrote something."""
         self.written += size
         self._last_size = size
+        self.events += 1
         self.tokens += tokens
         self.connection.written += size
 
@@ -111,7 +117,9 @@ class Meter:
         if before is None:
             return None
         self._size += (info.acked_bytes - before.acked_bytes) * share
-        self._retransmits += (info.retransmits - before.retransmits) * share
+        lost = (info.retransmits - before.retransmits) * share
+        self._retransmits += lost
+        self._lost += lost
         return self._averaged(info)
 
     def close(self, now: float, *, waiting_bytes: int, whole: bool) -> None:
@@ -165,4 +173,5 @@ class Meter:
             delivered=delivered,
             backlog_bytes=max(0.0, self._outstanding - in_flight),
             bytes_per_token=written / tokens if tokens else 0.0,
+            loss=self._lost / self.events if self._lost >= LEAST_LOST else 0.0,
         )

@@ -297,7 +297,9 @@ class PacedStream:
         before, self._law = self._law, self._law.next(look, limits)
         if self._law != before:
             self._pace_until = now
-        if self._blocked or now < self._young_until or not self._law.forgiven:
+        if self._law.batching:
+            self._guide.strained(self.route, self._law.batching)
+        if self._blocked or now < self._young_until or not self._law.forgiven or self._law.batching:
             return True
         return backlog_age_s(look) > LEAVE_SHARE * limits.target_s
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from tokenflow_api.hints import Hint, PathState, Source
-from tokenflow_api.pacing_policy import Mode
+from tokenflow_api.modes import Mode
 from tokenflow_gateway.errors import GatewayError
 from tokenflow_gateway.stream.deadlines import Patience
 from tokenflow_gateway.stream.guide import Guide, Told
@@ -19,7 +19,9 @@ from tokenflow_gateway.upstream.call import BodySink, Head
 
 ROUTE = Route("gold", "llama", "192.0.2.0/24")
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
-LIMITS = Limits(enforce=True, least=5.0, most=80.0, fallback=20.0, target_s=0.5, batch_size=16, batch_delay_s=0.25)
+LIMITS = Limits(
+    enforce=True, least=5.0, most=80.0, fallback=20.0, target_s=0.5, batch_size=16, batch_delay_s=0.25, loss=0.02
+)
 PATIENCE = Patience(first_token=60.0, between_tokens=30.0, total=600.0)
 DONE = b"data: [DONE]\n\n"
 ROLE = b'data: {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}\n\n'

@@ -66,6 +66,17 @@ def test_a_congested_connection_batches_what_comes_within_the_delay() -> None:
     assert (acting.batch_size, acting.batch_delay_s, acting.state) == (5, 0.25, PathState.CONGESTED)
 
 
+def test_a_new_stream_is_batched_where_others_on_its_path_wanted_it() -> None:
+    clock = Clock()
+    guide = Guide(limits=lambda: LIMITS, told=lambda _: hint(20.0), clock=clock)
+    guide.strained(ROUTE, 1.0)
+    acting = guide.pace(ROUTE, CLEAR)
+    assert (acting.batch_size, acting.batch_delay_s, acting.tokens_per_second) == (5, 0.25, 20.0)
+    assert guide.pace(replace(ROUTE, destination_class="198.51.100.0/24"), CLEAR).batch_size == 1
+    clock.run(10.1)
+    assert guide.pace(ROUTE, CLEAR).batch_size == 1
+
+
 def test_a_connection_that_just_took_no_more_is_batched_as_far_as_the_policy_allows() -> None:
     acting = pace(LIMITS, hint(80.0), CLEAR, held_back=True)
     assert (acting.batch_size, acting.batch_delay_s, acting.tokens_per_second) == (16, 0.25, 80.0)

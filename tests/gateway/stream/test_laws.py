@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from tokenflow_api.hints import PathState
 from tokenflow_gateway.stream.laws import (
     CATCH_UP_S,
     ENTER_LOOKS,
+    GRACE_LOOKS,
     LEAVE_LOOKS,
     MOST_PATIENCE,
     SocketLaw,
@@ -125,6 +128,36 @@ def test_at_the_target_the_rate_is_what_is_delivered() -> None:
 def test_the_gain_never_makes_the_loop_swing(target_s: float) -> None:
     assert gain(target_s) * 0.75 / target_s <= 1 / 2.718281828
     assert gain(target_s) <= 0.5
+
+
+def test_batches_come_with_the_first_backlog_to_speak_of_and_before_a_lower_rate() -> None:
+    # 200 of 1000 bytes per second are 0.2 s, more than a quarter of the target.
+    law = after(SocketLaw(), *[look(unsent=200)] * ENTER_LOOKS)
+    assert (law.batching, law.rate, law.congested) == (1.0, None, False)
+    assert after(SocketLaw(), look(unsent=600)).batching == 1.0
+    assert after(SocketLaw(), look(unsent=200), look()).batching == 0.0
+
+
+def test_the_rate_falls_only_where_batches_did_not_help_in_time() -> None:
+    long = look(unsent=1000)
+    law = after(SocketLaw(), *[long] * (ENTER_LOOKS + GRACE_LOOKS - 1))
+    assert (law.congested, law.rate) == (True, None)
+    assert after(law, long).rate is not None
+
+
+def test_a_backlog_of_many_targets_lowers_the_rate_at_once() -> None:
+    assert after(SocketLaw(), *[look(unsent=4000)] * ENTER_LOOKS).rate is not None
+
+
+def test_an_outage_lowers_no_rate() -> None:
+    law = after(SocketLaw(), *[look(delivered=0.0, unsent=4000)] * 20)
+    assert (law.congested, law.batching, law.rate) == (True, 1.0, None)
+
+
+def test_a_path_that_loses_packets_is_batched_a_little_and_not_slowed_down() -> None:
+    law = after(SocketLaw(), *[replace(look(), loss=0.03)] * 100)
+    assert (law.batching, law.rate) == (0.4, None)
+    assert after(SocketLaw(), *[replace(look(), loss=0.01)] * 100).batching == 0.0
 
 
 @given(capacity=st.floats(6.0, 60.0))
