@@ -3,7 +3,7 @@
 from typing import Final
 
 from tokenflow_api.hints import Admission, Hint, PathState, Source
-from tokenflow_api.pacing_policy import Mode
+from tokenflow_api.modes import Mode
 
 DRIFT_S: Final = 10.0
 """Time that an expired hint takes to reach the fallback rate."""

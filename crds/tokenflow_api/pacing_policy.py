@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 from tokenflow_api._base import ApiModel
 from tokenflow_api._rules import LIST_SET, Rule, list_map
 from tokenflow_api.meta import Condition, Name, Resources, SecretReference
+from tokenflow_api.modes import Mode, ModelMode
 from tokenflow_api.networks import Cidr, HttpsUrl, HttpUrl, proper_cidrs, proper_url
 from tokenflow_api.observability import Observability
 from tokenflow_api.quantities import Duration, Quantity, amount, seconds
@@ -28,14 +29,6 @@ def _between(field: str, low: str, high: str, example: str) -> Rule:
         message=f"{camel} must be between {low} and {high}: write a value such as {example}",
         field_path=f".{camel}",
     )
-
-
-class Mode(StrEnum):
-    """What the policy does to streams."""
-
-    ENFORCE = "Enforce"
-    SHADOW = "Shadow"
-    OFF = "Off"
 
 
 class FailureMode(StrEnum):
@@ -122,15 +115,6 @@ class Thresholds(ApiModel):
     backlog_percent: Percent = Field(default=80, description="Accept queue use that counts as full.")
     gpu_utilization_percent: Percent = Field(default=90, description="GPU use that counts as saturated.")
     gpu_memory_percent: Percent = Field(default=95, description="GPU memory use that counts as full.")
-
-
-class ModelMode(StrEnum):
-    """How far the learned model may act."""
-
-    OFF = "Off"
-    SHADOW = "Shadow"
-    CANARY = "Canary"
-    ACTIVE = "Active"
 
 
 class Model(ApiModel):

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Never
+from typing import TYPE_CHECKING, Never
 
 import httpx
 from pydantic import ValidationError
@@ -12,13 +12,15 @@ from pydantic import ValidationError
 from tokenflow_api.backoff import Backoff
 from tokenflow_api.drift import drifted
 from tokenflow_api.hints import ALL_PATHS, Hint, Snapshot
-from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_client._boundaries import is_event_stream
 from tokenflow_client._breaker import CircuitBreaker
 from tokenflow_client._connection import TIMEOUT, Connections, Trust
 from tokenflow_client._errors import CircuitOpenError, HintsUnavailableError
 from tokenflow_client._events import Event, events
 from tokenflow_client._reader import HintReader
+
+if TYPE_CHECKING:
+    from tokenflow_api.runtime import RuntimeConfig
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ class HintFollower:
         url: str,
         *,
         token: Callable[[], str] = str,
-        on_config: Callable[[RuntimeConfig], None] | None = None,
+        on_config: Callable[["RuntimeConfig"], None] | None = None,
         on_snapshot: Callable[[Snapshot], None] = _ignore,
         tls: Trust | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -150,6 +152,9 @@ class HintFollower:
                 self._last_id = event.id
                 self._on_snapshot(self.snapshot)
             case "config" if self._on_config:
+                # Gateways alone are sent any; its import takes longer than all of this package.
+                from tokenflow_api.runtime import RuntimeConfig  # noqa: PLC0415 - see above
+
                 self._on_config(RuntimeConfig.model_validate_json(event.data))
             case _:
                 _log.debug("an event without use here", extra={"event": event.name})

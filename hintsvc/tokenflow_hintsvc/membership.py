@@ -5,7 +5,7 @@ import logging
 import time
 from typing import Final
 
-from tokenflow_api.hints import Replica
+from tokenflow_api.cluster import Replica
 from tokenflow_hintsvc import metrics
 from tokenflow_hintsvc.configuration import Configuration
 from tokenflow_hintsvc.errors import StoreError

@@ -14,7 +14,7 @@ import aiohttp
 from pydantic import ValidationError
 
 from tokenflow_api.client_tls import client_context
-from tokenflow_api.hints import ClusterView
+from tokenflow_api.cluster import ClusterView
 from tokenflow_operator.errors import (
     HintServiceFailingError,
     HintServiceRefusedError,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tokenflow_api.hints import ClusterView, Replica
+from tokenflow_api.cluster import ClusterView, Replica
 from tokenflow_operator import metrics
 from tokenflow_operator.errors import HintServiceError, HintServiceFailingError, HintServiceRefusedError
 from tokenflow_operator.hint_service import Answer, HintService

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from tokenflow_api.hints import ClusterView
+from tokenflow_api.cluster import ClusterView
 from tokenflow_api.pacing_policy import PacingPolicySpec
 from tokenflow_api.telemetry_agent import TelemetryAgentSpec
 from tokenflow_operator.errors import FieldClaim

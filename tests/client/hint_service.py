@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from tokenflow_api.hints import Hint, HintReply, PathState, Snapshot, Source
-from tokenflow_api.pacing_policy import Mode
+from tokenflow_api.modes import Mode
 
 
 def hint(rate: float, *, tenant: str = "gold", path: str = "*", batch: int = 1, delay_ms: int = 0) -> Hint:

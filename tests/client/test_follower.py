@@ -10,7 +10,8 @@ from aiohttp import web
 
 from tokenflow_api.drift import DRIFT_S
 from tokenflow_api.hints import Hint, PathState, Snapshot, Source
-from tokenflow_api.pacing_policy import Mode, PacingPolicySpec
+from tokenflow_api.modes import Mode
+from tokenflow_api.pacing_policy import PacingPolicySpec
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_client import HintFollower
 

@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 
 from tokenflow_api.drift import DRIFT_S, drifted
 from tokenflow_api.hints import Admission, Hint, PathState, Source
-from tokenflow_api.pacing_policy import Mode
+from tokenflow_api.modes import Mode
 
 rates = st.floats(0.1, 10_000.0)
 ages = st.floats(0.0, 100.0)

@@ -12,7 +12,8 @@ from aiohttp import web
 from e2e.upstream import application as upstream_application
 from tokenflow_api.codec import decode
 from tokenflow_api.hints import Hint, PathState, Snapshot, Source
-from tokenflow_api.pacing_policy import Mode, PacingPolicySpec
+from tokenflow_api.modes import Mode
+from tokenflow_api.pacing_policy import PacingPolicySpec
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_api.telemetry import BatchReply, TelemetryBatch
 from tokenflow_api.windows import StreamWindows

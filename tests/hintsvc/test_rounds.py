@@ -8,7 +8,7 @@ from tests.hintsvc.decide.support import KEY, gateway_batch
 from tests.hintsvc.support import runtime
 from tokenflow_api.codec import encode
 from tokenflow_api.hints import ModelReport, PathState, Snapshot
-from tokenflow_api.pacing_policy import ModelMode
+from tokenflow_api.modes import ModelMode
 from tokenflow_hintsvc.configuration import Configuration, Origin
 from tokenflow_hintsvc.decide.decision import Foresight
 from tokenflow_hintsvc.decide.samples import PathSample

@@ -9,8 +9,10 @@ from typing import Any
 
 import yaml
 
-from tokenflow_api.hints import ClusterView, Hint, NodeReport, PathState, Replica, Snapshot, Source
-from tokenflow_api.pacing_policy import Mode, PacingPolicySpec
+from tokenflow_api.cluster import ClusterView, NodeReport, Replica
+from tokenflow_api.hints import Hint, PathState, Snapshot, Source
+from tokenflow_api.modes import Mode
+from tokenflow_api.pacing_policy import PacingPolicySpec
 from tokenflow_api.telemetry import Signal, SignalState
 from tokenflow_api.telemetry_agent import TelemetryAgentSpec
 from tokenflow_operator.keys import Key

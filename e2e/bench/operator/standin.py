@@ -16,7 +16,8 @@ from typing import Final
 from aiohttp import ClientError, web
 
 from e2e.bench.operator.api import Api, Manifest, connected
-from tokenflow_api.hints import ClusterView, Hint, NodeReport, PathState, Replica, Snapshot, Source
+from tokenflow_api.cluster import ClusterView, NodeReport, Replica
+from tokenflow_api.hints import Hint, PathState, Snapshot, Source
 from tokenflow_api.runtime import RUNTIME_KEY, RuntimeConfig
 from tokenflow_api.telemetry import Signal, SignalState
 from tokenflow_hintsvc.view.meaning import entity_tag

@@ -7,7 +7,8 @@ from math import ceil
 from typing import Final
 
 from tokenflow_api.hints import Admission, Hint
-from tokenflow_api.pacing_policy import FailureMode, Mode, Tenant
+from tokenflow_api.modes import Mode
+from tokenflow_api.pacing_policy import FailureMode, Tenant
 from tokenflow_api.quantities import seconds
 from tokenflow_api.quota import AdmitReply, AdmitRequest, CommitRequest, Refusal
 from tokenflow_api.runtime import RuntimeConfig

@@ -4,7 +4,7 @@ from typing import Final
 
 from aiohttp import web
 
-from tokenflow_api.hints import ClusterView, KeyExpiry
+from tokenflow_api.cluster import ClusterView, KeyExpiry
 from tokenflow_api.runtime import Role, RuntimeConfig
 from tokenflow_hintsvc.api.endpoint import IF_NONE_MATCH, Endpoint
 from tokenflow_hintsvc.api.service import SERVICE

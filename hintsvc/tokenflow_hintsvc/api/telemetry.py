@@ -4,9 +4,9 @@ from typing import Final
 
 from aiohttp import web
 
+from tokenflow_api.cluster import NodeReport
 from tokenflow_api.codec import CONTENT_TYPE, MAX_ENCODED_BYTES, decode
 from tokenflow_api.errors import CodecError
-from tokenflow_api.hints import NodeReport
 from tokenflow_api.quantities import seconds
 from tokenflow_api.runtime import Role, RuntimeConfig
 from tokenflow_api.telemetry import AgentConfig, BatchReply, Reporter, TelemetryBatch

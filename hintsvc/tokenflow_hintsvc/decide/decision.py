@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from tokenflow_api.hints import ModelReport
-from tokenflow_api.pacing_policy import Mode
+from tokenflow_api.modes import Mode
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_hintsvc.decide.follow import follow
 from tokenflow_hintsvc.decide.forecast import Forecast

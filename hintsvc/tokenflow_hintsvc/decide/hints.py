@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from tokenflow_api.hints import ALL_PATHS, Hint, HintSignals, PathState, Source
-from tokenflow_api.pacing_policy import Mode, Tenant
+from tokenflow_api.modes import Mode
+from tokenflow_api.pacing_policy import Tenant
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_hintsvc.decide.admission import Admittance
 from tokenflow_hintsvc.decide.batch import batch_size, delay_s

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import prod
 
 from tokenflow_api.hints import Hint, NodeHealth, Snapshot
-from tokenflow_api.pacing_policy import Mode
+from tokenflow_api.modes import Mode
 from tokenflow_api.quantities import seconds
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_hintsvc.decide.admission import admittance

@@ -7,7 +7,7 @@ those who might obey is another matter.
 from typing import Final
 
 from tokenflow_api.hints import Admission, Hint, PathState, Source
-from tokenflow_api.pacing_policy import Mode
+from tokenflow_api.modes import Mode
 
 UNPACED: Final = 10_000.0
 """Tokens per second that no stream reaches: the greatest rate that a policy can name."""

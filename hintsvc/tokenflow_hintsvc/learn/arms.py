@@ -3,7 +3,8 @@
 from enum import StrEnum
 from hashlib import sha256
 
-from tokenflow_api.pacing_policy import Model, ModelMode
+from tokenflow_api.modes import ModelMode
+from tokenflow_api.pacing_policy import Model
 
 
 class Arm(StrEnum):

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from tokenflow_api.hints import ModelReport
+from tokenflow_api.modes import ModelMode
 from tokenflow_api.pacing_policy import Model as ModelSpec
-from tokenflow_api.pacing_policy import ModelMode
 from tokenflow_hintsvc import metrics
 from tokenflow_hintsvc.configuration import Configuration
 from tokenflow_hintsvc.decide.decision import BLIND, Foresight

@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tokenflow_api.pacing_policy import FailureMode, Mode, Tenant
+from tokenflow_api.modes import Mode
+from tokenflow_api.pacing_policy import FailureMode, Tenant
 from tokenflow_api.quota import AdmitReply, AdmitRequest, CommitReply, CommitRequest, Limit, Refusal
 from tokenflow_api.quotas.limits import Limits
 from tokenflow_api.quotas.verdict import Ask, Verdict

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 import msgpack
 from redis.exceptions import RedisError
 
-from tokenflow_api.hints import TenantUsage
+from tokenflow_api.cluster import TenantUsage
 from tokenflow_hintsvc.errors import StoreError
 from tokenflow_hintsvc.quota.exchange import Answer, Left, Question, Ruling, slot
 from tokenflow_hintsvc.store.connection import Connection, mapped

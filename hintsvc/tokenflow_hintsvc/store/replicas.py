@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tokenflow_api.hints import Replica
+from tokenflow_api.cluster import Replica
 from tokenflow_hintsvc.store.connection import Connection, mapped
 from tokenflow_hintsvc.store.register import Register
 

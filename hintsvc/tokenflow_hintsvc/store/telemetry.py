@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 from redis.exceptions import RedisError
 
-from tokenflow_api.hints import NodeReport
+from tokenflow_api.cluster import NodeReport
 from tokenflow_hintsvc.errors import StoreError
 from tokenflow_hintsvc.store import history
 from tokenflow_hintsvc.store.batches import StoredBatch

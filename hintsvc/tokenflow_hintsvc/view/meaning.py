@@ -4,7 +4,8 @@ import hashlib
 from collections.abc import Iterator
 from typing import Final
 
-from tokenflow_api.hints import ClusterView, Hint, NodeReport, Snapshot, Term
+from tokenflow_api.cluster import ClusterView, NodeReport
+from tokenflow_api.hints import Hint, Snapshot, Term
 from tokenflow_api.quantities import seconds
 from tokenflow_api.runtime import RuntimeConfig
 

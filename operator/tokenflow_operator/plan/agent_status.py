@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
-from tokenflow_api.hints import NodeReport
+from tokenflow_api.cluster import NodeReport
 from tokenflow_api.quantities import seconds
 from tokenflow_api.telemetry import Signal, SignalState
 from tokenflow_api.telemetry_agent import BackendCount, DegradedNode

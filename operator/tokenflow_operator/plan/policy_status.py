@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from tokenflow_api.hints import ALL_PATHS, ClusterView, Hint, ModelReport, TenantUsage
+from tokenflow_api.cluster import ClusterView, TenantUsage
+from tokenflow_api.hints import ALL_PATHS, Hint, ModelReport
 from tokenflow_api.pacing_policy import ModelStatus, ReplicaStatus, TenantStatus
 from tokenflow_api.quantities import seconds
 from tokenflow_operator.kube.kinds import DEPLOYMENT, PERSISTENT_VOLUME_CLAIM

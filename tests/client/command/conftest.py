@@ -12,7 +12,7 @@ from aiohttp import web
 from e2e.upstream.scripted import Engine
 from tests.client.command.support import Running
 from tokenflow_api.hints import Hint, HintReply, PathState, Snapshot, Source
-from tokenflow_api.pacing_policy import Mode
+from tokenflow_api.modes import Mode
 
 HINT = Hint(
     tenant="gold",

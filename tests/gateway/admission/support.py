@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from tests.hintsvc.support import runtime
 from tokenflow_api.hints import Admission, Hint, PathState, Source
-from tokenflow_api.pacing_policy import Mode, Tenant
+from tokenflow_api.modes import Mode
+from tokenflow_api.pacing_policy import Tenant
 from tokenflow_api.quota import AdmitReply, AdmitRequest, CommitReply, CommitRequest, Limit, Refusal
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_gateway.admission.door import Door

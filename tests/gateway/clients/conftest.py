@@ -21,7 +21,8 @@ from e2e.upstream.script import REFUSALS
 from e2e.upstream.scripted import Engine
 from tests.hintsvc.support import free_port
 from tokenflow_api.hints import Hint, PathState, Snapshot, Source
-from tokenflow_api.pacing_policy import Mode, PacingPolicySpec
+from tokenflow_api.modes import Mode
+from tokenflow_api.pacing_policy import PacingPolicySpec
 from tokenflow_api.runtime import RuntimeConfig
 
 BATCH = 4

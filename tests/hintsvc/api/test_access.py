@@ -15,8 +15,8 @@ from tests.hintsvc.support import RedisServer, ReplicaProcess, free_port, replic
 from tests.serving.authority import Authority
 from tests.serving.issuer import ISSUER, Issuer
 from tokenflow_api.api_keys import hashed_line
+from tokenflow_api.cluster import ClusterView, KeyExpiry
 from tokenflow_api.codec import CONTENT_TYPE, encode
-from tokenflow_api.hints import ClusterView, KeyExpiry
 from tokenflow_api.runtime import Grant, Role
 from tokenflow_api.telemetry import Reporter, TelemetryBatch
 from tokenflow_hintsvc.api.application import ENDPOINTS

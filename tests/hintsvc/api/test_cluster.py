@@ -8,7 +8,7 @@ import pytest
 
 from e2e.bench.hintsvc.cluster import cluster
 from tests.hintsvc.support import RedisServer
-from tokenflow_api.hints import ClusterView
+from tokenflow_api.cluster import ClusterView
 from tokenflow_api.runtime import Role
 
 pytestmark = pytest.mark.redis

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.hintsvc.decide.support import KEY, path
 from tests.hintsvc.support import runtime
 from tokenflow_api.hints import ALL_PATHS, Admission, Hint, PathState, Snapshot, Source
-from tokenflow_api.pacing_policy import Mode
+from tokenflow_api.modes import Mode
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_hintsvc.decide.decision import BLIND, Decision, Foresight, decide
 from tokenflow_hintsvc.decide.explain import explanations

@@ -3,7 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenflow_api.pacing_policy import Model, ModelMode
+from tokenflow_api.modes import ModelMode
+from tokenflow_api.pacing_policy import Model
 from tokenflow_hintsvc.learn.arms import Arm, arm
 
 TENANTS = [f"tenant-{number}" for number in range(2000)]

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.hintsvc.support import RedisServer
-from tokenflow_api.hints import NodeReport
+from tokenflow_api.cluster import NodeReport
 from tokenflow_hintsvc.errors import StoreError
 from tokenflow_hintsvc.store import history
 from tokenflow_hintsvc.store.batches import StoredBatch

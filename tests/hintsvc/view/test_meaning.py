@@ -3,7 +3,8 @@
 import pytest
 
 from tests.hintsvc.serving import config, hint, snapshot
-from tokenflow_api.hints import ClusterView, KeyExpiry, NodeReport, Replica, TenantUsage, Term
+from tokenflow_api.cluster import ClusterView, KeyExpiry, NodeReport, Replica, TenantUsage
+from tokenflow_api.hints import Term
 from tokenflow_api.telemetry import AgentCost, Signal, SignalState
 from tokenflow_hintsvc.view.meaning import entity_tag
 

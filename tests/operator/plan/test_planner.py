@@ -24,8 +24,10 @@ from tests.operator.builders import (
     settled_policy,
     view,
 )
-from tokenflow_api.hints import ModelReport, NodeReport
-from tokenflow_api.pacing_policy import ModelMode, PacingPolicySpec, PacingPolicyStatus
+from tokenflow_api.cluster import NodeReport
+from tokenflow_api.hints import ModelReport
+from tokenflow_api.modes import ModelMode
+from tokenflow_api.pacing_policy import PacingPolicySpec, PacingPolicyStatus
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_api.telemetry import AgentConfig, Signal, SignalState
 from tokenflow_api.telemetry_agent import TelemetryAgentSpec, TelemetryAgentStatus

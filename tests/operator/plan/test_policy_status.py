@@ -1,7 +1,7 @@
 """What a PacingPolicy's status tells of replicas and tenants."""
 
 from tests.operator import builders
-from tokenflow_api.hints import Replica, TenantUsage
+from tokenflow_api.cluster import Replica, TenantUsage
 from tokenflow_operator.snapshot import HintServiceState
 
 

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from tokenflow_api.hints import ClusterView
+from tokenflow_api.cluster import ClusterView
 from tokenflow_operator.plan.alerts.definitions import AlertName
 from tokenflow_operator.plan.alerts.table import EXPIRY_S
 from tokenflow_operator.plan.conditions import timestamp

@@ -9,7 +9,7 @@ from typing import Final
 
 from tokenflow_api.hints import NodeHealth, Snapshot
 from tokenflow_api.meta import ConditionStatus
-from tokenflow_api.pacing_policy import Mode
+from tokenflow_api.modes import Mode
 from tokenflow_api.telemetry import SignalState
 from tokenflow_operator.plan import gateway, hintsvc
 from tokenflow_operator.plan.alerts.definitions import AlertName

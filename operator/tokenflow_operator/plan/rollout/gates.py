@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from tokenflow_api.hints import NodeReport
+from tokenflow_api.cluster import NodeReport
 from tokenflow_api.telemetry import SignalState
 from tokenflow_api.telemetry_agent import Rollout
 from tokenflow_operator.plan.rollout.failures import failure, too_many_restarts

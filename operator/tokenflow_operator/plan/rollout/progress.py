@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from tokenflow_api.hints import NodeReport
+from tokenflow_api.cluster import NodeReport
 from tokenflow_api.telemetry_agent import (
     PAUSE_ANNOTATION,
     RETRY_ANNOTATION,

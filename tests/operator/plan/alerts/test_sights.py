@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from tests.operator.builders import NOW, NOW_MS, agent, example, hint, policy, settled_policy, view
-from tokenflow_api.hints import KeyExpiry, ModelReport, NodeHealth, NodeReport, TenantUsage, Term
-from tokenflow_api.pacing_policy import ModelMode, PacingPolicySpec
+from tokenflow_api.cluster import KeyExpiry, NodeReport, TenantUsage
+from tokenflow_api.hints import ModelReport, NodeHealth, Term
+from tokenflow_api.modes import ModelMode
+from tokenflow_api.pacing_policy import PacingPolicySpec
 from tokenflow_api.telemetry import Signal, SignalState
 from tokenflow_operator.plan.alerts.definitions import AlertName
 from tokenflow_operator.plan.alerts.sights import LEFT_TO_PROMETHEUS

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.operator.builders import INSTALLATION, NOW, agent, agent_snapshot, node
-from tokenflow_api.hints import ClusterView, NodeReport
+from tokenflow_api.cluster import ClusterView, NodeReport
 from tokenflow_api.telemetry import AgentCost, Signal, SignalState
 from tokenflow_api.telemetry_agent import TelemetryAgentSpec
 from tokenflow_operator.kube.objects import Manifest, ObjectRef, ref_of

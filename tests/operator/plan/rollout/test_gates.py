@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.operator.builders import NOW, NOW_MS, agents_of
-from tokenflow_api.hints import NodeReport
+from tokenflow_api.cluster import NodeReport
 from tokenflow_api.telemetry import AgentCost, Signal, SignalState
 from tokenflow_api.telemetry_agent import Rollout
 from tokenflow_operator.plan.rollout.gates import Verdict, evidence, verdict
