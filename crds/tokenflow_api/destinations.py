@@ -1,12 +1,14 @@
 """Destination classes: the networks that clients are told apart by."""
 
 import ipaddress
+from functools import lru_cache
 from typing import Final
 
 IPV4_PREFIX: Final = 24
 IPV6_PREFIX: Final = 48
 
 
+@lru_cache(maxsize=1024)
 def destination_class(address: str) -> str:
     """Return the network of ``address``: its /24, or /48 with IPv6.
 

@@ -1,6 +1,7 @@
 """The gateway as a whole: its parts, its listeners, and how it leaves."""
 
 import asyncio
+import gc
 import logging
 import math
 import signal
@@ -51,6 +52,8 @@ _LAST_WORDS_S: Final = 1.0
 """Time that streams have, which did not end, to be told how to go on elsewhere."""
 _COMMITS_S: Final = 4.0
 """Time that the last commits have to be delivered."""
+_GARBAGE: Final = 50_000
+"""Objects made before cycles among them are looked for: a request makes a thousand, and leaves few."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,6 +108,8 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    gc.freeze()
+    gc.set_threshold(_GARBAGE)
     await Server(settings).run(stop)
 
 

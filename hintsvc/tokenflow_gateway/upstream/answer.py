@@ -127,9 +127,13 @@ class Answer:
         self.unread = 0
         return kept
 
+    def has(self, *, body: int) -> bool:
+        """Whether the head and more than ``body`` bytes of the body are there, or the end; -1 wants none."""
+        return self._ended or (self.head is not None and self.unread > body)
+
     async def wait(self, *, body: int) -> None:
-        """Return once the head and more than ``body`` bytes of the body are there, or the end; -1 wants none."""
-        while not self._ended and (self.head is None or self.unread <= body):
+        """Return once the answer has what ``has`` asks for."""
+        while not self.has(body=body):
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
 

@@ -87,6 +87,8 @@ class PooledCall:
         return self._answer.error or UpstreamError(f"the request to upstream {self._pool.name!r} was cancelled")
 
     async def _wait(self, *, within_s: float, body: int) -> None:
+        if self._answer.has(body=body) and not self._was_stale():
+            return
         try:
             async with asyncio.timeout(within_s):
                 await self._answer.wait(body=body)
