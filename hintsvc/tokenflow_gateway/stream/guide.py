@@ -1,16 +1,18 @@
 """Says how a stream runs: the least of what its path's hint, its own connection and its tenant's quota bear."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from tokenflow_api.hints import Hint, PathState
+from tokenflow_api.hints import Hint, PathState, Source
 from tokenflow_gateway.stream.bounds import UNPACED, Bound, Pace
 from tokenflow_gateway.stream.laws import SocketLaw, batch_size
 from tokenflow_gateway.stream.limits import Limits
 from tokenflow_gateway.stream.routes import Route
 from tokenflow_gateway.stream.strains import Strains
 
+GUARD: Final = 3.0
+"""Target backlogs that a connection bears where a live hint steers its path."""
 REFRESH_S: Final = 0.25
 """How long what was read of hints and quotas serves: hints are computed as often."""
 
@@ -99,17 +101,34 @@ class Guide:
     def pace(self, route: Route, law: SocketLaw, *, held_back: bool = False) -> Pace:
         """Return how a stream of ``route`` runs."""
         limits = self.limits_now()
-        told = self._told.get(route)
-        if told is None:
-            told = self._told[route] = self.told(route)
-            self._clear[route] = self._pace(route, limits, told, SocketLaw())
+        told = self._read(route, limits)
         if law.rate is None and not law.batching and not held_back:
             return self._clear[route]
         return self._pace(route, limits, told, law, held_back=held_back)
 
+    def socket_limits(self, route: Route) -> Limits:
+        """Return the limits by which a connection of ``route`` paces itself.
+
+        Where a live hint steers the queue of the path to the policy's target, by the tenants' weights, the
+        connection only guards against more: a law of its own with the same target would act first, and for all alike.
+        """
+        limits = self.limits_now()
+        told = self._read(route, limits)
+        hint = None if told.lost else told.hint
+        if hint is None or hint.source is not Source.LIVE or hint.state is not PathState.CONGESTED:
+            return limits
+        return replace(limits, target_s=GUARD * limits.target_s)
+
     def strained(self, route: Route, share: float) -> None:
         """Take in that a stream of ``route`` wants batches of that share of the longest delay."""
         self._strains.tell(route, share, now=self.clock())
+
+    def _read(self, route: Route, limits: Limits) -> Told:
+        told = self._told.get(route)
+        if told is None:
+            told = self._told[route] = self.told(route)
+            self._clear[route] = self._pace(route, limits, told, SocketLaw())
+        return told
 
     def _pace(self, route: Route, limits: Limits, told: Told, law: SocketLaw, *, held_back: bool = False) -> Pace:
         strain = self._strains.share(route, now=self.clock())

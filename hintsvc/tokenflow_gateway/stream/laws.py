@@ -1,8 +1,8 @@
 """The laws by which a stream paces itself, from what its own connection says.
 
 While the connection delivers at once it is clear, and nothing is held back. Once its backlog ages, tokens go out in
-batches; where that does not help it is congested, and the rate follows what is really delivered, a little more while the backlog is short and less while it
-is long, so that it settles at the target:
+batches; where that does not help it is congested, and the rate follows what is really delivered, a little more while
+the backlog is short and less while it is long, so that it settles at the target:
 
     r = clamp(D / beta * (1 + clip(k * (tau - q) / tau, -0.7, k)), r_min, r_max)
 

@@ -103,14 +103,13 @@ class PacedStream:
 
     def view(self) -> StreamView:
         """Return how the stream is doing."""
-        info = self.meter.info if self.meter else None
         return StreamView(
             route=self.route,
             pace=self._pace,
             queued_tokens=self._held.tokens,
             queued_bytes=self._held.size,
             unsent_bytes=self.meter.unsent_bytes if self.meter else self._answer.waiting_bytes,
-            srtt_us=info.rtt_us if info else None,
+            rtt_us=round(self.meter.rtt_us) if self.meter and self.meter.info else None,
             tokens=self.tokens,
             age_s=self._clock() - self._opening.started,
         )
@@ -203,7 +202,7 @@ class PacedStream:
     def _wait(self, now: float, *, sent: int) -> None:
         """Have the stream looked at again when more is due; read on meanwhile only if that is soon."""
         pace, held = self._pace, self._held
-        if sent and self._waits_for_batch:
+        if sent and not held and self._waits_for_batch:
             wake = max(self._due, now + pace.batch_delay_s)
         elif held:
             wake = self._due
@@ -293,7 +292,7 @@ class PacedStream:
         look = self.meter.look(now, waiting_bytes=self._answer.waiting_bytes, held_bytes=held)
         if look is None:
             return False
-        limits = self._guide.limits_now()
+        limits = self._guide.socket_limits(self.route)
         before, self._law = self._law, self._law.next(look, limits)
         if self._law != before:
             self._pace_until = now

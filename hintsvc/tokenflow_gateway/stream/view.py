@@ -16,7 +16,7 @@ class StreamView:
         queued_tokens: read from the upstream and not sent.
         queued_bytes: of their events, as they came.
         unsent_bytes: that wait for the network.
-        srtt_us: round-trip time of the connection, in microseconds; ``None`` where nothing tells.
+        rtt_us: round-trip time of the connection of late, in microseconds; ``None`` where nothing tells.
         tokens: sent.
         age_s: since its request was sent.
     """
@@ -26,6 +26,6 @@ class StreamView:
     queued_tokens: int
     queued_bytes: int
     unsent_bytes: int
-    srtt_us: int | None
+    rtt_us: int | None
     tokens: int
     age_s: float

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.gateway.stream.support import LIMITS, ROUTE, Clock, hint
-from tokenflow_api.hints import PathState
+from tokenflow_api.hints import PathState, Source
 from tokenflow_api.pacing_policy import PacingPolicySpec
 from tokenflow_gateway.stream.bounds import UNPACED, Bound
 from tokenflow_gateway.stream.guide import Guide, Told, pace
@@ -64,6 +64,17 @@ def test_batches_are_the_hints_while_the_connection_is_clear() -> None:
 def test_a_congested_connection_batches_what_comes_within_the_delay() -> None:
     acting = pace(LIMITS, hint(80.0), congested(18.0))
     assert (acting.batch_size, acting.batch_delay_s, acting.state) == (5, 0.25, PathState.CONGESTED)
+
+
+def test_a_connection_only_guards_where_a_live_hint_steers_the_path() -> None:
+    clear = hint(20.0)
+    assert clear.hint is not None
+    steered = Told(hint=clear.hint.model_copy(update={"state": PathState.CONGESTED}))
+    stale = Told(hint=clear.hint.model_copy(update={"state": PathState.CONGESTED, "source": Source.FALLBACK}))
+    told = {"steered": steered, "clear": clear, "stale": stale, "lost": replace(steered, lost=True), "none": Told()}
+    guide = Guide(limits=lambda: LIMITS, told=lambda route: told[route.tenant], clock=Clock())
+    targets = {name: guide.socket_limits(replace(ROUTE, tenant=name)).target_s for name in told}
+    assert targets == {"steered": 1.5, "clear": 0.5, "stale": 0.5, "lost": 0.5, "none": 0.5}
 
 
 def test_a_new_stream_is_batched_where_others_on_its_path_wanted_it() -> None:

@@ -89,7 +89,7 @@ async def test_no_reader_gets_more_than_the_rate_and_no_token_waits_longer_than_
     for tokens, _, now in setup.progress.sends:
         for _ in range(tokens):
             due = max(said[sent], due) + 1 / rate
-            # A batch's delay, two ticks of the wheel, and one batch more that may stand before it in the queue.
+            # A batch's delay, two ticks of the wheel, and one batch that may stand before it in the queue.
             assert now - began <= due + delay_ms / 1000 + batch / rate + 0.02
             sent += 1
         assert sent <= rate * (now - began + 0.1) + batch + 1e-6
