@@ -52,7 +52,8 @@ class Commits:
         self._client = client
         self._clock = clock
         self._waiting: deque[_Waiting] = deque()
-        self._arrived = asyncio.Event()
+        # Wakes one sender for each commit, where an event would wake them all.
+        self._arrived = asyncio.Semaphore(0)
         self._settled = asyncio.Event()
         self._settled.set()
         self._sending = 0
@@ -62,9 +63,10 @@ class Commits:
         if len(self._waiting) >= MAX_WAITING:
             self._waiting.popleft()
             metrics.COMMITS.labels("dropped").inc()
+        else:
+            self._arrived.release()
         self._waiting.append(_Waiting(done, self._clock() + life_s))
         self._settled.clear()
-        self._arrived.set()
         self._measure()
 
     async def run(self) -> None:
@@ -97,10 +99,8 @@ class Commits:
     async def _send(self) -> None:
         backoff = Backoff(most_s=_MOST_PAUSE_S)
         while True:
-            await self._arrived.wait()
-            while self._waiting:
-                await self._deliver(self._waiting.popleft(), backoff)
-            self._arrived.clear()
+            await self._arrived.acquire()
+            await self._deliver(self._waiting.popleft(), backoff)
 
     async def _deliver(self, one: _Waiting, backoff: Backoff) -> None:
         if self._clock() >= one.until:
@@ -123,6 +123,7 @@ class Commits:
         pause = backoff.failed()
         _log.debug("a commit waits", extra={"reason": reason, "retry_s": round(pause, 2)})
         await asyncio.sleep(pause)
+        self._arrived.release()
 
 
 def _outcome(reply: CommitReply | None) -> str:
