@@ -145,6 +145,12 @@ class UpstreamBrokeOffError(UpstreamError):
     code = "upstream_broke_off"
 
 
+class UpstreamKeyRefusedError(UpstreamError):
+    """The upstream wants another API key than the gateway's, or one at all."""
+
+    code = "upstream_key_refused"
+
+
 class UpstreamTimeoutError(GatewayError):
     """The upstream took too long."""
 

@@ -6,10 +6,11 @@ from http import HTTPStatus
 from typing import Final
 
 from tokenflow_api.pacing_policy import Upstream
-from tokenflow_gateway.errors import GatewayError, UpstreamError, UpstreamTimeoutError
+from tokenflow_gateway.errors import GatewayError, UpstreamError, UpstreamKeyRefusedError, UpstreamTimeoutError
 from tokenflow_gateway.upstream import metrics
 from tokenflow_gateway.upstream.call import Call, Head, Outgoing
 from tokenflow_gateway.upstream.client import UpstreamClient
+from tokenflow_gateway.upstream.keys import KEY_FILE
 from tokenflow_gateway.upstream.lease import Lease
 
 _ELSEWHERE: Final = frozenset((HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT))
@@ -88,7 +89,9 @@ class Trial:
             if self.lease.probe:
                 # A head shows that the upstream lives; its first token may be long in coming.
                 self.lease.answered(await self._call.head(within_s=max(0.0, until - time.monotonic())))
-            self._head = await self._call.begin(within_s=max(0.0, until - time.monotonic()))
+            self._head = _taken(
+                self.lease.upstream, await self._call.begin(within_s=max(0.0, until - time.monotonic()))
+            )
         except (UpstreamError, UpstreamTimeoutError) as error:
             self._error = error
             self.lease.failed()
@@ -130,3 +133,19 @@ class Trial:
         if self._call is not None:
             self._call.cancel()
         self.lease.release()
+
+
+def _taken(upstream: Upstream, head: Head) -> Head:
+    """Return the head of an answer to a request whose key was taken.
+
+    Readers' keys never reach an upstream, so that one who is told 401 would look for the fault in the wrong place.
+
+    Raises:
+        UpstreamKeyRefusedError: it was not.
+    """
+    if head.status != HTTPStatus.UNAUTHORIZED:
+        return head
+    raise UpstreamKeyRefusedError(
+        f"upstream {upstream.name!r} refuses the gateway's API key: put one that it takes as value {KEY_FILE} into the"
+        " Secret that spec.gateway.upstreams[].apiKeySecretRef names"
+    )

@@ -12,7 +12,13 @@ import pytest
 from tests.gateway.upstream.fleets import Clock, eventually, fleet_of, taken
 from tests.gateway.upstream.servers import ASK, OK, Say, Server, Sink, hangs, says, says_and_closes, serving, upstream
 from tokenflow_api.pacing_policy import Upstream
-from tokenflow_gateway.errors import InvalidRequestError, UpstreamBrokeOffError, UpstreamError, UpstreamTimeoutError
+from tokenflow_gateway.errors import (
+    InvalidRequestError,
+    UpstreamBrokeOffError,
+    UpstreamError,
+    UpstreamKeyRefusedError,
+    UpstreamTimeoutError,
+)
 from tokenflow_gateway.metrics import REGISTRY
 from tokenflow_gateway.upstream.attempts import attempts
 from tokenflow_gateway.upstream.breaker import BreakerState
@@ -115,6 +121,17 @@ async def test_other_answers_are_the_readers(status: int) -> None:
             assert (attempt.head.status, attempt.tries) == (status, 1)
             assert await attempt.call.read(most=10, within_s=1.0) == b"word"
         assert setup.servers[1].requests == []
+
+
+async def test_a_refusal_of_the_gateways_key_is_not_told_as_one_of_the_readers() -> None:
+    refusal = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 4\r\n\r\nword"
+    async with running(says(refusal), says(OK)) as setup:
+        with pytest.raises(UpstreamKeyRefusedError, match="upstream 'a' refuses the gateway's API key: put one"):
+            async with setup.ask(retries=0):
+                pass
+        async with setup.ask(retries=1) as attempt:
+            assert (attempt.upstream.name, attempt.head.status) == ("b", 200)
+        assert setup.in_flight == [0, 0]
 
 
 async def test_without_another_upstream_the_answer_of_the_last_is_the_readers() -> None:
