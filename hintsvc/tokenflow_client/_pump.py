@@ -16,7 +16,7 @@ T = TypeVar("T")
 class _End:
     """The source has ended, or broke."""
 
-    error: Exception | None
+    error: BaseException | None
 
 
 class Pump(Generic[T]):
@@ -41,6 +41,7 @@ class Pump(Generic[T]):
         self._items: asyncio.Queue[T | _End] = asyncio.Queue(size)
         self._end: _End | None = None
         self._closed = False
+        self._closing = False
         self._task = asyncio.create_task(self._run())
 
     @property
@@ -53,7 +54,7 @@ class Pump(Generic[T]):
 
         Raises:
             StopAsyncIteration: the source has ended.
-            Exception: the source broke; all that came before has been returned.
+            BaseException: the source broke, or was called off; all that came before has been returned.
         """
         item = self._end or await self._items.get()
         if not isinstance(item, _End):
@@ -65,7 +66,8 @@ class Pump(Generic[T]):
     def cancel(self) -> None:
         """Stop reading; the source is closed soon."""
         self._end = _End(None)
-        self._task.cancel()
+        if not self._closing:
+            self._task.cancel()
 
     async def aclose(self) -> None:
         """Stop reading, and wait until the source is closed.
@@ -83,20 +85,23 @@ class Pump(Generic[T]):
             raise error
 
     async def _run(self) -> None:
-        error: Exception | None = None
         try:
-            try:
-                await self._pour()
-            finally:
-                await self._close()
+            error = await self._pour()
+        except BaseException:
+            await self._close()
+            raise
+        try:
+            await self._close()
         except Exception as caught:
             if self._end is not None:
                 raise
-            # Raised again where the items are taken.
             error = caught
-        await self._items.put(_End(error))
+        if self._end is None:
+            # Raised again where the items are taken.
+            await self._items.put(_End(error))
 
-    async def _pour(self) -> None:
+    async def _pour(self) -> BaseException | None:
+        """Read to the end; return what the source broke with, if it did."""
         spoke = False
         while True:
             if spoke:
@@ -104,7 +109,12 @@ class Pump(Generic[T]):
             try:
                 item = await anext(self._iterator)
             except StopAsyncIteration:
-                return
+                return None
+            except (Exception, asyncio.CancelledError) as error:
+                if _called_off():
+                    raise
+                # What the source itself waits for may be called off, too.
+                return error
             finally:
                 if spoke:
                     self._sources.heard()
@@ -114,9 +124,18 @@ class Pump(Generic[T]):
     async def _close(self) -> None:
         if self._closed:
             return
-        self._closed = True
-        await _close(self._iterator)
-        await _close(self._source)
+        self._closed = self._closing = True
+        try:
+            await _close(self._iterator)
+            await _close(self._source)
+        finally:
+            self._closing = False
+
+
+def _called_off() -> bool:
+    """Whether the task that runs this was cancelled, and not only what it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _close(source: object) -> None:

@@ -244,6 +244,58 @@ def test_a_source_that_cannot_be_closed_is_told() -> None:
     run(work())
 
 
+def test_a_source_that_is_closing_already_is_waited_for() -> None:
+    class Slow:
+        closed = False
+
+        def __init__(self) -> None:
+            self._items = iter([1])
+
+        def __aiter__(self) -> "Slow":
+            return self
+
+        async def __anext__(self) -> int:
+            for item in self._items:
+                return item
+            raise StopAsyncIteration
+
+        async def aclose(self) -> None:
+            await asyncio.sleep(1.0)
+            self.closed = True
+
+    async def work() -> None:
+        source = Slow()
+        paced = PacedStream(source, session=Going(Pace(tokens_per_second=1.0)), options=Options())  # type: ignore[arg-type]
+        await anext(paced)
+        await asyncio.sleep(0.1)
+        await paced.aclose()
+        assert source.closed
+
+    run(work())
+
+
+def test_a_source_that_was_called_off_itself_is_told_after_its_items() -> None:
+    async def told() -> AsyncIterator[int]:
+        yield 1
+        yield 2
+        raise asyncio.CancelledError("the source's own")
+
+    async def work() -> None:
+        for buffer in (1, 9):
+            paced = PacedStream(
+                told(),
+                session=Going(Pace(tokens_per_second=1.0)),  # type: ignore[arg-type]
+                options=Options(buffer=buffer),
+            )
+            assert [await anext(paced), await anext(paced)] == [1, 2]
+            with pytest.raises(asyncio.CancelledError, match="the source's own"):
+                await anext(paced)
+            with pytest.raises(StopAsyncIteration):
+                await anext(paced)
+
+    run(work())
+
+
 def test_breaking_off_lets_the_source_go() -> None:
     async def work() -> None:
         source = Told([0.0] * 1000)
