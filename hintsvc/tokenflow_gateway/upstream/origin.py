@@ -43,7 +43,7 @@ class Origin:
         port: to connect to.
         tls: whether by https.
         authority: as the ``Host`` header names it.
-        prefix: path that all targets are below.
+        prefix: path that all targets are below, without the ``/v1`` that they bring along.
         credentials: value of the ``Authorization`` header that the URL itself holds; empty without.
     """
 
@@ -71,7 +71,7 @@ def parse_origin(url: str) -> Origin:
         port=parts.port or _PORTS[parts.scheme],
         tls=parts.scheme == "https",
         authority=f"{authority}:{parts.port}" if parts.port else authority,
-        prefix=quote(parts.path.rstrip("/"), safe="/%:@!$&'()*+,;=~"),
+        prefix=quote(parts.path.rstrip("/").removesuffix("/v1"), safe="/%:@!$&'()*+,;=~"),
         credentials=f"Basic {base64.b64encode(unquote(user).encode()).decode()}" if user else "",
     )
 
