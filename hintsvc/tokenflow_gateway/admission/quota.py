@@ -36,6 +36,8 @@ IDLE_S: Final = 30.0
 _MOST_PAUSE_S: Final = 2.0
 _MOST_BYTES: Final = 64 << 10
 _SERVER_ERROR: Final = 500
+_UNTRUSTED: Final = (401, 403)
+"""Answers to a gateway whose token is not believed: those to other requests would be the same."""
 _HOPELESS: Final = (400, 404, 413, 422)
 """Answers that the same commit would get again."""
 _HEADERS: Final = {"Content-Type": "application/json"}
@@ -147,16 +149,12 @@ class QuotaClient:
                 head = await call.head(within_s=2 * within_s)
                 reply = _Reply(head.status, await call.read(most=_MOST_BYTES, within_s=2 * within_s))
         except (GatewayError, TimeoutError) as error:
-            self._failed()
-            raise QuotaUnavailableError(
-                f"the hint service does not answer: {str(error) or 'it took too long'}"
-            ) from error
+            raise self._failed(f"the hint service does not answer: {_why(error)}") from error
         finally:
             # An answer that comes late must not be taken for that to the next request.
             call.cancel()
-        if reply.status >= _SERVER_ERROR and b'"admission"' not in reply.body:
-            self._failed()
-            raise _no_use(reply)
+        if reply.status in _UNTRUSTED or (reply.status >= _SERVER_ERROR and b'"admission"' not in reply.body):
+            raise self._failed(_no_use(reply).message)
         self._succeeded()
         return reply
 
@@ -166,16 +164,18 @@ class QuotaClient:
             self._token_read_at = self._clock()
         return self._bearer
 
-    def _failed(self) -> None:
+    def _failed(self, reason: str) -> QuotaUnavailableError:
+        """Count a failure, and return the error that it is."""
         metrics.CHECK_FAILURES.inc()
         self._failures += 1
-        if self._failures < FAILURES:
-            return
-        pause = self._backoff.failed()
-        self._try_at = self._clock() + pause
-        if self._failures == FAILURES:
-            metrics.REACHABLE.set(0)
-            _log.warning("quotas are out of reach, failureMode decides", extra={"retry_s": round(pause, 2)})
+        if self._failures >= FAILURES:
+            pause = self._backoff.failed()
+            self._try_at = self._clock() + pause
+            if self._failures == FAILURES:
+                metrics.REACHABLE.set(0)
+                extra = {"reason": reason, "retry_s": round(pause, 2)}
+                _log.warning("quotas are out of reach, failureMode decides", extra=extra)
+        return QuotaUnavailableError(reason)
 
     def _succeeded(self) -> None:
         if not self.reachable:

@@ -127,6 +127,18 @@ async def test_whatever_else_it_says_is_of_no_use(said: bytes) -> None:
             await quota.admit(ASKED)
 
 
+async def test_a_hint_service_that_does_not_believe_the_gateway_is_out_of_reach(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    refused = answer('{"detail": "the token has expired"}', status=401)
+    async with served(Scripted(lambda _: refused)) as url, client(url) as quota:
+        for _ in range(3):
+            with pytest.raises(QuotaUnavailableError, match="answered 401"):
+                await quota.admit(ASKED)
+        assert not quota.reachable
+    assert "the token has expired" in next(iter(caplog.records)).__dict__["reason"]
+
+
 async def test_silence_ends_and_the_late_answer_is_not_taken_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ADMIT_S", 0.02)
     scripted = Scripted(lambda number: None if number == 1 else admitted())
