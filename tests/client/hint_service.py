@@ -121,6 +121,7 @@ async def served(app: web.Application) -> AsyncIterator[str]:
 
 
 async def eventually(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    # Longer than a circuit rests that failures in quick succession have opened.
+    async with asyncio.timeout(15):
         while not holds():  # noqa: ASYNC110 - what is waited for happens at the other end of a connection
             await asyncio.sleep(0.01)
