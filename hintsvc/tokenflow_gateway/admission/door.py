@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from math import ceil
-from typing import Final
 
 from tokenflow_api.hints import Admission, Hint
 from tokenflow_api.modes import Mode
@@ -19,11 +18,9 @@ from tokenflow_gateway.admission.overload import LoopLag, Overload
 from tokenflow_gateway.admission.queue import RequestQueue
 from tokenflow_gateway.admission.quota import QuotaClient
 from tokenflow_gateway.admission.refusals import limits, refused, shed, too_large
-from tokenflow_gateway.admission.ticket import Ledger, Reserved, Ticket, Wanted
+from tokenflow_gateway.admission.ticket import MOST_TOKENS, Ledger, Reserved, Ticket, Wanted
 from tokenflow_gateway.admission.turns import Turns
 from tokenflow_gateway.errors import GatewayError, OverloadedError, QuotaUnavailableError
-
-_MOST_TOKENS: Final = 10**9
 
 
 class Door:
@@ -134,7 +131,7 @@ class Door:
         asked = AdmitRequest(
             tenant=tenant.name,
             max_tokens=min(tenant.max_tokens_per_request, most),
-            input_tokens=min(_MOST_TOKENS, wanted.input_tokens),
+            input_tokens=min(MOST_TOKENS, wanted.input_tokens),
             stream=wanted.stream,
         )
         queued_from = self._clock()

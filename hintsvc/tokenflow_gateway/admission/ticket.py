@@ -16,6 +16,8 @@ from tokenflow_gateway.stream.usage import Usage
 
 T = TypeVar("T")
 
+MOST_TOKENS: Final = 10**9
+"""No more can be told to the hint service of one request."""
 NOTHING: Final = Usage(input_tokens=0, output_tokens=0, measured=True)
 
 
@@ -147,8 +149,8 @@ class Ticket:
         if self._reserved.reservation:
             done = CommitRequest(
                 reservation=self._reserved.reservation,
-                input_tokens=usage.input_tokens,
-                output_tokens=usage.output_tokens,
+                input_tokens=min(MOST_TOKENS, usage.input_tokens),
+                output_tokens=min(MOST_TOKENS, usage.output_tokens),
                 duration_ms=round(duration_s * 1000),
             )
             self._ledger.commits.add(done, life_s=self._reserved.until - self._ledger.clock())

@@ -5,6 +5,7 @@ import json
 from typing import Final
 
 from tokenflow_api.quantities import amount, seconds
+from tokenflow_gateway.admission.estimate import BYTES_PER_TOKEN
 from tokenflow_gateway.admission.ticket import Ticket, Wanted
 from tokenflow_gateway.api import answers, headers
 from tokenflow_gateway.api.gateway import CLOCK, Gateway
@@ -122,7 +123,7 @@ class _Generation:
 
     async def _whole(self, attempt: Attempt, ticket: Ticket, own: dict[str, str], *, sent_at: float) -> None:
         body = await attempt.call.read(most=MOST_ANSWER, within_s=seconds(self._spec.gateway.timeouts.total))
-        usage = _usage(body) if attempt.head.status < 400 else None  # noqa: PLR2004 - errors use nothing
+        usage = self._measured(body) if attempt.head.status < 400 else None  # noqa: PLR2004 - errors use nothing
         if usage:
             ticket.commit(usage, duration_s=CLOCK() - sent_at)
         self._telling.end(status=attempt.head.status, usage=usage)
@@ -157,6 +158,14 @@ class _Generation:
                 ticket.commit(self._used(ended), duration_s=CLOCK() - sent_at)
                 code = ended.error.code if ended.error else ""
                 self._telling.end(status=attempt.head.status, usage=self._used(ended), code=code, why=ended.why)
+
+    def _measured(self, body: bytes) -> Usage:
+        """Return what an answer says of its usage; where it says nothing, an estimate."""
+        told = _usage(body)
+        if told:
+            return told
+        made = 0 if self._asked.kind is Kind.EMBEDDINGS else len(body) // BYTES_PER_TOKEN
+        return Usage(input_tokens=self._asked.input_tokens, output_tokens=made, measured=False)
 
     def _used(self, ended: Ended) -> Usage:
         if ended.usage.measured:

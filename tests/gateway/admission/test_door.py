@@ -52,6 +52,17 @@ async def test_a_request_is_reserved_and_committed_by_what_it_took() -> None:
     assert (committed.duration_ms, made.running) == (1500, 0)
 
 
+async def test_an_upstream_that_tells_an_absurd_usage_does_not_keep_its_request_running() -> None:
+    service, config = Service(), policy()
+    made = door(service, config, clock=Clock())
+    async with running(made):
+        ticket = await made.admit(wanted(config))
+        ticket.commit(Usage(input_tokens=10**12, output_tokens=10**12, measured=True), duration_s=1.0)
+        assert await made.drain(within_s=1.0) == 0
+    assert made.running == 0
+    assert [(done.input_tokens, done.output_tokens) for done in service.commits] == [(10**9, 10**9)]
+
+
 async def test_a_request_that_never_reached_an_upstream_commits_nothing_used() -> None:
     service, config = Service(), policy()
     made = door(service, config, clock=Clock())

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from tests.gateway.support import eventually, hint, running, served
+from tokenflow_gateway.metrics import REGISTRY
 from tokenflow_gateway.upstream import metrics
 
 ASK = {"model": "llama-3", "messages": [{"role": "user", "content": "hi"}], "stream": True}
@@ -122,6 +123,19 @@ async def test_a_broken_stream_ends_with_the_reason(tmp_path: Path) -> None:
     error = json.loads(last.removeprefix(b"data: "))["error"]
     assert error["code"] == "upstream_broke_off"
     assert "llama" in error["message"]
+
+
+async def test_an_answer_that_tells_no_usage_is_estimated(tmp_path: Path) -> None:
+    async def chat(_: web.Request) -> web.Response:
+        return web.Response(text="x" * 400)
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", chat)
+    usage = "tokenflow_gateway_usage_tokens_total"
+    before = REGISTRY.get_sample_value(usage, {"tenant": "gold", "direction": "output"}) or 0.0
+    async with served(app) as upstream, running(tmp_path, upstream=upstream) as setup:
+        assert (await ask(setup.url))[1] == b"x" * 400
+    assert REGISTRY.get_sample_value(usage, {"tenant": "gold", "direction": "output"}) == before + 100
 
 
 async def test_a_stream_that_takes_too_long_in_all_ends_with_the_reason(tmp_path: Path) -> None:
