@@ -5,6 +5,7 @@ a sliding minute in buckets of a quarter of a second, which bounds every minute.
 keeps the same memory for all replicas; this one serves a replica that is on its own.
 """
 
+import math
 from typing import Final
 
 from tokenflow_api.quotas.limits import Rate
@@ -16,7 +17,7 @@ MINUTE_US: Final = BUCKET_US * WINDOW
 
 
 class Meter:
-    """What was taken of one limit. Times are in microseconds, by Redis' clock."""
+    """What was taken of one limit. Times are in microseconds, all by one clock."""
 
     def __init__(self) -> None:
         self.taken: dict[int, int] = {}
@@ -68,4 +69,4 @@ class Meter:
                 break
             over -= self.taken[bucket]
             wait = max(wait, (bucket + WINDOW + 1) * BUCKET_US - self._at_us)
-        return int(wait)
+        return math.ceil(wait)

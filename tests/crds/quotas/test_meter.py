@@ -1,6 +1,6 @@
 """The meter of a replica on its own, against a plain list of what was taken."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tokenflow_api.quotas.limits import Rate
@@ -50,6 +50,7 @@ def test_what_a_plain_list_has_room_for_is_admitted(rate: Rate, asks: list[tuple
             level += amount
 
 
+@example(rate=Rate(per_minute=1, burst=1), asks=[(0, 257), (926, 255)], amount=1)
 @given(rate=rates, asks=asks, amount=st.integers(1, 5000))
 def test_there_is_room_after_the_wait_and_not_before(rate: Rate, asks: list[tuple[int, int]], amount: int) -> None:
     amount = min(amount, rate.burst)
