@@ -10,6 +10,7 @@ import httpx
 
 from tokenflow_client._boundaries import events_of, events_of_sync, is_event_stream, tokens
 from tokenflow_client._client import TokenFlow
+from tokenflow_client._errors import UsageError
 from tokenflow_client._sync_client import SyncTokenFlow
 
 
@@ -29,10 +30,18 @@ class PacedTransport(httpx.AsyncBaseTransport):
         self._transport = transport or httpx.AsyncHTTPTransport()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request; an event stream that answers it is paced."""
+        """Send a request; an event stream that answers it is paced.
+
+        Raises:
+            UsageError: it would be, but the client that paces is closed.
+        """
         response = await self._transport.handle_async_request(request)
         if _readable(response) and isinstance(response.stream, httpx.AsyncByteStream):
-            response.stream = _PacedBytes(response.stream, self._tokenflow)
+            try:
+                response.stream = _PacedBytes(response.stream, self._tokenflow)
+            except UsageError:
+                await response.aclose()
+                raise
         return response
 
     async def aclose(self) -> None:
@@ -53,10 +62,18 @@ class SyncPacedTransport(httpx.BaseTransport):
         self._transport = transport or httpx.HTTPTransport()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request; an event stream that answers it is paced."""
+        """Send a request; an event stream that answers it is paced.
+
+        Raises:
+            UsageError: it would be, but the client that paces is closed.
+        """
         response = self._transport.handle_request(request)
         if _readable(response) and isinstance(response.stream, httpx.SyncByteStream):
-            response.stream = _SyncPacedBytes(response.stream, self._tokenflow)
+            try:
+                response.stream = _SyncPacedBytes(response.stream, self._tokenflow)
+            except UsageError:
+                response.close()
+                raise
         return response
 
     def close(self) -> None:

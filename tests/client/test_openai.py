@@ -110,6 +110,27 @@ async def test_a_transport_hands_out_whole_events_byte_for_byte(tf: TokenFlow) -
         assert [piece async for piece in response.aiter_raw()] == events
 
 
+async def test_a_transport_whose_pacing_is_over_keeps_no_connection(model: str) -> None:
+    one, asked = httpx.Limits(max_connections=1), ASK | {"stream": True}
+    timeout = httpx.Timeout(5.0, pool=1.0)
+    async with TokenFlow("http://hints") as tf:
+        transport = PacedTransport(tf, httpx.AsyncHTTPTransport(limits=one))
+    async with httpx.AsyncClient(transport=transport, timeout=timeout) as closed:
+        for _ in range(2):
+            with pytest.raises(UsageError, match="not open"):
+                await closed.post(f"{model}/chat/completions", json=asked)
+
+    def work() -> None:
+        with SyncTokenFlow("http://hints") as tf:
+            transport = SyncPacedTransport(tf, httpx.HTTPTransport(limits=one))
+        with httpx.Client(transport=transport, timeout=timeout) as closed:
+            for _ in range(2):
+                with pytest.raises(UsageError, match="not open"):
+                    closed.post(f"{model}/chat/completions", json=asked)
+
+    await asyncio.to_thread(work)
+
+
 async def test_leaving_a_stream_leaves_the_endpoint(tf: TokenFlow) -> None:
     left = asyncio.Event()
 
