@@ -1,5 +1,6 @@
 """What is served under which path, and to whom."""
 
+import asyncio
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote
@@ -18,6 +19,7 @@ from tokenflow_gateway.api.visit import Visit
 from tokenflow_gateway.configuration import Configuration
 from tokenflow_gateway.errors import GatewayError, MethodNotAllowedError, NotReadyError, UnknownRouteError
 from tokenflow_gateway.front.exchange import Answer, Request
+from tokenflow_gateway.telling.tellings import LEFT
 
 _ANONYMOUS: Final = "anonymous"
 _DENIALS: Final = frozenset(
@@ -71,6 +73,10 @@ class Site:
             if self.gateway is not None:
                 _record(self.gateway, request, visit, error)
             answers.refusal(answer, error, trace_id=of.trace_id)
+        except (asyncio.CancelledError, ConnectionResetError):
+            if self.gateway and visit and not visit.telling:
+                self.gateway.tellings.answered(visit.identity.tenant, route_of(request.path), LEFT)
+            raise
         finally:
             if visit and visit.telling:
                 visit.telling.left()

@@ -1,5 +1,6 @@
 """What is served besides completions, and what every answer tells."""
 
+import asyncio
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,29 @@ async def test_a_model_whose_name_has_a_slash_is_found_however_it_is_written(tmp
         async with running(tmp_path, gateway={"replicas": 1, "upstreams": upstreams}) as setup:
             assert (await setup.client.models.retrieve("meta-llama/Llama 3")).id == "meta-llama/Llama 3"
             assert (await get(setup, "/v1/models/meta-llama/Llama%203"))[1]["id"] == "meta-llama/Llama 3"
+
+
+async def test_a_reader_who_leaves_a_request_that_is_passed_on_is_counted(tmp_path: Path) -> None:
+    asked, labels = asyncio.Event(), {"tenant": "gold", "route": "~other", "status": "499"}
+
+    def left() -> float:
+        return metrics.REGISTRY.get_sample_value("tokenflow_gateway_requests_total", labels) or 0.0
+
+    async def never(_: web.Request) -> web.Response:
+        asked.set()
+        return await asyncio.get_running_loop().create_future()
+
+    app, before = web.Application(), left()
+    app.router.add_get("/other", never)
+    async with served(app) as upstream:
+        gateway = {"replicas": 1, "upstreams": [{"name": "llama", "url": upstream}], "unknownPaths": "Pass"}
+        async with running(tmp_path, gateway=gateway) as setup, aiohttp.ClientSession() as session:
+            asking = asyncio.create_task(session.get(f"{setup.url}/other"))
+            async with asyncio.timeout(5):
+                await asked.wait()
+            asking.cancel()
+            await eventually(lambda: setup.gateway.door.running == 0)
+    assert left() == before + 1
 
 
 async def test_an_answer_tells_its_limits_its_upstream_and_its_trace(tmp_path: Path) -> None:
