@@ -108,6 +108,8 @@ class HintSession:
         try:
             hint = self._choose(snapshot)
         except HintsUnavailableError as error:
+            if str(error) != self._trouble:
+                _log.warning("streams go without hints: %s", error)
             self._trouble = str(error)
             return
         self._streamed_at = self._heard_at

@@ -98,12 +98,17 @@ async def test_who_comes_back_tells_the_last_snapshot_that_it_has(hints: FakeHin
     ("tenant", "words"),
     [("", "several tenants are told (gold, silver): write tenant="), ("iron", "the tenant 'iron'")],
 )
-async def test_hints_that_are_not_ours_are_told_as_trouble(hints: FakeHintService, tenant: str, words: str) -> None:
+async def test_hints_that_are_not_ours_are_told_as_trouble(
+    hints: FakeHintService, caplog: pytest.LogCaptureFixture, tenant: str, words: str
+) -> None:
     hints.reads = False
-    await hints.say(hint(40.0), hint(50.0, tenant="silver"))
+    for _ in range(2):
+        await hints.say(hint(40.0), hint(50.0, tenant="silver"))
     async with TokenFlow(hints.url, tenant=tenant) as tf:
         await eventually(lambda: tf.state is State.FALLBACK)
         assert words in tf.status.reason
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [words in message for message in told] == [True]
 
 
 async def test_a_callback_that_fails_ends_nothing(hints: FakeHintService, caplog: pytest.LogCaptureFixture) -> None:
