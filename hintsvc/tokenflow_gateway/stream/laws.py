@@ -52,7 +52,7 @@ class SocketLook:
     """What a stream's connection says, over the last second or so.
 
     Attributes:
-        delivered: bytes of the stream per second that the reader acknowledged.
+        delivered: bytes of the stream per second that the reader acknowledged; 0 while a backlog stands still.
         backlog_bytes: of the stream that are on their way, beyond those of its last event and of an empty path.
         bytes_per_token: as they were sent of late, 0 before the first.
         loss: share of the stream's events that had to be sent again, 0 while that may be chance.

@@ -169,9 +169,14 @@ class Meter:
         delivered = (last.delivered - first.delivered) / (last.at - first.at)
         # The last event may just have left, and an empty path holds what was sent within a round trip.
         in_flight = self._last_size + delivered * info.min_rtt_us / 1e6
+        backlog = max(0.0, self._outstanding - in_flight)
+        if backlog and last.delivered == self._marks[-2].delivered:
+            # A standstill is no rate: once it is over, measuring starts anew.
+            delivered = 0.0
+            self._marks = deque((last,))
         return SocketLook(
             delivered=delivered,
-            backlog_bytes=max(0.0, self._outstanding - in_flight),
+            backlog_bytes=backlog,
             bytes_per_token=written / tokens if tokens else 0.0,
             loss=self._lost / self.events if self._lost >= LEAST_LOST else 0.0,
         )

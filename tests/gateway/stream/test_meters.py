@@ -104,6 +104,20 @@ def test_rates_are_averaged_over_a_second(pair: Pair) -> None:
     assert rates == [None, 400, 400, 400, 300, 200, 100, 0, 0, 0, 0, 0]
 
 
+def test_a_standstill_is_no_rate_and_what_comes_after_it_is_measured_anew(pair: Pair) -> None:
+    meter = Meter(connection=Connection(sock=pair[0], streams=1))
+    waiting = [0, 0, 1000, 1000, 1000, 500, 0]
+    rates = []
+    for number, waits in enumerate(waiting):
+        if number in (1, 2):
+            meter.wrote(1000, tokens=10)
+            meter.wrote(10, tokens=0)
+        look = meter.look(number * 0.25, waiting_bytes=waits, held_bytes=0)
+        rates.append(look and look.delivered)
+    # 1010 bytes at once, then nothing for three looks, then 500 bytes in each of two quarters of a second.
+    assert rates == [None, 4040.0, 2040.0, 0.0, 0.0, 2000.0, 2000.0]
+
+
 def test_a_connection_that_is_closed_tells_nothing(pair: Pair) -> None:
     sender, _ = pair
     meter = Meter(connection=Connection(sock=sender, streams=1))
