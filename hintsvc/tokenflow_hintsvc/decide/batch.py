@@ -48,7 +48,8 @@ def congested(batching: Batching) -> Batching:
     if batching.share == 1.0:
         return replace(batching, grace=max(0, batching.grace - 1), calm=0)
     patience = min(MOST_CALM_WINDOWS, batching.patience * 2) if batching.shrunk else batching.patience
-    return Batching(share=1.0, grace=GRACE_WINDOWS, patience=patience, shrunk=True)
+    # A queue that came in spite of batches will not go because of them.
+    return Batching(share=1.0, grace=0 if batching.share else GRACE_WINDOWS, patience=patience, shrunk=True)
 
 
 def clear(batching: Batching) -> Batching:

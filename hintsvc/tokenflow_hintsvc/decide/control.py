@@ -36,6 +36,11 @@ MOST_CUT: Final = 0.7
 MOST_GRACE: Final = 4.0
 """Target delays that a queue may be long while batches alone are tried: a longer one wants both at once."""
 
+SHORT_SHARE: Final = 0.5
+"""Share of the target delay below which a queue is too short to keep the path busy all the time."""
+MOST_DIP: Final = 1.5
+"""Times what was delivered up to which a rate then holds."""
+
 LOSS_FACTOR: Final = 0.7
 
 GRADIENT_STEP: Final = 0.05
@@ -105,6 +110,9 @@ def step(control: Control, sample: BottleneckSample, limits: Limits) -> Control:
 def _probed(control: Control, sample: BottleneckSample, limits: Limits, *, before: Control) -> Control:
     if control.queue_s is None:
         return control
+    if control.probing.due_ms and not control.probing.probe and control.queue_s < SHORT_SHARE * limits.target_s:
+        # Whatever the baseline should be, it slows nobody.
+        return control
     probing, found_us = probe.probed(
         control.probing,
         sample,
@@ -134,6 +142,9 @@ def _total(control: Control, sample: BottleneckSample, limits: Limits) -> float:
     if control.gate.streak:
         # The queue is gone, so that what was delivered is what was offered, and no measure of what could be.
         return max(wanted, previous)
+    if control.queue_s < SHORT_SHARE * limits.target_s:
+        # A short queue does not always keep the path busy: a window in which less was delivered is no reason to slow.
+        wanted = max(wanted, min(previous, MOST_DIP * sample.delivered_tokens_per_second))
     lossy = (sample.retransmit_ratio or 0.0) > limits.loss
     # Loss alone says nothing of the load: only beside a queue that the law did not ask for.
     return wanted * LOSS_FACTOR if lossy and control.queue_s > limits.target_s else wanted

@@ -13,7 +13,7 @@ from tokenflow_hintsvc.decide.samples import Bottleneck, PathKey, PathSample
 from tokenflow_hintsvc.decide.share import Claim, shares
 
 HEADROOM: Final = 1.5
-"""A tenant is taken to want so many times what it is delivered: less is likely to bind, more would lie idle."""
+"""A tenant is taken to want so many times its peak of late: less is likely to bind, more would lie idle."""
 
 LEAST_RATE: Final = 0.1
 """Tokens per second that even an exhausted quota leaves a stream: a hint never says zero."""
@@ -57,6 +57,7 @@ def fair(memory: Memory, samples: Sequence[PathSample], tenants: Mapping[str, Te
             _claim(
                 path,
                 streams[path.key],
+                peak=memory.paths[path.key].peak,
                 weight=tenants[path.key.tenant].weight,
                 quota=quotas[path.key.tenant],
                 limits=limits,
@@ -73,9 +74,9 @@ def quota_share(tenant: Tenant, *, streams: int) -> float:
     return max(LEAST_RATE, tenant.tokens_per_minute / 60 / max(1, streams))
 
 
-def _claim(sample: PathSample, streams: int, *, weight: int, quota: float, limits: Limits) -> Claim:
+def _claim(sample: PathSample, streams: int, *, peak: float, weight: int, quota: float, limits: Limits) -> Claim:
     cap = min(limits.most, quota) * streams
     floor = min(limits.least * streams, cap)
-    delivered = sample.delivered_tokens_per_second
-    wanted = cap if delivered is None else clip(HEADROOM * delivered, floor, cap)
+    told = sample.delivered_tokens_per_second is not None
+    wanted = clip(HEADROOM * peak, floor, cap) if told else cap
     return Claim(floor=floor, wanted=wanted, cap=cap, weight=float(weight))

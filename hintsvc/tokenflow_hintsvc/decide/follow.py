@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
+from typing import Final
 
 from tokenflow_hintsvc.decide.admission import pressed, saturation
 from tokenflow_hintsvc.decide.bottlenecks import bottlenecks
@@ -13,6 +14,9 @@ from tokenflow_hintsvc.decide.limits import Limits
 from tokenflow_hintsvc.decide.memory import KEPT_MS, KEPT_PATHS, READ_MS, Memory, NodeMemory, PathMemory
 from tokenflow_hintsvc.decide.samples import GATEWAY, Bottleneck, NodeSample, PathKey, PathSample, is_new
 from tokenflow_hintsvc.decide.terms import gpu_readings, node_readings, path_readings
+
+PEAK_KEPT: Final = 0.9
+"""Share that a window leaves of a peak: events of several tokens make single windows uneven."""
 
 
 def follow(memory: Memory, seen: Seen, *, limits: Limits, priorities: int, now_ms: int) -> Memory:
@@ -78,10 +82,15 @@ def _path(
         told_ms=known.told_ms,
         rate=known.rate,
         streams=sample.active_streams or known.streams,
+        peak=_peak(known.peak, sample) if fresh else known.peak,
         health=health,
         sockets=sample.sockets,
         sampled_ms=sample.at_ms if fresh else known.sampled_ms,
     )
+
+
+def _peak(before: float, sample: PathSample) -> float:
+    return max(PEAK_KEPT * before, sample.delivered_tokens_per_second or 0.0)
 
 
 def _node(before: NodeMemory | None, sample: NodeSample, limits: Limits, now_ms: int) -> NodeMemory:

@@ -27,6 +27,7 @@ class PathMemory:
         told_ms: when its rate was last told.
         rate: tokens per second of one stream, as it was told, but for quotas.
         streams: open when a gateway last told.
+        peak: tokens per second that its streams were delivered, the most of late.
         health: of the path.
         sockets: where its streams ended when a gateway last told.
         sampled_ms: start of the last window taken into its health.
@@ -36,6 +37,7 @@ class PathMemory:
     told_ms: int = 0
     rate: float | None = None
     streams: int = 1
+    peak: float = 0.0
     health: Health = field(default_factory=Health)
     sockets: frozenset[Socket] = frozenset()
     sampled_ms: int = 0

@@ -114,7 +114,8 @@ def _rated(
     if path.rate is not None:
         # A clock that was set back must not hold the rate until it has caught up.
         elapsed_s = min(1.0, abs(now_ms - path.told_ms) / 1000)
-        slow = slewed(moved, path.rate, control=control, elapsed_s=elapsed_s)
+        used = path.peak / path.streams if sample.delivered_tokens_per_second is not None else None
+        slow = slewed(moved, path.rate, control=control, elapsed_s=elapsed_s, used=used)
     bounded = clip(slow, limits.least, limits.most)
     rates = {
         "law": law,

@@ -28,6 +28,16 @@ def test_they_shrink_later_where_that_brought_the_queue_back() -> None:
     assert shares("c" + 8 * "." + "c" + 16 * ".")[-1] == 0.5
 
 
+def test_the_rate_waits_for_batches_that_are_new_alone() -> None:
+    first = batch.congested(Batching())
+    assert first.grace == 2
+    again = first
+    for _ in range(8):
+        again = batch.clear(again)
+    assert again.share == 0.5
+    assert batch.congested(again).grace == 0
+
+
 def test_a_path_that_was_long_clear_is_congested_anew() -> None:
     assert shares("c" + 8 * "." + "c" + 80 * "." + "c" + 8 * ".")[-1] == 0.5
 

@@ -29,6 +29,19 @@ def test_a_clear_path_runs_at_the_policys_maximum() -> None:
     assert rate(control) == 80.0
 
 
+def test_a_window_in_which_less_was_delivered_slows_nobody_while_the_queue_is_short() -> None:
+    control = congested(8, tokens=40.0)
+    control = step(control, window(8, rtt_s=0.2, tokens=40.0), LIMITS)
+    held = rate(control)
+    assert held > 40.0
+    control = step(control, window(9, rtt_s=0.2, tokens=32.0), LIMITS)
+    assert rate(control) == held
+    control = step(control, window(10, rtt_s=0.2, tokens=10.0), LIMITS)
+    assert rate(control) == 15.0
+    control = step(control, window(11, rtt_s=0.6, tokens=10.0), LIMITS)
+    assert rate(control) < 10.0
+
+
 def test_one_slow_window_is_not_congestion() -> None:
     control = step(step(Control(), window(1), LIMITS), window(2, rtt_s=3.0), LIMITS)
     assert control.gate.state is PathState.CLEAR
@@ -238,3 +251,10 @@ def test_a_link_that_even_the_least_rate_overloads_stays_congested() -> None:
         control = step(control, window(second, rtt_s=3.0, tokens=2.0, unsent_s=10.0), LIMITS)
         assert control.congested or second < 4
     assert rate(control) == 5.0
+
+
+def test_a_path_whose_queue_is_short_is_not_probed() -> None:
+    control = congested(8, tokens=40.0)
+    for second in range(8, 60):
+        control = step(control, window(second, rtt_s=0.2, tokens=40.0), LIMITS)
+        assert control.probing.probe is None
