@@ -23,8 +23,8 @@ _STREAMS: Final = 12
 _ENDLESS: Final = 4000
 _RAMP_S: Final = 1.0
 _SETTLE: Final = 0.5
-"""Part of a run after which shares are counted, of all arms alike: the link's buffer alone holds eleven seconds, and who
-fills it before anybody can know better gets what they sent, whatever their weight."""
+"""Part of a run after which shares are counted, of all arms alike: the link's buffer alone holds eleven seconds of what
+was sent before anybody could know of the link."""
 _LINK: Final = (Phase(seconds=0, conditions=Conditions(kbit=48, delay_ms=20, buffer_kib=64)),)
 
 
