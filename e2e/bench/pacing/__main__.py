@@ -66,7 +66,7 @@ class Measurement:
     streams: int = capacity.STREAMS
     capacity_s: float = 8.0
     chaos_streams: int = chaos.STREAMS
-    fair_s: float = 60.0
+    fair_s: float = 90.0
 
 
 FULL: Final = Measurement()
