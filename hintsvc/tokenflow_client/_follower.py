@@ -122,7 +122,9 @@ class HintFollower:
                 async for event in events(response.aiter_lines()):
                     self._accept(event)
                     backoff.succeeded()
-                    self.failure = ""
+                    if self.failure:
+                        _log.info("hints are back")
+                        self.failure = ""
                 raise HintsUnavailableError(f"{self._url} ended the stream")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise HintsUnavailableError(f"{self._url}: {type(error).__name__}: {error}") from error

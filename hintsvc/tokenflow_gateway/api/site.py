@@ -77,6 +77,10 @@ class Site:
             if self.gateway and visit and not visit.telling:
                 self.gateway.tellings.answered(visit.identity.tenant, route_of(request.path), LEFT)
             raise
+        except Exception:
+            if visit and visit.telling:
+                visit.telling.end(status=GatewayError.status, code=GatewayError.code)
+            raise
         finally:
             if visit and visit.telling:
                 visit.telling.left()
