@@ -62,13 +62,10 @@ class Site:
     async def _serve(self, request: Request, answer: Answer) -> None:
         of, visit, received_at = trace.begin(request.headers.get("traceparent", "")), None, CLOCK()
         try:
-            if self.gateway is None:
-                raise NotReadyError(
-                    "the gateway has no config yet: look at its /readyz, and at the policy's conditions"
-                )
-            identity = await self.gateway.guard.identify(request, self.gateway.config)
+            gateway = self._present()
+            identity = await gateway.guard.identify(request, gateway.config)
             visit = Visit(request=request, answer=answer, identity=identity, trace=of, received_at=received_at)
-            await _answer(self.gateway, visit)
+            await _answer(gateway, visit)
         except GatewayError as error:
             if self.gateway is not None:
                 _record(self.gateway, request, visit, error)
@@ -84,6 +81,11 @@ class Site:
         finally:
             if visit and visit.telling:
                 visit.telling.left()
+
+    def _present(self) -> Gateway:
+        if self.gateway is None:
+            raise NotReadyError("the gateway has no config yet: look at its /readyz, and at the policy's conditions")
+        return self.gateway
 
 
 async def _answer(gateway: Gateway, visit: Visit) -> None:

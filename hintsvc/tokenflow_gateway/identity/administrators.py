@@ -52,7 +52,7 @@ class Administrators:
                 raise UnauthorizedError(f"send a projected service-account token of audience {TOKEN_AUDIENCE}")
             case HTTPStatus.FORBIDDEN:
                 raise NotAdministratorError(
-                    f"this is no token of a service account with the role {Role.OPERATOR}: ask with that of the operator"
+                    f"no service account with the role {Role.OPERATOR} has this token: ask with that of the operator"
                 )
         raise KeysUnavailableError(
             f"the hint service, which knows administrators, answered {answer.status_code}: try again"
