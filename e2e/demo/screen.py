@@ -124,5 +124,5 @@ def _line(hint: HintSample) -> str:
     lost = "-" if hint.retransmit_ratio is None else f"{hint.retransmit_ratio:.1%}"
     return (
         f"RTT {rtt:>7} ms  retransmits {lost:>6}  health {hint.health:4.2f}"
-        f"  {hint.state:9}  hint {hint.tokens_per_second:5.1f} tokens/s"
+        f"  {hint.state:9}  hint {hint.tokens_per_second:5.1f} tokens/s in {hint.batch_size:2}s"
     )

@@ -35,14 +35,15 @@ def test_an_open_gap_at_the_end_counts() -> None:
     assert seen.bytes_per_token == 100.0
 
 
-def told(*, low: float, end: float, rtt_us: float = 5000.0, agent: bool = True) -> Story:
+def told(*, low: float, end: float, batch: int = 1, rtt_us: float = 5000.0, agent: bool = True) -> Story:
     story = Story()
     story.add(json.dumps({"at": 0.0, "path": "llama/10.0.0.0/24"}), now=0.0)
     for at, name in ((0.0, "clear"), (10.0, "degraded"), (20.0, "recovery"), (30.0, "end")):
         story.add(json.dumps({"at": at, "phase": name}), now=at)
-    for at, rate, rtt in ((5.0, 80.0, 500.0), (15.0, low, rtt_us), (25.0, end, 500.0)):
+    for at, rate, size, rtt in ((5.0, 80.0, 1, 500.0), (15.0, low, batch, rtt_us), (25.0, end, 1, 500.0)):
         hint = {
             "tokens_per_second": rate,
+            "batch_size": size,
             "health": 1.0,
             "state": "Clear",
             "missing": [] if agent else ["agent"],
@@ -53,14 +54,16 @@ def told(*, low: float, end: float, rtt_us: float = 5000.0, agent: bool = True) 
     return story
 
 
-def test_a_hint_that_follows_the_link_is_what_was_promised() -> None:
-    assert all(claim.holds for claim in verdict(told(low=10.0, end=80.0)))
+@pytest.mark.parametrize("story", [told(low=10.0, end=80.0), told(low=79.0, end=80.0, batch=4)])
+def test_a_hint_that_follows_the_link_is_what_was_promised(story: Story) -> None:
+    assert all(claim.holds for claim in verdict(story))
 
 
 @pytest.mark.parametrize(
     "story",
     [
         told(low=79.0, end=80.0),
+        told(low=79.0, end=80.0, batch=3),
         told(low=10.0, end=20.0),
         told(low=10.0, end=80.0, rtt_us=600.0),
         told(low=10.0, end=80.0, agent=False),

@@ -1,6 +1,7 @@
 """Doors of gateways against real replicas of the hint service and a real Redis."""
 
 import asyncio
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -191,7 +192,7 @@ def replica_arguments(replica: ReplicaProcess, redis: RedisServer, directory: Pa
     """Return the command of a replica at the same address."""
     ports = [str(port) for port in (replica.url.rpartition(":")[2], replica.fast_url.rpartition(":")[2])]
     return [
-        *("python", "-m", "tokenflow_hintsvc", "serve", "--runtime-file", str(directory / "runtime.json")),
+        *(sys.executable, "-m", "tokenflow_hintsvc", "serve", "--runtime-file", str(directory / "runtime.json")),
         *("--redis-url", redis.url, "--replica", "replica-1", "--port", ports[0], "--fast-port", ports[1]),
         *("--metrics-port", "0", "--tenants-dir", str(directory / "tenants"), "--log-level", "Error"),
     ]
