@@ -20,6 +20,7 @@ from tokenflow_gateway.identity.identify import Guard
 from tokenflow_gateway.stream.guide import Guide, Told
 from tokenflow_gateway.stream.limits import Limits, limits
 from tokenflow_gateway.stream.registry import StreamRegistry
+from tokenflow_gateway.stream.relief import Load
 from tokenflow_gateway.stream.routes import Route
 from tokenflow_gateway.stream.wheel import Wheel
 from tokenflow_gateway.telling.tellings import Tellings
@@ -67,7 +68,7 @@ class Gateway:
         self.audit = audit
         self.fleet = Fleet(client, insight=self._insight)
         self.fleet.on_room(door.queue.wake)
-        self.guide = Guide(limits=self._limits, told=self._told, clock=CLOCK)
+        self.guide = Guide(limits=self._limits, told=self._told, clock=CLOCK, load=Load(clock=CLOCK))
         self.wheel = Wheel(clock=CLOCK, call_at=asyncio.get_running_loop().call_at)
         self.streams = StreamRegistry(wheel=self.wheel, guide=self.guide)
         self.draining = False

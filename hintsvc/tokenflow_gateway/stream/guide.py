@@ -8,6 +8,7 @@ from tokenflow_api.hints import Hint, PathState, Source
 from tokenflow_gateway.stream.bounds import UNPACED, Bound, Pace
 from tokenflow_gateway.stream.laws import SocketLaw, batch_size
 from tokenflow_gateway.stream.limits import Limits
+from tokenflow_gateway.stream.relief import Load
 from tokenflow_gateway.stream.routes import Route
 from tokenflow_gateway.stream.strains import Strains
 
@@ -39,7 +40,7 @@ def pace(limits: Limits, told: Told, law: SocketLaw, *, strain: float = 0.0, hel
         limits: the policy's.
         told: what others say of its path.
         law: of its own connection.
-        strain: share of the longest delay that others on its path wanted for batches.
+        strain: share of the longest delay that others on its path want for batches, or this gateway itself.
         held_back: whether the connection took no more a moment ago: what waited for it is merged.
     """
     if not limits.enforce:
@@ -78,11 +79,13 @@ class Guide:
         limits: returns the policy's, at present.
         told: returns what others say of a route's path, at present.
         clock: monotonic, in seconds.
+        load: of this gateway.
     """
 
     limits: Callable[[], Limits]
     told: Callable[[Route], Told]
     clock: Callable[[], float]
+    load: Load
     _until: float = float("-inf")
     _limits: Limits | None = None
     _told: dict[Route, Told] = field(default_factory=dict)
@@ -93,6 +96,7 @@ class Guide:
         """Return the policy's limits."""
         if self._limits is None or self.clock() >= self._until:
             self._until = self.clock() + REFRESH_S
+            self.load.look()
             self._limits = self.limits()
             self._told.clear()
             self._clear.clear()
@@ -131,5 +135,5 @@ class Guide:
         return told
 
     def _pace(self, route: Route, limits: Limits, told: Told, law: SocketLaw, *, held_back: bool = False) -> Pace:
-        strain = self._strains.share(route, now=self.clock())
+        strain = max(self._strains.share(route, now=self.clock()), self.load.relief.share)
         return pace(limits, told, law, strain=strain, held_back=held_back)

@@ -13,6 +13,7 @@ from tokenflow_gateway.stream.guide import Guide, Told
 from tokenflow_gateway.stream.limits import Limits
 from tokenflow_gateway.stream.opening import Opening
 from tokenflow_gateway.stream.paced import PacedStream
+from tokenflow_gateway.stream.relief import Load
 from tokenflow_gateway.stream.routes import Route
 from tokenflow_gateway.stream.wheel import Wheel
 from tokenflow_gateway.upstream.call import BodySink, Head
@@ -85,6 +86,11 @@ class Clock:
             self.now = max(self.now, first.at)
             first.run()
         self.now = end
+
+
+def idle(clock: Clock) -> Load:
+    """Return the load of a gateway that has nothing else to do."""
+    return Load(clock=clock, cpu=lambda: 0.0)
 
 
 @dataclass(eq=False)
@@ -222,7 +228,9 @@ class Setup:
     def __post_init__(self) -> None:
         self.answer = FakeAnswer(self.clock)
         self.wheel = Wheel(clock=self.clock, call_at=self.clock.call_at)
-        self.guide = Guide(limits=lambda: self.limits, told=lambda _: self.told, clock=self.clock)
+        self.guide = Guide(
+            limits=lambda: self.limits, told=lambda _: self.told, clock=self.clock, load=idle(self.clock)
+        )
 
     def opening(self) -> Opening:
         return Opening(

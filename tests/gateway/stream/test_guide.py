@@ -4,13 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.gateway.stream.support import LIMITS, ROUTE, Clock, hint
+from tests.gateway.stream.support import LIMITS, ROUTE, Clock, hint, idle
 from tokenflow_api.hints import PathState, Source
 from tokenflow_api.pacing_policy import PacingPolicySpec
 from tokenflow_gateway.stream.bounds import UNPACED, Bound
 from tokenflow_gateway.stream.guide import Guide, Told, pace
 from tokenflow_gateway.stream.laws import SocketLaw
 from tokenflow_gateway.stream.limits import limits
+from tokenflow_gateway.stream.relief import SPAN_S, Load
 
 CLEAR = SocketLaw()
 
@@ -72,14 +73,14 @@ def test_a_connection_only_guards_where_a_live_hint_steers_the_path() -> None:
     steered = Told(hint=clear.hint.model_copy(update={"state": PathState.CONGESTED}))
     stale = Told(hint=clear.hint.model_copy(update={"state": PathState.CONGESTED, "source": Source.FALLBACK}))
     told = {"steered": steered, "clear": clear, "stale": stale, "lost": replace(steered, lost=True), "none": Told()}
-    guide = Guide(limits=lambda: LIMITS, told=lambda route: told[route.tenant], clock=Clock())
+    guide = Guide(limits=lambda: LIMITS, told=lambda route: told[route.tenant], clock=Clock(), load=idle(Clock()))
     targets = {name: guide.socket_limits(replace(ROUTE, tenant=name)).target_s for name in told}
     assert targets == {"steered": 1.5, "clear": 0.5, "stale": 0.5, "lost": 0.5, "none": 0.5}
 
 
 def test_a_new_stream_is_batched_where_others_on_its_path_wanted_it() -> None:
     clock = Clock()
-    guide = Guide(limits=lambda: LIMITS, told=lambda _: hint(20.0), clock=clock)
+    guide = Guide(limits=lambda: LIMITS, told=lambda _: hint(20.0), clock=clock, load=idle(clock))
     guide.strained(ROUTE, 1.0)
     acting = guide.pace(ROUTE, CLEAR)
     assert (acting.batch_size, acting.batch_delay_s, acting.tokens_per_second) == (5, 0.25, 20.0)
@@ -100,7 +101,7 @@ def test_hints_are_read_once_for_all_streams_of_a_route_and_soon_again() -> None
         reads.append("read")
         return hint(float(len(reads) * 10))
 
-    guide = Guide(limits=lambda: LIMITS, told=told, clock=clock)
+    guide = Guide(limits=lambda: LIMITS, told=told, clock=clock, load=idle(clock))
     assert [guide.pace(ROUTE, CLEAR).tokens_per_second for _ in range(3)] == [10.0, 10.0, 10.0]
     clock.run(0.3)
     assert guide.pace(ROUTE, CLEAR).tokens_per_second == 20.0
@@ -118,3 +119,21 @@ def test_the_policys_numbers_in_the_laws_units() -> None:
     taken = limits(spec)
     assert (taken.enforce, taken.target_s, taken.batch_delay_s) == (False, 0.4, 0.1)
     assert (taken.least, taken.fallback, taken.most, taken.batch_size) == (5.0, 20.0, 80.0, 16)
+
+
+def test_a_gateway_with_much_to_do_batches_clear_streams_too_and_slows_none() -> None:
+    clock, used = Clock(), [0.0]
+    guide = Guide(
+        limits=lambda: LIMITS,
+        told=lambda _: hint(20.0),
+        clock=clock,
+        load=Load(clock=clock, cpu=lambda: used[0]),
+    )
+    assert guide.pace(ROUTE, CLEAR).batch_size == 1
+    for _ in range(8):
+        clock.now += SPAN_S
+        used[0] += 0.9 * SPAN_S
+        acting = guide.pace(ROUTE, CLEAR)
+    assert (acting.tokens_per_second, acting.bound) == (20.0, Bound.HINT)
+    assert acting.batch_delay_s == LIMITS.batch_delay_s
+    assert acting.batch_size > 1
