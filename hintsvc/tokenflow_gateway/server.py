@@ -54,6 +54,8 @@ _COMMITS_S: Final = 4.0
 """Time that the last commits have to be delivered."""
 _GARBAGE: Final = 50_000
 """Objects made before cycles among them are looked for: a request makes a thousand, and leaves few."""
+_SPARED: Final = 2
+"""Looks that a generation is spared: streams outlive the first look and end as cycles, some 100 objects each."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,7 +111,7 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     gc.freeze()
-    gc.set_threshold(_GARBAGE)
+    gc.set_threshold(_GARBAGE, _SPARED, _SPARED)
     await Server(settings).run(stop)
 
 
