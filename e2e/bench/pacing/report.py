@@ -26,7 +26,7 @@ _HEAD: Final = """# Benchmarks
 How fast the parts are by themselves: [the node agent](benchmarks/agent.md), [the hint service](benchmarks/hintsvc.md)
 and [the operator](benchmarks/operator.md). This page is about what readers get: `make bench` measures it and writes
 this page and [a report with plots](benchmarks/pacing.html) from [the files of the runs](benchmarks/pacing/), a line
-for each run. It needs root and `apt-get install nginx haproxy redis-server`, and takes about 35 minutes on four cores.
+for each run. It needs root and `apt-get install nginx haproxy redis-server`, and takes about 45 minutes on four cores.
 A run that was cut off goes on where it was; `ARGS=--fresh` begins anew, `ARGS="--only links"` measures one part.
 """
 _METHOD: Final = """
