@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import resource
 import socket
 import sys
 from importlib.metadata import version
@@ -12,6 +11,7 @@ import uvloop
 
 from tokenflow_api import logs
 from tokenflow_api.serving import trace
+from tokenflow_api.serving.descriptors import allow_many_connections
 from tokenflow_api.serving.errors import ServingError
 from tokenflow_gateway.server import Settings, serve
 
@@ -74,19 +74,13 @@ def main() -> int:
         metrics_port=arguments.metrics_port,
         log_level=arguments.log_level,
     )
-    _allow_many_connections()
+    allow_many_connections()
     try:
         uvloop.run(serve(settings))
     except (ServingError, OSError) as error:
         print(f"tokenflow-gateway: {error}", file=sys.stderr)  # noqa: T201 - a command's last words
         return 1
     return 0
-
-
-def _allow_many_connections() -> None:
-    """Take as many descriptors as this process may have: containers often begin with a thousand."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 if __name__ == "__main__":

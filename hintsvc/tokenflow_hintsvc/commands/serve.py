@@ -1,7 +1,6 @@
 """``serve``: a replica of the hint service."""
 
 import argparse
-import resource
 import sys
 from collections.abc import Iterator
 from typing import Final
@@ -10,6 +9,7 @@ import uvloop
 
 from tokenflow_api import logs
 from tokenflow_api.serving import trace
+from tokenflow_api.serving.descriptors import allow_many_connections
 from tokenflow_api.serving.issuers import ClusterKeys, KeyFile
 from tokenflow_api.serving.keysets import KeySource
 from tokenflow_hintsvc.guard.fetch import fetch
@@ -36,18 +36,12 @@ def main(arguments: argparse.Namespace) -> int:
         metrics_port=arguments.metrics_port,
         log_level=arguments.log_level,
     )
-    _allow_many_connections()
+    allow_many_connections()
     sys.setswitchinterval(_TURN_S)
     server = ApiServer.of_this_pod() if arguments.config_map else None
     work = serve(settings, sources=list(_sources(arguments, server)), keys=_keys(arguments), api_server=server)
     uvloop.run(work)
     return 0
-
-
-def _allow_many_connections() -> None:
-    """Take as many descriptors as this process may have: containers often begin with a thousand."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _sources(arguments: argparse.Namespace, server: ApiServer | None) -> Iterator[FileSource | ConfigMapSource]:
