@@ -123,15 +123,6 @@ class ModelNotFoundError(GatewayError):
     code = "model_not_found"
 
 
-class TooManyStreamsError(GatewayError):
-    """The tenant has as many streams open as it may."""
-
-    status = 429
-    kind = "rate_limit_exceeded"
-    code = "too_many_streams"
-    retry_after_s = 1
-
-
 class UpstreamError(GatewayError):
     """The upstream is out of reach."""
 
