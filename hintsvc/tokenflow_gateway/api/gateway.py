@@ -9,13 +9,15 @@ from typing import Final
 
 from tokenflow_api.destinations import destination_class
 from tokenflow_api.drift import DRIFT_S
-from tokenflow_api.hints import Hint
+from tokenflow_api.hints import ALL_PATHS, Hint, Snapshot
 from tokenflow_api.pacing_policy import Tenant
+from tokenflow_api.quantities import amount
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_api.serving.audit import Record
 from tokenflow_api.windows import OTHER_CLASS
 from tokenflow_client import HintFollower
 from tokenflow_gateway.admission.door import Door
+from tokenflow_gateway.front.exchange import Request
 from tokenflow_gateway.identity.identify import Guard
 from tokenflow_gateway.stream.guide import Guide, Told
 from tokenflow_gateway.stream.limits import Limits, limits
@@ -29,6 +31,8 @@ from tokenflow_gateway.upstream.fleet import Fleet
 from tokenflow_gateway.upstream.member import NO_INSIGHT, Insight
 
 CLOCK: Final = time.monotonic
+BODY_S: Final = 30.0
+"""Time that a reader has to send its request."""
 
 
 class Gateway:
@@ -73,17 +77,29 @@ class Gateway:
         self.streams = StreamRegistry(wheel=self.wheel, guide=self.guide)
         self.draining = False
         self._open: Counter[str] = Counter()
+        self._judged: Snapshot | None = None
+        self._health: dict[str, float] = {}
         self.configure(config)
 
     def configure(self, config: RuntimeConfig) -> None:
         """Go by another config from now on."""
         self.config = config
+        self._most_bytes = int(amount(config.spec.gateway.max_request_size))
         self._tenants = {tenant.name: tenant for tenant in config.spec.tenants}
         self.door.configure(config)
         self.fleet.adopt(config.spec.gateway)
         self.tellings.configure(config)
 
-    def hint(self, tenant: str, path: str) -> Hint | None:
+    async def body(self, request: Request) -> bytes:
+        """Return the body of a request.
+
+        Raises:
+            TooLargeError: it is above the policy's bound.
+            SlowRequestError: it did not arrive in time.
+        """
+        return await request.read(most=self._most_bytes, within_s=BODY_S)
+
+    def hint(self, tenant: str, path: str = ALL_PATHS) -> Hint | None:
         """Return the hint for a path, or for the whole tenant, as it has drifted; ``None`` when there never was one."""
         fallback = float(self.config.spec.pacing.fallback_tokens_per_second)
         return self.follower.hint(tenant, path, fallback=fallback)
@@ -123,5 +139,16 @@ class Gateway:
         snapshot = self.follower.snapshot
         if snapshot is None or self._lost():
             return NO_INSIGHT
-        health = [hint.health for hint in snapshot.hints if hint.path.startswith(f"{upstream}/")]
-        return Insight(health=min(health) if health else None)
+        if snapshot is not self._judged:
+            self._judged, self._health = snapshot, _health_by_upstream(snapshot)
+        return Insight(health=self._health.get(upstream))
+
+
+def _health_by_upstream(snapshot: Snapshot) -> dict[str, float]:
+    """Return the health of the worst path that leads to each upstream."""
+    worst: dict[str, float] = {}
+    for hint in snapshot.hints:
+        upstream, separator, _ = hint.path.partition("/")
+        if separator:
+            worst[upstream] = min(hint.health, worst.get(upstream, 1.0))
+    return worst

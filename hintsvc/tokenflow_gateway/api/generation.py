@@ -4,7 +4,7 @@ import asyncio
 import json
 from typing import Final
 
-from tokenflow_api.quantities import amount, seconds
+from tokenflow_api.quantities import seconds
 from tokenflow_gateway.admission.estimate import BYTES_PER_TOKEN
 from tokenflow_gateway.admission.ticket import Ticket, Wanted
 from tokenflow_gateway.api import answers, headers
@@ -25,8 +25,6 @@ from tokenflow_gateway.upstream.call import Outgoing
 from tokenflow_gateway.upstream.lease import Lease
 from tokenflow_gateway.upstream.trial import Attempt, Wish
 
-BODY_S: Final = 30.0
-"""Time that a reader has to send its request."""
 MOST_ANSWER: Final = 64 << 20
 """Bytes of an answer in one piece."""
 _EVENTS: Final = "text/event-stream"
@@ -39,7 +37,7 @@ async def generate(gateway: Gateway, visit: Visit) -> None:
         GatewayError: it is refused, or no upstream answers.
     """
     request = visit.request
-    body = await request.read(most=int(amount(gateway.config.spec.gateway.max_request_size)), within_s=BODY_S)
+    body = await gateway.body(request)
     wish = asked(body, Kind(request.path))
     visit.telling = gateway.tellings.begin(visit.identity.tenant, wish, visit.trace, received_at=visit.received_at)
     await _Generation(gateway, visit, asked=wish, telling=visit.telling).run(body)
@@ -89,7 +87,7 @@ class _Generation:
             max_tokens=asked.max_tokens,
             completions=asked.choices,
             stream=asked.stream,
-            hint=lambda: self._gateway.hint(tenant.name, ""),
+            hint=lambda: self._gateway.hint(tenant.name),
         )
 
     def _take(self) -> Lease | None:

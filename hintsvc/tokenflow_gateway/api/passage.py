@@ -2,11 +2,10 @@
 
 import asyncio
 
-from tokenflow_api.quantities import amount, seconds
+from tokenflow_api.quantities import seconds
 from tokenflow_api.serving.spans import new_span_id
 from tokenflow_gateway.admission.ticket import Wanted
 from tokenflow_gateway.api.gateway import Gateway
-from tokenflow_gateway.api.generation import BODY_S
 from tokenflow_gateway.api.routes import OTHER_ROUTE
 from tokenflow_gateway.api.visit import Visit
 from tokenflow_gateway.errors import GatewayError
@@ -25,8 +24,8 @@ async def pass_on(gateway: Gateway, visit: Visit) -> None:
         GatewayError: it is refused, or no upstream answers.
     """
     spec, request, tenant = gateway.config.spec.gateway, visit.request, visit.identity.tenant
-    body = await request.read(most=int(amount(spec.max_request_size)), within_s=BODY_S)
-    wanted = Wanted(tenant=tenant, model="", input_tokens=0, stream=False, hint=lambda: gateway.hint(tenant.name, ""))
+    body = await gateway.body(request)
+    wanted = Wanted(tenant=tenant, model="", input_tokens=0, stream=False, hint=lambda: gateway.hint(tenant.name))
     ticket = await gateway.door.admit(wanted)
     try:
         outgoing = Outgoing(
