@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,6 +37,12 @@ class Cluster:
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl and return what it printed; a refusal raises CommandError with its words."""
         return run(["kubectl", "--kubeconfig", str(self.kubeconfig), "--request-timeout=20s", *arguments], stdin=stdin)
+
+
+def pytest_configure() -> None:
+    """Take interrupts: a shell that runs the tests in the background has them ignored, and programs inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
