@@ -6,8 +6,8 @@ import random
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from http import HTTPStatus
+from typing import Final, TypeVar
 
 from pydantic import ValidationError
 
@@ -35,7 +35,6 @@ IDLE_S: Final = 30.0
 """Rest of a connection between two checks: below the 75 s after which the hint service closes."""
 _MOST_PAUSE_S: Final = 2.0
 _MOST_BYTES: Final = 64 << 10
-_SERVER_ERROR: Final = 500
 _UNTRUSTED: Final = (401, 403)
 """Answers to a gateway whose token is not believed: those to other requests would be the same."""
 _HOPELESS: Final = (400, 404, 413, 422)
@@ -43,25 +42,27 @@ _HOPELESS: Final = (400, 404, 413, 422)
 _HEADERS: Final = {"Content-Type": "application/json"}
 
 
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    """An answer of the hint service."""
+ReplyT = TypeVar("ReplyT", AdmitReply, CommitReply)
+
+
+class _Problem(WireModel):
+    """What is read of a problem document; nobody else answers with such a one, least of all a proxy."""
 
     status: int
-    body: bytes
+    code: str
+    detail: str = ""
+    admission: AdmitReply | None = None
 
-
-class _Refused(WireModel):
-    """The member of a refusal's problem document that is read."""
-
-    admission: AdmitReply
+    def __str__(self) -> str:
+        return f"the hint service answered {self.status} ({self.code}): {self.detail}"
 
 
 class QuotaClient:
     """Speaks with the hint service about quotas.
 
     After ``FAILURES`` failures in a row no request waits for it; one at a time tries whether it is back, after pauses
-    that grow to two seconds. A commit that gets through tells so as well. A check is sent once more only where its
+    that grow to two seconds. A commit that is understood tells so as well. An answer that no hint service gives is a
+    failure, such as a proxy's page. A check is sent once more only where its
     connection, which had rested, was closed without a single byte: what the first may have reserved ends by itself.
 
     Args:
@@ -109,14 +110,13 @@ class QuotaClient:
             # Who comes while this one tries does not wait as well.
             self._try_at = self._clock() + ADMIT_S
         started = self._clock()
-        reply = await self._post("/v1/admit", asked, within_s=ADMIT_S)
+        answer = await self._ask("/v1/admit", asked, AdmitReply, within_s=ADMIT_S)
         metrics.CHECK.observe(self._clock() - started)
-        try:
-            if reply.status == 200:  # noqa: PLR2004 - OK
-                return AdmitReply.model_validate_json(reply.body)
-            return _Refused.model_validate_json(reply.body).admission
-        except ValidationError as error:
-            raise _no_use(reply) from error
+        if isinstance(answer, AdmitReply):
+            return answer
+        if answer.admission is None:
+            raise QuotaUnavailableError(str(answer))
+        return answer.admission
 
     async def commit(self, done: CommitRequest) -> CommitReply | None:
         """Tell what a request took; ``None`` where it is refused, and would be again.
@@ -124,21 +124,41 @@ class QuotaClient:
         Raises:
             QuotaUnavailableError: the commit may not have arrived: send it again, it counts once.
         """
-        reply = await self._post("/v1/commit", done, within_s=COMMIT_S)
-        try:
-            return CommitReply.model_validate_json(reply.body)
-        except ValidationError as error:
-            if reply.status not in _HOPELESS:
-                raise _no_use(reply) from error
-            _log.warning("a commit was refused", extra={"status": reply.status, "reason": _words(reply)})
-            return None
+        answer = await self._ask("/v1/commit", done, CommitReply, within_s=COMMIT_S)
+        if isinstance(answer, CommitReply):
+            return answer
+        if answer.status not in _HOPELESS:
+            raise QuotaUnavailableError(str(answer))
+        _log.warning("a commit was refused", extra={"reason": str(answer)})
+        return None
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
         self._pool.close()
 
-    async def _post(self, path: str, document: WireModel, *, within_s: float) -> _Reply:
-        """Post a document and return the answer, whatever it says but a failure of the server."""
+    async def _ask(self, path: str, document: WireModel, kind: type[ReplyT], *, within_s: float) -> ReplyT | _Problem:
+        """Post a document, and return the answer that was asked for, or the problem that the document is.
+
+        Raises:
+            QuotaUnavailableError: the service is out of reach, failed, does not believe this gateway, or is none.
+        """
+        status, body = await self._post(path, document, within_s=within_s)
+        try:
+            answer = (kind if status == HTTPStatus.OK else _Problem).model_validate_json(body)
+        except ValidationError as error:
+            words = body[:300].decode(errors="replace")
+            raise self._failed(f"who answers {status} at {path} is no hint service: {words}") from error
+        if (
+            isinstance(answer, _Problem)
+            and answer.admission is None
+            and (status in _UNTRUSTED or status >= HTTPStatus.INTERNAL_SERVER_ERROR)
+        ):
+            raise self._failed(str(answer))
+        self._succeeded()
+        return answer
+
+    async def _post(self, path: str, document: WireModel, *, within_s: float) -> tuple[int, bytes]:
+        """Post a document; return the status and the body of the answer."""
         outgoing = Outgoing(method="POST", target=path, headers=_HEADERS, body=document.model_dump_json().encode())
         request = request_bytes(self._pool.origin, outgoing, api_key=self._present_token())
         # One deadline holds for all of it, the connection too.
@@ -147,16 +167,12 @@ class QuotaClient:
             async with asyncio.timeout(within_s):
                 await call.send()
                 head = await call.head(within_s=2 * within_s)
-                reply = _Reply(head.status, await call.read(most=_MOST_BYTES, within_s=2 * within_s))
+                return head.status, await call.read(most=_MOST_BYTES, within_s=2 * within_s)
         except (GatewayError, TimeoutError) as error:
             raise self._failed(f"the hint service does not answer: {_why(error)}") from error
         finally:
             # An answer that comes late must not be taken for that to the next request.
             call.cancel()
-        if reply.status in _UNTRUSTED or (reply.status >= _SERVER_ERROR and b'"admission"' not in reply.body):
-            raise self._failed(_no_use(reply).message)
-        self._succeeded()
-        return reply
 
     def _present_token(self) -> str:
         if self._clock() - self._token_read_at > TOKEN_S:
@@ -193,11 +209,3 @@ def _why(error: GatewayError | TimeoutError) -> str:
             return "it broke off"
         case _:
             return f"no connection ({type(error.__cause__ or error).__name__})"
-
-
-def _no_use(reply: _Reply) -> QuotaUnavailableError:
-    return QuotaUnavailableError(f"the hint service answered {reply.status}: {_words(reply)}")
-
-
-def _words(reply: _Reply) -> str:
-    return reply.body[:300].decode(errors="replace")

@@ -1,4 +1,5 @@
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -67,6 +68,10 @@ def answer(body: str, *, status: int = 200) -> bytes:
     return f"HTTP/1.1 {status} Words\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
 
 
+def problem(status: int, code: str, **members: object) -> bytes:
+    return answer(json.dumps({"status": status, "code": code, **members}), status=status)
+
+
 def admitted(_: int = 0) -> bytes:
     return answer(reply().model_dump_json())
 
@@ -94,16 +99,16 @@ async def test_the_token_is_read_anew_after_a_while() -> None:
 
 
 async def test_a_refusal_is_a_reply() -> None:
-    refusal = reply(Refusal.TOKENS, wait_ms=700).model_dump_json()
-    scripted = Scripted(lambda _: answer(f'{{"code": "TokensPerMinute", "admission": {refusal}}}', status=429))
+    refusal = reply(Refusal.TOKENS, wait_ms=700).model_dump(mode="json")
+    scripted = Scripted(lambda _: problem(429, "TokensPerMinute", admission=refusal))
     async with served(scripted) as url, client(url) as quota:
         got = await quota.admit(ASKED)
     assert (got.admitted, got.refusal, got.retry_after_ms) == (False, Refusal.TOKENS, 700)
 
 
 async def test_a_quota_store_that_is_away_is_a_reply_and_no_failure() -> None:
-    refusal = reply(Refusal.STORE, wait_ms=1000).model_dump_json()
-    scripted = Scripted(lambda _: answer(f'{{"admission": {refusal}}}', status=503))
+    refusal = reply(Refusal.STORE, wait_ms=1000).model_dump(mode="json")
+    scripted = Scripted(lambda _: problem(503, "QuotaStore", admission=refusal))
     async with served(scripted) as url, client(url) as quota:
         for _ in range(5):
             assert (await quota.admit(ASKED)).refusal is Refusal.STORE
@@ -130,7 +135,7 @@ async def test_whatever_else_it_says_is_of_no_use(said: bytes) -> None:
 async def test_a_hint_service_that_does_not_believe_the_gateway_is_out_of_reach(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    refused = answer('{"detail": "the token has expired"}', status=401)
+    refused = problem(401, "BadToken", detail="the token has expired")
     async with served(Scripted(lambda _: refused)) as url, client(url) as quota:
         for _ in range(3):
             with pytest.raises(QuotaUnavailableError, match="answered 401"):
@@ -184,8 +189,43 @@ async def test_a_commit_that_gets_through_tells_that_it_is_back() -> None:
 
 async def test_a_commit_that_is_refused_for_good_is_told_from_one_to_repeat() -> None:
     statuses = iter((400, 401))
-    scripted = Scripted(lambda _: answer('{"detail": "bad"}', status=next(statuses)))
+    scripted = Scripted(lambda _: problem(next(statuses), "Bad"))
     async with served(scripted) as url, client(url) as quota:
         assert await quota.commit(DONE) is None
         with pytest.raises(QuotaUnavailableError):
             await quota.commit(DONE)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        answer("<html>Welcome</html>"),
+        answer("<html>Not found</html>", status=404),
+        answer('{"message": "no Route matched"}', status=404),
+        answer("", status=429),
+    ],
+)
+async def test_who_answers_and_is_no_hint_service_is_out_of_reach(
+    said: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with served(Scripted(lambda _: said)) as url, client(url, clock=Clock()) as quota:
+        for _ in range(2):
+            with pytest.raises(QuotaUnavailableError, match="is no hint service"):
+                await quota.admit(ASKED)
+        assert quota.reachable
+        # Usage must not be thrown away because of a proxy.
+        with pytest.raises(QuotaUnavailableError, match="is no hint service"):
+            await quota.commit(DONE)
+        assert not quota.reachable
+        with pytest.raises(QuotaUnavailableError, match="is out of reach"):
+            await quota.admit(ASKED)
+    assert [record.message for record in caplog.records] == ["quotas are out of reach, failureMode decides"]
+
+
+async def test_a_problem_with_one_request_is_no_failure() -> None:
+    unknown = problem(404, "UnknownTenant", detail="the policy has no tenant gold")
+    async with served(Scripted(lambda _: unknown)) as url, client(url) as quota:
+        for _ in range(4):
+            with pytest.raises(QuotaUnavailableError, match="no tenant gold"):
+                await quota.admit(ASKED)
+        assert quota.reachable
