@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Final
 
 MAX_EVENT_BYTES: Final = 1 << 20
-"""Bytes held for one event; a longer one is passed on in pieces, as it comes."""
+"""Bytes held for one event of a model's."""
 
 # Two ends of lines in a row. A CR at the very end may be the first half of CR LF, so it waits for the next byte.
 _BOUNDARY: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r(?!\Z))")
@@ -14,11 +14,20 @@ _FIELD: Final = re.compile(rb"^data:", re.MULTILINE)
 
 
 class EventSplitter:
-    """Holds one unfinished event, of at most ``MAX_EVENT_BYTES``."""
+    """Holds one unfinished event; a longer one than it may hold is yielded in pieces, as it comes.
 
-    def __init__(self) -> None:
+    Args:
+        most: bytes that it may hold.
+
+    Attributes:
+        cut: whether an event was that long.
+    """
+
+    def __init__(self, *, most: int = MAX_EVENT_BYTES) -> None:
+        self._most = most
         self._held = b""
         self._searched = 0
+        self.cut = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield the events that ``data`` completes, each with the blank line that ends it."""
@@ -28,7 +37,8 @@ class EventSplitter:
             yield held[begin : match.end()]
             begin = search = match.end()
         self._held = held[begin:]
-        if len(self._held) > MAX_EVENT_BYTES:
+        if len(self._held) > self._most:
+            self.cut = True
             yield self.rest()
         # The ends of lines that may yet become a boundary are at most three bytes.
         self._searched = max(0, len(self._held) - 3)

@@ -13,6 +13,7 @@ from tokenflow_api.backoff import Backoff
 from tokenflow_api.drift import drifted
 from tokenflow_api.hints import ALL_PATHS, Hint, Snapshot
 from tokenflow_client._boundaries import is_event_stream
+from tokenflow_client._bounded import beginning
 from tokenflow_client._breaker import CircuitBreaker
 from tokenflow_client._connection import TIMEOUT, Connections, Trust
 from tokenflow_client._errors import CircuitOpenError, HintsUnavailableError
@@ -119,9 +120,11 @@ class HintFollower:
                 await self._check(response)
                 self.connected = True
                 self.breaker.succeeded()
-                async for event in events(response.aiter_lines()):
+                async for event in events(response.aiter_bytes()):
                     self._accept(event)
-                    backoff.succeeded()
+                    if event.name == "snapshot":
+                        # A stream that brings nothing else, or breaks before, is no better than none.
+                        backoff.succeeded()
                     if self.failure:
                         _log.info("hints are back")
                         self.failure = ""
@@ -131,7 +134,7 @@ class HintFollower:
 
     async def _check(self, response: httpx.Response) -> None:
         if response.is_error:
-            words = (await response.aread())[:300].decode(errors="replace")
+            words = (await beginning(response, most=300)).decode(errors="replace")
             raise HintsUnavailableError(f"{self._url} answered {response.status_code}: {words}")
         kind = response.headers.get("Content-Type", "")
         if not is_event_stream(response.status_code, kind):
