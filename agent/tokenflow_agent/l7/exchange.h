@@ -91,12 +91,18 @@ struct exchange {
 };
 
 // Events of a response that is a stream of them, summed up here: user space hears of none of them singly.
-struct stream {
+struct sums {
   u64 first_ns;
   u64 last_ns;
   u64 events;
   u64 bytes;
   u32 gaps[BUCKETS];  // times between two events, in microseconds
+};
+
+// User space reads it while the stream goes on, and gets record and sums when it ends.
+struct stream {
+  struct record record;
+  struct sums sums;
   u32 in_line;        // the line that was cut off by the end of a write is not empty
   u32 in_event;       // a line of the event that is not over yet had a field
 };

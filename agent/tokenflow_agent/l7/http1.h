@@ -139,7 +139,7 @@ static __always_inline u32 http1_head(struct call *call, struct connection *c) {
 }
 
 static __always_inline void events(struct call *call, struct connection *c) {
-  struct stream *s = call->skipped ? new_stream(call->key) : stream_of(call->key);
+  struct stream *s = call->skipped ? begin_stream(call->key, c) : stream_of(call->key);
   u32 skipped = call->skipped;
   if (s && call->head_length > skipped) stream_data(s, call->head + skipped, call->head_length - skipped, call->now);
   if (http1_body(call, c, skipped) == OVER) end_stream(call->key, c, 1);

@@ -14,7 +14,8 @@ from tokenflow_agent.kernel.loader import Loaded, Program, Step, Unit, load
 from tokenflow_agent.kernel.maps import BpfMap, processors, summed
 from tokenflow_agent.kernel.ringbuf import RingBuffer
 from tokenflow_agent.l7.machine import this_machine
-from tokenflow_agent.l7.streams import StreamCounts
+from tokenflow_agent.l7.record import HEAD_BYTES, Record, decode
+from tokenflow_agent.l7.streams import SUMS
 from tokenflow_agent.tcp.histogram import BUCKETS
 from tokenflow_api.telemetry_agent import Probe
 
@@ -57,7 +58,7 @@ _OFFSETS: Final[Mapping[str, Sequence[str]]] = {
     "OFF_NODE_ID": ("kernfs_node", "id"),
 }
 _WANTED: Final = {Probe.HTTP_LATENCY: 1, Probe.SQL_LATENCY: 2, Probe.TLS_LATENCY: 4}
-_STREAM: Final = struct.Struct(f"=QQQQ{BUCKETS}III")
+_STREAM: Final = struct.Struct(f"{HEAD_BYTES + SUMS.size + 8}s")
 _SLOT: Final = struct.Struct("=I")
 
 
@@ -145,17 +146,14 @@ class L7Probe:
             bpf_ns=spent_ns(new.runs, timed=counted.timed, timed_ns=counted.timed_ns),
         )
 
-    def stream(self, connection: int) -> StreamCounts | None:
-        """Return what was counted of a stream since it was opened; ``None`` where the kernel forgot it.
+    def stream(self, connection: int) -> Record | None:
+        """Return the stream that is under way on a connection, with its sums; ``None`` where there is none.
 
         Raises:
             OSError: the kernel refused to read it.
         """
         value = self._streams.get(connection)
-        if value is None:
-            return None
-        first_ns, _, events, size, *gaps = map(int, value[:-2])
-        return StreamCounts(first_ns=first_ns, events=events, size=size, gaps=gaps)
+        return None if value is None else decode(*value)
 
     def hook(self, library: Path, offsets: Mapping[str, int]) -> list[int]:
         """Return the descriptors that keep a TLS library watched, in all processes that use it.

@@ -51,6 +51,7 @@ static __always_inline struct exchange *new_exchange(u64 key) {
 }
 
 static __always_inline struct stream *stream_of(u64 key) { return streams.lookup(&key); }
+static __always_inline void drop_stream(u64 key) { streams.delete(&key); }
 
 static __always_inline struct stream *new_stream(u64 key) {
   u32 zero = 0;

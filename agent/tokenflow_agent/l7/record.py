@@ -5,6 +5,8 @@ from enum import IntEnum
 from typing import Final, NamedTuple
 
 _HEAD: Final = struct.Struct("=QQQQQIHHHBBBBBB")
+HEAD_BYTES: Final = _HEAD.size
+"""Of a record, before the first bytes of the request."""
 
 
 class Protocol(IntEnum):
@@ -24,6 +26,7 @@ class Kind(IntEnum):
     STREAM_OPENED = 1
     """A response that turned out to be a stream of events."""
     STREAM_ENDED = 2
+    """Its response are the sums of the stream, where the kernel still had them."""
     FRAMES = 3
     """A frame of HTTP/2, or a piece of one."""
     CLOSED = 4

@@ -17,7 +17,7 @@ static __always_inline void scan_events(struct stream *s, const u8 *bytes, u64 l
     if (i >= length) break;
     u64 line_ends = is(bytes[i], '\n');
     u64 event_ends = line_ends & in_event & ~in_line;
-    s->events += event_ends;  // in the map, where the verifier does not follow how many there may be
+    s->sums.events += event_ends;  // in the map, where the verifier does not follow how many there may be
     in_event = (in_event | (is(bytes[i], ':') & in_line)) & ~event_ends;  // a line that begins with it is a comment
     in_line = (in_line | (1 ^ is(bytes[i], '\r'))) & ~line_ends;
     asm volatile("" : "+r"(in_line), "+r"(in_event) : : "memory");
@@ -29,29 +29,46 @@ static __always_inline void scan_events(struct stream *s, const u8 *bytes, u64 l
 static __always_inline void stream_data(struct stream *s, u64 address, u64 length, u64 now) {
   struct text *text = scratch_text();
   if (!text || !length) return;
-  u64 before = s->events, known = length;
+  u64 before = s->sums.events, known = length;
   BOUND(known, TEXT_BYTES);
   if (bpf_probe_read_user(text->bytes, known, (void *)address)) return;
   scan_events(s, text->bytes, known);
   if (length > TEXT_BYTES) {
-    if (s->events == before) s->events++;
+    if (s->sums.events == before) s->sums.events++;
     s->in_line = s->in_event = 0;
   }
-  s->bytes += length;
-  u64 found = s->events - before;
+  s->sums.bytes += length;
+  u64 found = s->sums.events - before;
   if (!found) return;
-  if (s->last_ns) {
-    u64 bucket = bucket_of((now - s->last_ns) / 1000);
+  if (s->sums.last_ns) {
+    u64 bucket = bucket_of((now - s->sums.last_ns) / 1000);
     asm volatile("" : "+r"(bucket));  // so that the verifier sees the check that follows
-    if (bucket < BUCKETS) s->gaps[bucket]++;
+    if (bucket < BUCKETS) s->sums.gaps[bucket]++;
   } else {
-    s->first_ns = now;
+    s->sums.first_ns = now;
   }
-  s->gaps[0] += found - 1;
-  s->last_ns = now;
+  s->sums.gaps[0] += found - 1;
+  s->sums.last_ns = now;
 }
 
+static __always_inline struct stream *begin_stream(u64 key, struct connection *c) {
+  struct stream *s = new_stream(key);
+  if (!s) return 0;
+  describe(&s->record, key, c, STREAM_OPENED, 0);
+  s->record.response_length = sizeof(struct sums);
+  return s;
+}
+
+// Sends the sums to user space, and forgets them: the next stream of the connection has its own.
 static __always_inline void end_stream(u64 key, struct connection *c, u8 complete) {
-  tell(key, c, STREAM_ENDED, complete);
+  struct stream *s = stream_of(key);
   c->phase = IDLE;
+  if (!s) {
+    count(evicted);
+    tell(key, c, STREAM_ENDED, complete);
+    return;
+  }
+  describe(&s->record, key, c, STREAM_ENDED, complete);
+  send(&s->record, sizeof(struct record) + sizeof(struct sums));
+  drop_stream(key);
 }

@@ -1,20 +1,23 @@
-"""Streams of server-sent events that are open: the kernel counts, this takes the counts over once per window."""
+"""Streams of server-sent events: the kernel sums them up, this takes the sums over once per window and at the end."""
 
+import struct
 from array import array
+from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from operator import ge, sub
-from typing import Final, Protocol
+from dataclasses import dataclass
+from operator import add, ge, sub
+from typing import Final, NamedTuple, Protocol, Self
 
 from tokenflow_agent.l7.record import Record
 from tokenflow_agent.l7.tally import HttpKey, Tallies, no_samples
-from tokenflow_agent.tcp.histogram import bucket
+from tokenflow_agent.tcp.histogram import BUCKETS, bucket
 
 MAX_STREAMS: Final = 4096
+SUMS: Final = struct.Struct(f"=QQQQ{BUCKETS}I")
+"""The sums of a stream, as laid out in ``exchange.h``."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StreamCounts:
+class Sums(NamedTuple):
     """What the kernel counted of a stream since it was opened.
 
     Attributes:
@@ -29,82 +32,88 @@ class StreamCounts:
     size: int
     gaps: Sequence[int]
 
+    @classmethod
+    def of(cls, record: Record) -> Self | None:
+        """Return those that come with a record; ``None`` where the kernel had them no more."""
+        if len(record.response) != SUMS.size:
+            return None
+        first_ns, _, events, size, *gaps = SUMS.unpack(record.response)
+        return cls(first_ns, events, size, gaps)
 
-_NONE: Final = StreamCounts(first_ns=0, events=0, size=0, gaps=no_samples())
+    def follow(self, taken: Self) -> bool:
+        """Whether they go on from those taken before."""
+        return self.size >= taken.size and self.events >= taken.events and all(map(ge, self.gaps, taken.gaps))
+
+
+_NONE: Final = Sums(first_ns=0, events=0, size=0, gaps=no_samples())
 
 
 class Counter(Protocol):
-    """Whoever counts events of streams."""
+    """Whoever sums up streams."""
 
-    def stream(self, connection: int) -> StreamCounts | None:
-        """Return what was counted since a stream was opened; ``None`` where it was forgotten."""
+    def stream(self, connection: int) -> Record | None:
+        """Return the stream that is under way on a connection, with its sums; ``None`` where there is none."""
 
 
 @dataclass(slots=True)
 class _Open:
     key: HttpKey
     started_ns: int
-    taken: StreamCounts = field(default=_NONE)
+    taken: Sums = _NONE
 
 
 class Streams:
-    """The streams that are open now, at most ``MAX_STREAMS``.
+    """The streams that are open now, at most ``MAX_STREAMS``: of more, the oldest is forgotten.
 
     Args:
-        counter: counts their events.
+        counter: sums them up.
     """
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
-        self._open: dict[int, _Open] = {}
+        self._open: OrderedDict[int, _Open] = OrderedDict()
 
     def opened(self, record: Record, key: HttpKey, tallies: Tallies) -> None:
-        """Follow a stream; one too many is counted as lost."""
-        if len(self._open) >= MAX_STREAMS:
-            tallies.lost["StreamsFull"] += 1
-            return
+        """Follow a stream; the one that is forgotten for it is counted as lost."""
         self._open[record.connection] = _Open(key, record.started_ns)
+        self._open.move_to_end(record.connection)
+        if len(self._open) > MAX_STREAMS:
+            self._open.popitem(last=False)
+            tallies.lost["StreamsFull"] += 1
 
     def ended(self, record: Record, tallies: Tallies) -> HttpKey | None:
-        """Take over the last counts of a stream; return what it was counted by, ``None`` where it is unknown."""
-        stream = self._open.pop(record.connection, None)
-        if stream is None:
+        """Take over the last sums of a stream; return what it was counted by, ``None`` where it is unknown."""
+        stream = self._open.get(record.connection)
+        if stream is None or stream.started_ns != record.started_ns:
             return None
-        if not self._take(record.connection, stream, tallies, until_ns=record.last_ns):
-            tallies.lost["StreamReplaced"] += 1
+        del self._open[record.connection]
+        _take(record, stream, tallies)
         return stream.key
 
     def take(self, tallies: Tallies) -> None:
-        """Take over the counts of all that are open."""
+        """Take over the sums of all that are open.
+
+        One that has ended, whose record waits in the buffer, has its last sums there: the kernel tells of the next
+        stream of its connection already, or of none.
+        """
         for connection, stream in self._open.items():
-            self._take(connection, stream, tallies)
-
-    def _take(self, connection: int, stream: _Open, tallies: Tallies, *, until_ns: int | None = None) -> bool:
-        """Take over what is new, and return whether the kernel still has the counts of this stream."""
-        counts = self._counter.stream(connection)
-        if counts is None or not _same(counts, stream.taken, until_ns=until_ns):
-            return False
-        row = tallies.http_row(stream.key) if counts.size > stream.taken.size else None
-        if row is None:
-            return True
-        if counts.first_ns and not stream.taken.first_ns:
-            row.first_events[bucket(max(0, counts.first_ns - stream.started_ns) // 1000)] += 1
-        row.events += counts.events - stream.taken.events
-        row.event_bytes += counts.size - stream.taken.size
-        new = map(sub, counts.gaps, stream.taken.gaps)
-        row.gaps = array(row.gaps.typecode, map(sum, zip(row.gaps, new, strict=True)))
-        stream.taken = counts
-        return True
+            record = self._counter.stream(connection)
+            if record and record.started_ns == stream.started_ns:
+                _take(record, stream, tallies)
 
 
-def _same(counts: StreamCounts, taken: StreamCounts, *, until_ns: int | None) -> bool:
-    """Whether counts go on from those taken before: the next stream on a kept connection begins them anew.
-
-    Records wait in a buffer, so that it may have begun before the end of the one before is read here.
-    """
-    if taken.first_ns and counts.first_ns != taken.first_ns:
-        return False
-    if until_ns is not None and counts.first_ns > until_ns:
-        return False
+def _take(record: Record, stream: _Open, tallies: Tallies) -> None:
+    """Take over what is new."""
+    sums, taken = Sums.of(record), stream.taken
     # A place in the kernel's table may be given to another stream while it is read.
-    return counts.size >= taken.size and counts.events >= taken.events and all(map(ge, counts.gaps, taken.gaps))
+    if sums is None or sums.size == taken.size or not sums.follow(taken):
+        return
+    row = tallies.http_row(stream.key)
+    if row is None:
+        return
+    if sums.first_ns and not taken.first_ns:
+        row.first_events[bucket(max(0, sums.first_ns - stream.started_ns) // 1000)] += 1
+    row.events += sums.events - taken.events
+    row.event_bytes += sums.size - taken.size
+    row.gaps = array(row.gaps.typecode, map(add, row.gaps, map(sub, sums.gaps, taken.gaps)))
+    stream.taken = sums

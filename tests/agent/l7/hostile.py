@@ -2,21 +2,19 @@
 
 from tokenflow_agent.l7.interpreter import Interpreter
 from tokenflow_agent.l7.record import Kind, Protocol, Record
-from tokenflow_agent.l7.streams import StreamCounts
-from tokenflow_agent.tcp.histogram import BUCKETS
 from tokenflow_api.telemetry_agent import Http
 
 
-class NoEvents:
-    """A kernel that counted no events."""
+class NoStreams:
+    """A kernel in which no stream is under way."""
 
-    def stream(self, connection: int) -> StreamCounts | None:
+    def stream(self, connection: int) -> Record | None:
         assert connection >= 0
-        return StreamCounts(first_ns=0, events=0, size=0, gaps=[0] * BUCKETS)
+        return None
 
 
 def interpreter() -> Interpreter:
-    return Interpreter(Http(path_templates=["/v1/*"]), NoEvents())
+    return Interpreter(Http(path_templates=["/v1/*"]), NoStreams())
 
 
 def record(

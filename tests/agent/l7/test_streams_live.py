@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.agent.l7.support import Watch, rows
+from tests.agent.l7.support import Watch, rows, spec
+from tokenflow_api.telemetry_agent import Probe
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
 GAP_S = 0.05
@@ -77,3 +78,48 @@ async def test_a_stream_has_its_events_and_gaps_while_it_runs(watch: Watch, chun
         assert row["status"] == "2xx"
     assert {row["route"] for row in early + late} == {"/v1/*"}
     assert "word" not in repr(found)
+
+
+STREAMS = 150
+SHORT = 4
+
+
+async def serve_short(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer each request with a stream of ``SHORT`` events, one write each."""
+    for _ in range(STREAMS):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        for number in range(SHORT):
+            await asyncio.sleep(0)
+            writer.write(chunk(b"data: word%d\n\n" % number))
+        writer.write(b"0\r\n\r\n")
+    writer.close()
+
+
+async def read_short(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for number in range(STREAMS):
+        writer.write(b"POST /%s HTTP/1.1\r\nHost: x\r\n\r\n" % (b"v1/a", b"v1/b/c")[number % 2])
+        await reader.readuntil(b"0\r\n\r\n")
+    writer.close()
+    await writer.wait_closed()
+
+
+@pytest.mark.bpf
+async def test_streams_that_follow_each_other_on_a_kept_connection_all_count(watch: Watch) -> None:
+    await watch.source.follow(spec(Probe.HTTP_LATENCY, templates=["/v1/a", "/v1/b/*"]))
+    server = await asyncio.start_server(serve_short, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        await read_short(port)
+    found = await watch.until(port, requests=STREAMS)
+
+    body = sum(len(chunk(b"data: word%d\n\n" % number)) for number in range(SHORT)) + len(b"0\r\n\r\n")
+    for direction in ("Served", "Dialed"):
+        seen = [row for each in found for row in rows(each.http, port) if row["direction"] == direction]
+        for route in ("/v1/a", "/v1/b/*"):
+            of_it = [row for row in seen if row["route"] == route]
+            totals = [sum(int(str(row[name])) for row in of_it) for name in ("requests", "streams", "events")]
+            assert totals == [STREAMS // 2, STREAMS // 2, STREAMS // 2 * SHORT], (direction, route)
+            assert sum(int(str(row["event_bytes"])) for row in of_it) == STREAMS // 2 * body
+    assert sum(sum(each.lost.values()) for each in found) == 0
