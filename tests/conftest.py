@@ -1,18 +1,21 @@
 """What tests of several parts share: a Kubernetes cluster."""
 
+import gc
 import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from e2e.bench.proc import free_port
 from e2e.cluster import binaries, lifecycle, network
 from e2e.cluster.errors import PrerequisiteError
 from e2e.cluster.settings import Layout, cache
@@ -26,6 +29,10 @@ _ON_THE_CLUSTER = (
     "tests/e2e/test_system.py",
     "*_cluster.py",
 )
+
+# How long an example takes depends on what else the machine does; with CI set, the examples are the same each time.
+settings.register_profile("tokenflow", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tokenflow")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +61,18 @@ def _own_logging() -> Iterator[None]:
     for handler in set(root.handlers) - set(handlers):
         root.removeHandler(handler)
     root.setLevel(level)
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    """A port that nobody else is given before the test uses it, as could be with pytest-asyncio's own."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def unused_tcp_port_factory() -> Callable[[], int]:
+    """Likewise, for several."""
+    return free_port
 
 
 @pytest.fixture(scope="session")
@@ -93,6 +112,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("cluster") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(600, func_only=True))
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector look no more at what thousands of tests are made of: it would halt one of them."""
+    gc.collect()
+    gc.freeze()
 
 
 class _ByPart(LoadScopeScheduling):

@@ -1,11 +1,18 @@
 """What the kernel says of a process: its processor time and its memory."""
 
 import os
+import random
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from e2e.bench.errors import BenchError
+
 _PROC: Final = Path("/proc")
+_PORTS: Final = range(11_000, 20_000)
+"""None of those that the kernel gives to whoever asks for any."""
+_TRIES: Final = 100
 
 
 def processor_s(pid: int) -> float:
@@ -23,8 +30,13 @@ def memory_bytes(pid: int, field_name: str) -> int:
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback device that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """Return a TCP port of the loopback device that nobody uses, nor is given by chance until a program listens there.
+
+    Raises:
+        BenchError: none was found.
+    """
+    for port in random.SystemRandom().sample(_PORTS, k=_TRIES):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise BenchError(f"{_TRIES} ports from {_PORTS.start} to {_PORTS.stop - 1} are all in use: look with 'ss -tan'")

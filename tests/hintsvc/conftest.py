@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.hintsvc.support import RedisServer, free_port
+from e2e.bench.proc import free_port
+from tests.hintsvc.support import RedisServer
 from tokenflow_hintsvc.store.connection import Connection
 
 

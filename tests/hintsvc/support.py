@@ -15,15 +15,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from e2e.bench.proc import free_port
 from tokenflow_api.pacing_policy import PacingPolicySpec
 from tokenflow_api.runtime import RuntimeConfig
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @dataclass
@@ -41,12 +35,12 @@ class RedisServer:
     def start(self) -> None:
         command = ["redis-server", "--port", str(self.port), "--save", "", "--dir", str(self.directory)]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             with socket.socket() as sock:
                 if sock.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
-        pytest.fail("redis-server did not start in 10 s")
+        pytest.fail("redis-server did not start in 30 s")
 
     def stop(self) -> None:
         if self.process:
@@ -149,7 +143,7 @@ async def replicas(
         )
     try:
         for replica in running if ready else ():
-            await replica.becomes("/readyz", lambda answer: bool(answer["ready"]), timeout_s=20)
+            await replica.becomes("/readyz", lambda answer: bool(answer["ready"]), timeout_s=60)
         yield running
     finally:
         for replica in running:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from tests.hintsvc.support import free_port
+from e2e.bench.proc import free_port
 from tests.serving.authority import Authority
 from tokenflow_api.serving.errors import KeysError
 from tokenflow_api.serving.issuers import Fetch, PublishedKeys

@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import socket
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from e2e.bench.proc import free_port
 from tests.agent.l7.support import Watch, rows
 from tokenflow_agent.sources import Findings
 
@@ -69,9 +69,7 @@ async def test_calls_of_grpc_are_counted_by_status(watch: Watch, port: int, dire
 def nginx(tmp_path: Path) -> Iterator[int]:
     if shutil.which("nginx") is None:
         pytest.skip("no nginx: run 'apt-get install nginx'")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number = free.getsockname()[1]
+    number = free_port()
     for name, size in (("small", 100), ("large", 300_000)):
         (tmp_path / name).write_bytes(b"x" * size)
     tmp_path.chmod(0o755)

@@ -3,14 +3,15 @@
 import asyncio
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from e2e.bench.proc import free_port
 from tests.agent.l7.support import Watch, rows
 from tokenflow_agent.sources import Findings
 
@@ -31,9 +32,7 @@ def port() -> Iterator[int]:
     # Not below pytest's own folder, which is its user's alone.
     folder = Path(tempfile.mkdtemp(prefix="tokenflow-postgres-"))
     shutil.chown(folder, user.pw_uid, user.pw_gid)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number = free.getsockname()[1]
+    number = free_port()
 
     def tool(*command: str) -> None:
         subprocess.run(command, user="postgres", cwd=folder, check=True, capture_output=True, timeout=_START_S)
@@ -80,7 +79,9 @@ async def test_simple_queries_are_counted_by_verb_and_timed(watch: Watch, port: 
         "SELECT repeat('x', 100000)",
         "SELECT nonsense FROM nowhere",
     ]
+    began = time.monotonic()
     await asyncio.to_thread(ask, port, *statements)
+    took_us = (time.monotonic() - began) * 1e6
     found = await watch.until(port, statements=6, direction=direction)
     assert counted(found, port, direction) == {"CREATE": (1, 0), "INSERT": (1, 0), "SELECT": (4, 1)}
     slowest = max(
@@ -89,7 +90,7 @@ async def test_simple_queries_are_counted_by_verb_and_timed(watch: Watch, port: 
         for row in rows(each.sql, port)
         if row["direction"] == direction and row["verb"] == "SELECT"
     )
-    assert slowest == pytest.approx(200_000, rel=0.15)
+    assert 170_000 < slowest < 1.15 * took_us
     for private in ("4111", "cards", "nowhere", "xxx"):
         assert private not in repr(found)
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from e2e.bench.proc import free_port
 from tests.gateway.admission.support import Clock, reply
-from tests.hintsvc.support import free_port
 from tokenflow_api.quota import AdmitRequest, CommitReply, CommitRequest, Refusal
 from tokenflow_gateway.admission import quota as module
 from tokenflow_gateway.admission.quota import QuotaClient

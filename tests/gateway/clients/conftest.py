@@ -14,12 +14,12 @@ import httpx
 import pytest
 from aiohttp import web
 
+from e2e.bench.proc import free_port
 from e2e.bench.programs import Program, running
 from e2e.clients import install
 from e2e.cluster.settings import cache
 from e2e.upstream.script import REFUSALS
 from e2e.upstream.scripted import Engine
-from tests.hintsvc.support import free_port
 from tokenflow_api.hints import Hint, PathState, Snapshot, Source
 from tokenflow_api.modes import Mode
 from tokenflow_api.pacing_policy import PacingPolicySpec
@@ -32,7 +32,7 @@ _PACED_RATE = 100.0
 # What fails stands apart, so that no breaker takes the rest away.
 _UPSTREAMS = (("chat", "tools", "json", "endless"), ("slow",), ("breaks",), *((model,) for model in REFUSALS))
 _PLAY_S = 90.0
-_READY_S = 20.0
+_READY_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ async def _play(commands: dict[str, list[str] | str], directory: Path) -> Played
         await _paces(gateway)
         clients = [(name, url) for name in commands for url in (direct_url, gateway.url)]
         seen = dict(zip(clients, await asyncio.gather(*(_seen(commands[n], url) for n, url in clients)), strict=True))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while _left(behind.values()) != direct.left:  # noqa: ASYNC110 - the gateway is another process
                 await asyncio.sleep(0.01)
     return Played(

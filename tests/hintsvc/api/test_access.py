@@ -11,7 +11,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from tests.hintsvc.support import RedisServer, ReplicaProcess, free_port, replicas, runtime
+from e2e.bench.proc import free_port
+from tests.hintsvc.support import RedisServer, ReplicaProcess, replicas, runtime
 from tests.serving.authority import Authority
 from tests.serving.issuer import ISSUER, Issuer
 from tokenflow_api.api_keys import hashed_line
@@ -192,7 +193,7 @@ async def _told_of_a_node(session: aiohttp.ClientSession, replica: ReplicaProces
     async with session.post(f"{replica.url}/v1/telemetry", data=batch(1), headers=agent) as answer:
         assert answer.status == 200
     gateway = {"Authorization": f"Bearer {credentials['gateway']}"}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             async with session.get(f"{replica.url}/v1/health", headers=gateway) as answer:
                 if (await answer.json())["nodes"]:
@@ -223,7 +224,7 @@ async def test_what_was_denied_is_on_record(
                 assert answer.status == 403
         operator = {"Authorization": f"Bearer {credentials['operator']}"}
         denied: list[dict[str, object]] = []
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 30
         while time.monotonic() < deadline and sum(int(str(entry["count"])) for entry in denied) < 2:
             async with session.get(f"{replica.url}/v1/audit?limit=10", headers=operator) as answer:
                 entries = (await answer.json())["entries"]

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.hintsvc.support import free_port, runtime
+from e2e.bench.proc import free_port
+from tests.hintsvc.support import runtime
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from e2e.bench.proc import free_port
 from tests.hintsvc.quota.support import Clock, Replica, greeted, policy, replica
-from tests.hintsvc.support import RedisServer, free_port
+from tests.hintsvc.support import RedisServer
 from tokenflow_api.quotas.limits import LEASE_PERCENT, Limits
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_hintsvc.errors import ReservationError

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from e2e.bench.proc import free_port
 from tests.hintsvc.quota.support import Clock, TimedQuotas
-from tests.hintsvc.support import RedisServer, free_port
+from tests.hintsvc.support import RedisServer
 from tokenflow_api.quotas.limits import Limits, Rate
 from tokenflow_api.quotas.meter import BUCKET_US, MINUTE_US
 from tokenflow_hintsvc.quota.exchange import Answer, Question, Settlement, Waiter
