@@ -34,7 +34,7 @@ def hint(rate: float, *, batch: int = 1, delay_ms: int = 0) -> Hint:
     )
 
 
-async def eventually(holds: Callable[[], bool], *, timeout_s: float = 5.0) -> None:
+async def eventually(holds: Callable[[], bool], *, timeout_s: float = 30.0) -> None:
     """Wait until something outside of this loop's control holds."""
     async with asyncio.timeout(timeout_s):
         while not holds():  # noqa: ASYNC110 - what is waited for happens in other programs

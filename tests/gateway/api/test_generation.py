@@ -61,6 +61,12 @@ async def ask(url: str, **headers: str) -> tuple[int, bytes]:
         return answer.status, await answer.read()
 
 
+def said(body: bytes) -> str:
+    """Return the text of a stream, however its tokens were batched."""
+    chunks = [json.loads(event.removeprefix(b"data: ")) for event in body.split(b"\n\n") if event]
+    return "".join(choice["delta"]["content"] for chunk in chunks for choice in chunk.get("choices", ()))
+
+
 async def test_an_upstream_is_told_when_a_reader_leaves_with_tokens_waiting(tmp_path: Path) -> None:
     engine = Engine()
     async with served(engine.app()) as upstream, running(tmp_path, upstream=upstream) as setup:
@@ -72,7 +78,7 @@ async def test_an_upstream_is_told_when_a_reader_leaves_with_tokens_waiting(tmp_
             await eventually(lambda: engine.sent > 1000)
             answer.close()
         await eventually(lambda: not setup.gateway.streams)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await engine.left.wait()
 
 
@@ -110,7 +116,7 @@ async def test_an_engine_that_likes_to_compress_is_asked_not_to(tmp_path: Path) 
     engine = Engine(tokens=3, compresses=True)
     async with served(engine.app()) as upstream, running(tmp_path, upstream=upstream) as setup:
         await setup.told(hint(100.0))
-        assert (await ask(setup.url))[1].count(b'"content"') == 3
+        assert said((await ask(setup.url))[1]) == "aaa"
 
 
 async def test_a_broken_stream_ends_with_the_reason(tmp_path: Path) -> None:
@@ -118,8 +124,8 @@ async def test_a_broken_stream_ends_with_the_reason(tmp_path: Path) -> None:
     async with served(engine.app()) as upstream, running(tmp_path, upstream=upstream) as setup:
         await setup.told(hint(100.0))
         _, body = await ask(setup.url)
-    *tokens, last = body.removesuffix(b"\n\n").split(b"\n\n")
-    assert len(tokens) == 2
+    *_, last = body.removesuffix(b"\n\n").split(b"\n\n")
+    assert said(body) == "aa"
     error = json.loads(last.removeprefix(b"data: "))["error"]
     assert error["code"] == "upstream_broke_off"
     assert "llama" in error["message"]
@@ -187,7 +193,7 @@ async def test_strange_credentials_are_refused_where_a_key_is_needed(tmp_path: P
     async with running(tmp_path, tenants=tenants) as setup:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(setup.url.rsplit(":", 1)[1]))
         writer.write(b"GET /v1/models HTTP/1.1\r\nHost: x\r\nAuthorization: " + credentials + b"\r\n\r\n")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert b" 401 " in await reader.readline()
         writer.close()
         await writer.wait_closed()

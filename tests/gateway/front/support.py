@@ -17,7 +17,7 @@ from tokenflow_gateway.front.exchange import Answer, Handler, Request
 from tokenflow_gateway.front.limits import Limits
 from tokenflow_gateway.front.listener import Front
 
-PATIENCE_S = 10
+PATIENCE_S = 30
 
 
 @asynccontextmanager

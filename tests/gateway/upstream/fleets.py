@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.gateway.upstream.servers import NO_KEYS
+from tests.gateway.upstream.servers import NO_KEYS, PATIENCE_S
 from tokenflow_api.pacing_policy import Gateway, Upstream
 from tokenflow_gateway.upstream.choice import UpstreamState
 from tokenflow_gateway.upstream.client import UpstreamClient
@@ -65,7 +65,7 @@ def taken(fleet: Fleet, model: str | None = "llama-3", **choice: Any) -> Lease:
     return lease
 
 
-async def eventually(holds: Callable[[], bool], *, timeout_s: float = 5.0) -> None:
+async def eventually(holds: Callable[[], bool], *, timeout_s: float = PATIENCE_S) -> None:
     """Wait until something that happens in other tasks holds."""
     async with asyncio.timeout(timeout_s):
         while not holds():  # noqa: ASYNC110 - there is no event for it

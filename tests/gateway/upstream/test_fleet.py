@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.gateway.upstream.fleets import Clock, eventually, fleet_of, gateway, taken
-from tests.gateway.upstream.servers import OK, Server, serving, upstream
+from tests.gateway.upstream.servers import OK, PATIENCE_S, Server, serving, upstream
 from tokenflow_api.pacing_policy import LoadBalancing, Upstream
 from tokenflow_gateway.errors import ModelNotFoundError, NoUpstreamError
 from tokenflow_gateway.metrics import REGISTRY
@@ -106,11 +106,12 @@ async def test_an_upstream_that_answers_a_probe_is_asked_again() -> None:
 
 
 async def test_one_that_asks_to_be_left_alone_is_not_broken_and_asked_only_when_nobody_else_has_room() -> None:
-    async with fleet_of(named("a"), named("b", maxConcurrentRequests=2)) as (fleet, _):
+    both = named("a"), named("b", maxConcurrentRequests=2)
+    async with fleet_of(*both, clock=Clock()) as (fleet, _):
         with taken(fleet, exclude={"b"}) as lease:
             lease.answered(Head(status=429, headers={"retry-after": "7"}))
         assert [taken(fleet).upstream.name for _ in range(3)] == ["b", "b", "a"]
-        assert (fleet.view()[0].breaker, fleet.view()[0].rests_s > 6.0) == (BreakerState.CLOSED, True)
+        assert (fleet.view()[0].breaker, fleet.view()[0].rests_s) == (BreakerState.CLOSED, 7.0)
 
 
 async def test_hints_send_requests_elsewhere() -> None:
@@ -172,7 +173,7 @@ async def test_engines_are_asked_how_busy_they_are_and_what_they_serve() -> None
             (view,) = fleet.view()
             assert (view.waiting, view.kv_cache, view.saturation) == (2.0, 0.4, 0.5)
             assert view.models == ("llama-3", "lora-a")
-            assert sorted(engine.paths) == [b"/metrics", b"/v1/models"]
+            assert sorted(engine.paths[:2]) == [b"/metrics", b"/v1/models"]
             labels = {"upstream": "llama"}
             assert REGISTRY.get_sample_value("tokenflow_gateway_upstream_saturation", labels) == 0.5
             assert taken(fleet, "lora-a").upstream.name == "llama"
@@ -208,10 +209,10 @@ async def test_upstreams_that_come_are_looked_at_and_those_that_go_are_not() -> 
     ):
         running = asyncio.create_task(fleet.run())
         try:
-            await eventually(lambda: len(first.paths) == 2)
+            await eventually(lambda: len(first.paths) >= 2)
             fleet.adopt(gateway(upstream(two, name="two")))
-            await eventually(lambda: len(second.paths) == 2)
-            await asyncio.wait_for(one.left.wait(), 1.0)
+            await eventually(lambda: len(second.paths) >= 2)
+            await asyncio.wait_for(one.left.wait(), PATIENCE_S)
             assert [view.name for view in fleet.view()] == ["two"]
         finally:
             running.cancel()
