@@ -147,7 +147,7 @@ class Answer:
 
 @dataclass
 class Client:
-    """One connection, spoken to in bytes; whatever takes longer than 5 s fails."""
+    """One connection, spoken to in bytes; whatever takes longer than 30 s fails."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -196,7 +196,7 @@ class Client:
         return {name: value.removeprefix(" ") for name, _, value in fields}
 
     async def _within(self, awaited: Any) -> Any:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return await awaited
 
 

@@ -35,7 +35,7 @@ async def ask(redis_server: RedisServer, tmp_path: Path) -> AsyncIterator[Ask]:
                 return answer.status, await answer.json(content_type=None)
 
         await _tell_of_paths(redis_server)
-        await replica.becomes("/v1/health", lambda answer: len(answer["paths"]) == 1, timeout_s=10)
+        await replica.becomes("/v1/health", lambda answer: len(answer["paths"]) == 1, timeout_s=30)
         yield get
 
 

@@ -61,7 +61,7 @@ async def test_both_ports_take_a_new_certificate_while_they_serve(redis_server: 
                 assert answer.status == 200
         before = await answered_with(replica.url, authority.client())
         authority.issue(tmp_path / "tls", "second")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while await answered_with(replica.url, authority.client()) == before:
                 pass
         assert await answered_with(replica.fast_url, authority.client()) != before

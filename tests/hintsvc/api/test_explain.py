@@ -13,12 +13,12 @@ pytestmark = pytest.mark.redis
 
 async def explained(ask: Ask, *, tenant: str = "gold", key: str = "gold-key") -> dict[str, Any]:
     """Ask until the leader has explained the path: it does so once a second."""
-    for _ in range(100):
+    for _ in range(600):
         status, answer = await ask(f"/v1/explain/{tenant}", key=key)
         if status == 200 and len(answer["explanations"]) == 2:
             return answer
         await asyncio.sleep(0.05)
-    pytest.fail(f"nothing was explained in 5 s: {status} {answer}")
+    pytest.fail(f"nothing was explained in 30 s: {status} {answer}")
 
 
 async def test_a_tenant_reads_how_its_rate_came_about(ask: Ask) -> None:

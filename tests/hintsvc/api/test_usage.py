@@ -44,7 +44,7 @@ async def test_every_replica_tells_what_all_of_them_counted(redis_server: RedisS
     async with replicas(2, redis=redis_server, file=runtime_file) as (one, two):
         await use(one, input_tokens=3, output_tokens=4)
         await use(two, input_tokens=10, output_tokens=20)
-        await one.becomes("/v1/usage/gold", lambda answer: answer["duration_ms"] == 500, timeout_s=10)
+        await one.becomes("/v1/usage/gold", lambda answer: answer["duration_ms"] == 500, timeout_s=30)
         # A replica that leaves writes what it has; half a micro counts as a whole one.
         two.process.send_signal(signal.SIGTERM)
         await two.process.wait()

@@ -80,7 +80,7 @@ async def foreseen(
         forecasting.foresee(samples)
     work = asyncio.create_task(forecasting.run())
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while True:
                 told = forecasting.foresee(samples)
                 if told is BLIND or done(told):

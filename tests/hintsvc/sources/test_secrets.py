@@ -76,7 +76,7 @@ class Watching:
         self.watch.configure(current)
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while True:
                 self.changed.clear()
                 self.ring.refresh(self.current.spec.tenants)

@@ -37,7 +37,7 @@ async def watching(api: FakeApiServer, directory: Path) -> AsyncIterator[ConfigM
 
 
 async def becomes(configuration: Configuration, generation: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         arrived = asyncio.Event()
         configuration.on_change(lambda config: arrived.set() if config.generation == generation else None)
         current = configuration.current

@@ -21,7 +21,7 @@ def file(tmp_path: Path) -> Path:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.01)
 
