@@ -122,6 +122,6 @@ async def served(app: web.Application) -> AsyncIterator[str]:
 
 async def eventually(holds: Callable[[], bool]) -> None:
     # Longer than a circuit rests that failures in quick succession have opened.
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110 - what is waited for happens at the other end of a connection
             await asyncio.sleep(0.01)

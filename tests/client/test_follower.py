@@ -81,7 +81,7 @@ async def following(follower: HintFollower) -> AsyncIterator[None]:
 
 
 async def eventually(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110 - what is waited for happens at the other end of a connection
             await asyncio.sleep(0.01)
 

@@ -19,14 +19,14 @@ async def test_hints_are_followed_and_outlive_the_service(redis_server: RedisSer
     async with replicas(1, redis=redis_server, file=file) as (replica,):
         follower = HintFollower(replica.url)
         following = asyncio.create_task(follower.run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while follower.snapshot is None:  # noqa: ASYNC110 - it comes from another process
                 await asyncio.sleep(0.01)
         hint = follower.hint("gold", "llama/192.0.2.0/24", fallback=7.0)
         assert hint
         assert hint.tokens_per_second == 20.0
         replica.process.kill()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while follower.connected:  # noqa: ASYNC110 - likewise
                 await asyncio.sleep(0.01)
         assert follower.hint("gold", "llama/192.0.2.0/24", fallback=20.0)

@@ -100,7 +100,7 @@ def test_a_source_that_another_thread_waits_for_is_closed_by_that_thread() -> No
     def told() -> Iterator[int]:
         try:
             waiting.set()
-            go_on.wait(5)
+            go_on.wait(30)
             yield 1
             yield 2
         finally:
@@ -111,10 +111,10 @@ def test_a_source_that_another_thread_waits_for_is_closed_by_that_thread() -> No
         paced = tf.pace(told())
         reader = threading.Thread(target=lambda: found.extend(paced))
         reader.start()
-        assert waiting.wait(5)
+        assert waiting.wait(30)
     assert not closed.is_set()
     go_on.set()
-    reader.join(5)
+    reader.join(30)
     assert closed.is_set()
     assert found == [1]
 
@@ -135,7 +135,7 @@ with SyncTokenFlow("http://127.0.0.1:9") as tf:
         os._exit(7)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), list(tf.pace([1])))
 """
-    ran = subprocess.run([sys.executable, "-u", "-c", program], capture_output=True, text=True, timeout=20, check=True)
+    ran = subprocess.run([sys.executable, "-u", "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert ran.stdout == ("no thread of this process follows hints: open the client after a fork, not before\n7 [1]\n")
 
 

@@ -69,7 +69,7 @@ async def test_a_part_that_ends_ends_the_operator_which_says_why(
     monkeypatch: pytest.MonkeyPatch, watch: Any, parts: dict[str, Any], error: type[Exception]
 ) -> None:
     monkeypatch.setattr(app, "watch", watch)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         with pytest.raises(error):
             await app._run(_engine(**parts), OPTIONS, Alone(identity="i"))
 
@@ -79,5 +79,5 @@ async def test_it_ends_when_asked_to_before_anything_was_listed(monkeypatch: pyt
     engine = _engine()
     engine.follower.listed.clear()
     asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGTERM)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await app._run(engine, OPTIONS, Alone(identity="i"))

@@ -113,7 +113,7 @@ class Followed:
 
 
 async def eventually(what: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not what():  # noqa: ASYNC110 - what is waited for sets no event
             await asyncio.sleep(0.01)
 

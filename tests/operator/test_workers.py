@@ -22,7 +22,7 @@ def queue() -> WorkQueue[Key]:
 
 
 async def _run(queue: WorkQueue[Key], reconcile: Callable[[Key], Awaitable[Outcome]], *, workers: int = 2) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await Workers(queue, reconcile, Heartbeat()).run(workers)
 
 

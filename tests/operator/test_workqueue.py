@@ -188,7 +188,7 @@ async def test_a_waiting_worker_gets_what_is_added(queue: WorkQueue[str]) -> Non
 async def test_a_waiting_worker_gets_what_becomes_due() -> None:
     queue: WorkQueue[str] = WorkQueue()
     queue.add_after("a", 0.01)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await queue.get() == "a"
 
 
@@ -196,5 +196,5 @@ async def test_closing_sends_all_workers_home(queue: WorkQueue[str]) -> None:
     waiting = [asyncio.create_task(queue.get()) for _ in range(3)]
     await asyncio.sleep(0)
     queue.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await asyncio.gather(*waiting) == [None, None, None]

@@ -28,7 +28,7 @@ class Collector:
         return web.Response(status=self.status)
 
     async def was_asked(self, path: str) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await self.asked.get() != path:
                 continue
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 COMMAND = [sys.executable, "-m", "tokenflow_client"]
-_LONG_S = 20.0
+_LONG_S = 60.0
 _ANSI = re.compile(r"\x1b(\[[0-9;]*[A-Za-z]|[78])")
 
 

@@ -111,7 +111,7 @@ class Settled:
         self.policies: asyncio.Queue[Key] = asyncio.Queue()
 
     async def once(self) -> Key:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return await self.policies.get()
 
 

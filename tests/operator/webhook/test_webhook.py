@@ -80,13 +80,13 @@ async def served(
     webhook = Webhook(port=port, keeper=keeper, known=known)
     running = asyncio.create_task(webhook.run())
     try:
-        await asyncio.wait_for(kube.told.wait(), timeout=5)
+        await asyncio.wait_for(kube.told.wait(), timeout=30)
         context = ssl.create_default_context(cadata=kube.trusted)
 
         async def post(body: bytes | io.BytesIO | None = None, **fields: Any) -> tuple[int, dict[str, Any]]:
             content = {"json": {"request": REQUEST | fields}} if body is None else {"data": body}
             async with aiohttp.ClientSession() as session:
-                for _ in range(200):
+                for _ in range(1500):
                     try:
                         url = f"https://127.0.0.1:{port}/validate"
                         async with session.post(url, ssl=context, **content) as response:
