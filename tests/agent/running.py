@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 
-TIMEOUT_S = 40.0
+TIMEOUT_S = 120.0
 
 
 @dataclass

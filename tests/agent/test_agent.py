@@ -60,7 +60,7 @@ async def test_it_measures_and_leaves_on_sigterm(tmp_path: Path, unused_tcp_port
         assert seen["GPU"]["state"] == "Degraded"
         assert "install the NVIDIA driver" in seen["GPU"]["message"]
         agent.process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(agent.process.wait(), 10) == 0
+        assert await asyncio.wait_for(agent.process.wait(), TIMEOUT_S) == 0
 
 
 async def test_a_bad_config_is_told(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ async def test_nothing_is_lost_through_an_outage_and_a_kill(tmp_path: Path, unus
             service.away = False
             await agent.until("/readyz", lambda said: _sent(said) >= 6)
             agent.process.send_signal(signal.SIGTERM)
-            assert await asyncio.wait_for(agent.process.wait(), 10) == 0
+            assert await asyncio.wait_for(agent.process.wait(), TIMEOUT_S) == 0
     boots = list(dict.fromkeys(boot for boot, _ in service.got))
     assert len(boots) == 2
     for boot in boots:

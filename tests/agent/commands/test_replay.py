@@ -123,7 +123,7 @@ async def test_ctrl_c_ends_it_and_says_what_was_sent(recording: Path, token: str
             *(sys.executable, "-m", "tokenflow_agent", "replay", str(recording), "--to", url, "--token-file", token),
             stderr=asyncio.subprocess.PIPE,
         )
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await taken.wait()
             process.send_signal(signal.SIGINT)
             _, words = await process.communicate()

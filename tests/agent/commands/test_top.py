@@ -114,7 +114,7 @@ async def test_ctrl_c_leaves_the_terminal_as_it_was() -> None:
         )
         os.close(theirs)
         seen = b""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while b"vllm-0" not in seen:
                 seen += await asyncio.to_thread(screen.read, 4096)
             process.send_signal(signal.SIGINT)
@@ -133,7 +133,7 @@ async def test_a_pipe_gets_plain_tables_and_the_trouble(tmp_path: Path) -> None:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tokenflow_agent", "top", "--url", url, "--interval", "50ms"), stdout=pipe
         )
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while b"answered 503" not in out.read_bytes():  # noqa: ASYNC110 - a file tells nobody
                 await asyncio.sleep(0.05)
             process.terminate()

@@ -23,7 +23,7 @@ def to(**urls: str) -> list[IngestAddress]:
 @asynccontextmanager
 async def delivering(directory: Path, *, flush_s: float = 10) -> AsyncIterator[Deliveries]:
     context = Context(token=str, on_reply=lambda _: None, clock=Clock())
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         deliveries = Deliveries(directory, context=context, tasks=tasks)
         yield deliveries
         await deliveries.close(timeout_s=flush_s)
@@ -48,6 +48,8 @@ async def test_one_that_is_away_holds_up_nobody_and_gets_all_later(tmp_path: Pat
         async with delivering(tmp_path, flush_s=0.5) as deliveries:
             await deliveries.follow(to(a=first, b=second), most_bytes=MOST)
             await add(deliveries, 1, 2, 3)
+            while not all(state.message or not state.waiting for state in deliveries.state.destinations):  # noqa: ASYNC110 - no event tells
+                await asyncio.sleep(0.01)
         assert one.sequences == [1, 2, 3]
         by_policy = {state.policy: state for state in deliveries.state.destinations}
         assert (by_policy["a"].waiting, by_policy["b"].waiting) == (0, 3)

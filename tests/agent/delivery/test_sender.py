@@ -63,7 +63,7 @@ class Sent:
             clock=self.clock,
             sleep=self.sleeper,
         )
-        async with serving(service) as address, asyncio.timeout(20):
+        async with serving(service) as address, asyncio.timeout(60):
             delivery = Delivery(IngestAddress(policy="demo", url=url or address), queue=queue, context=context)
             sending = asyncio.create_task(delivery.run())
             emptied = asyncio.create_task(queue.empty.wait())
@@ -144,7 +144,7 @@ async def test_what_fails_is_told() -> None:
     context = Context(token=str, on_reply=lambda _: None, clock=Clock(), sleep=sleep)
     delivery = Delivery(IngestAddress(policy="demo", url="http://127.0.0.1:1"), queue=queue, context=context)
     sending = asyncio.create_task(delivery.run())
-    await asyncio.wait_for(attempted.wait(), 10)
+    await asyncio.wait_for(attempted.wait(), 60)
     assert "Connect call failed" in delivery.message
     assert delivery.in_flight is queue.records[0]
     sending.cancel()

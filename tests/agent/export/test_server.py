@@ -51,7 +51,7 @@ async def said(port: int, *pieces: bytes, end: bool = False) -> bytes:
             await writer.drain()
         if end:
             writer.write_eof()
-        return await asyncio.wait_for(reader.read(), 10)
+        return await asyncio.wait_for(reader.read(), 30)
     except ConnectionError:
         return b""
     finally:
@@ -111,7 +111,7 @@ async def test_of_a_crowd_that_comes_at_once_the_first_are_left(monkeypatch: pyt
         assert len(server._open) <= MAX_CONNECTIONS
         for client in crowd[: len(crowd) - MAX_CONNECTIONS]:
             client.setblocking(False)
-            assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 1), 10) == b""
+            assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 1), 30) == b""
         for client in crowd:
             client.close()
 
@@ -149,8 +149,8 @@ async def test_a_client_that_reads_nothing_is_left(monkeypatch: pytest.MonkeyPat
         writer.write(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n")
         await reader.readexactly(1)
         (serve,) = server._open
-        await asyncio.wait_for(serve, 10)
-        left = await asyncio.wait_for(reader.read(), 10)
+        await asyncio.wait_for(serve, 30)
+        left = await asyncio.wait_for(reader.read(), 30)
         assert len(left) < 8 << 20
         writer.close()
 

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -38,15 +37,15 @@ async def running(node: Node, library: str, tmp_path: Path, port: int) -> AsyncI
 
 def get(port: int, path: str) -> str:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
             return str(answer.read().decode())
-    except urllib.error.URLError:
+    except OSError:
         return ""
 
 
 async def gpu(port: int, *, state: str, reason: str = "") -> dict[str, Any]:
     """Return the GPUs' signal as soon as it is so."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while True:
             body = await asyncio.to_thread(get, port, "/readyz")
             signals = json.loads(body)["signals"] if body else []
@@ -73,7 +72,7 @@ async def test_a_driver_that_hangs_takes_away_its_signal_and_nothing_else(
         await gpu(unused_tcp_port, state="Active")
         node.set(*both, "hang call=nvmlDeviceGetName")
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 15) == 0
+        assert await asyncio.wait_for(process.wait(), 60) == 0
 
 
 async def test_the_figures_reach_prometheus(

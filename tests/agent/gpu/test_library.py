@@ -55,7 +55,7 @@ def test_the_linkers_own_is_used(node: Node, stub: Callable[..., str]) -> None:
         env=os.environ | {"LD_LIBRARY_PATH": str(Path(stub()).parent)},
         check=True,
         capture_output=True,
-        timeout=30,
+        timeout=60,
     )
     reading = json.loads(told.stdout)
     assert reading["samples"]["uuid"] == ["GPU-a"]
@@ -75,5 +75,5 @@ try:
 except NvmlError as error:
     print(error.reason, "pynvml" in sys.modules)
 """
-    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, timeout=30)
+    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, timeout=60)
     assert told.stdout.decode().split() == ["NVMLLibraryNotFound", "False"]

@@ -53,7 +53,7 @@ class Watch:
     ) -> list[Findings]:
         """Collect until so many of them were seen on a port; what is read off a socket shows a moment later."""
         found: list[Findings] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 found.append(await self.collect())
                 http = [row for each in found for row in rows(each.http, port) if row["direction"] == direction]

@@ -13,6 +13,7 @@ from tokenflow_agent.errors import KernelError
 from tokenflow_agent.l7 import source as l7_source
 from tokenflow_agent.l7.probe import L7Probe, open_probe
 from tokenflow_agent.l7.source import L7Source
+from tokenflow_agent.sources import Findings
 from tokenflow_api.telemetry import SignalState
 from tokenflow_api.telemetry_agent import Backend, Ebpf, Probe, TelemetryAgentSpec
 
@@ -85,16 +86,22 @@ async def test_a_buffer_that_fills_costs_counted_requests_and_no_more(monkeypatc
             writer = await ask(port, *["/v1/whole"] * 100)
             first = await watch.collect()
             writer.close()
-            writer = await ask(port, "/v1/whole")
-            writer.close()
-            later = await watch.until(port, requests=1)
+            later = first
+            async with asyncio.timeout(30):
+                # Whatever else speaks HTTP on this machine takes room, too.
+                while later.lost["RingFull"] or not requests(later, port):
+                    (await ask(port, "/v1/whole")).close()
+                    later = await watch.collect()
     finally:
         await source.close()
-    seen = sum(int(str(row["requests"])) for row in rows(first.http, port))
+    seen = requests(first, port)
     assert first.lost["RingFull"] > 0
     assert seen < 200
     assert seen + first.lost["RingFull"] >= 200
-    assert later[-1].lost["RingFull"] == 0
+
+
+def requests(found: Findings, port: int) -> int:
+    return sum(int(str(row["requests"])) for row in rows(found.http, port))
 
 
 @pytest.mark.bpf
@@ -144,7 +151,7 @@ async def test_a_kernel_without_uprobes_costs_tls_alone(monkeypatch: pytest.Monk
     source = L7Source(OnePod())
     await source.follow(spec(Probe.HTTP_LATENCY, Probe.TLS_LATENCY))
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while source.signals()[1].state is SignalState.ACTIVE:  # noqa: ASYNC110 - it looks every other second
                 await asyncio.sleep(0.05)
         http, tls = source.signals()

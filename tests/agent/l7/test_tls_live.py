@@ -27,9 +27,10 @@ CLIENT = """
 import http.client, ssl, sys
 context = ssl._create_unverified_context()
 for line in sys.stdin:
+    method, requests = line.split()
     client = http.client.HTTPSConnection("127.0.0.1", int(sys.argv[1]), context=context)
-    for number in range(int(line)):
-        client.request("GET", f"/v1/item-{number}?key=hunter2", headers={"Authorization": "Bearer hunter2"})
+    for number in range(int(requests)):
+        client.request(method, f"/v1/item-{number}?key=hunter2", headers={"Authorization": "Bearer hunter2"})
         client.getresponse().read()
     client.close()
     print("done", flush=True)
@@ -93,27 +94,38 @@ async def client(port: int, **environment: str) -> AsyncIterator[asyncio.subproc
         await process.wait()
 
 
-async def send(process: asyncio.subprocess.Process, requests: int) -> None:
+async def send(process: asyncio.subprocess.Process, requests: int, *, method: str = "GET") -> None:
     assert process.stdin
     assert process.stdout
-    process.stdin.write(b"%d\n" % requests)
+    process.stdin.write(f"{method} {requests}\n".encode())
     assert await process.stdout.readline() == b"done\n"
 
 
 async def until_watched(
     watch: Watch, port: int, process: asyncio.subprocess.Process, *, direction: str = "Served"
 ) -> None:
-    """Send one request at a time until one is seen: new processes are looked for every other second."""
-    async with asyncio.timeout(30):
-        while not any(key[0] == direction for key in counted([await watch.collect()], port)):
-            await send(process, 1)
+    """Send one request at a time until one is seen: new processes are looked for every other second.
+
+    They are of a method of their own, as what was sent last may show later.
+    """
+    async with asyncio.timeout(60):
+        while not any(key[0] == direction for key in counted([await watch.collect()], port, method="DELETE")):
+            await send(process, 1, method="DELETE")
             await asyncio.sleep(0.1)
-    # What was sent last may show a moment later than its answer.
-    async with asyncio.timeout(10):
-        seen = True
-        while seen:
-            await asyncio.sleep(0.05)
-            seen = bool(counted([await watch.collect()], port))
+
+
+async def until_counted(watch: Watch, port: int, **requests: int) -> list[Findings]:
+    """Collect until so many requests were seen in each direction; what is read off a socket shows a moment later."""
+    found: list[Findings] = []
+    seen: Counter[object] = Counter()
+    async with asyncio.timeout(30):
+        while not seen >= Counter(requests):
+            found.append(await watch.collect())
+            seen = Counter()
+            for key, count in counted(found, port).items():
+                seen[key[0]] += count
+            await asyncio.sleep(0.02)
+    return found
 
 
 def find_library() -> Path:
@@ -127,11 +139,10 @@ def replace(original: Path, library: Path) -> None:
     library.with_suffix(".new").replace(library)
 
 
-def counted(found: list[Findings], port: int) -> Counter[tuple[object, ...]]:
+def counted(found: list[Findings], port: int, *, method: str = "GET") -> Counter[tuple[object, ...]]:
     total: Counter[tuple[object, ...]] = Counter()
-    for each in found:
-        for row in rows(each.http, port):
-            total[row["direction"], row["tls"], row["method"], row["route"], row["status"]] += int(str(row["requests"]))
+    for row in (row for each in found for row in rows(each.http, port) if row["method"] == method):
+        total[row["direction"], row["tls"], row["method"], row["route"], row["status"]] += int(str(row["requests"]))
     return total
 
 
@@ -140,8 +151,7 @@ async def test_requests_through_tls_are_seen_once_on_both_sides(watch: Watch, ce
     async with serving(certificate) as port, client(port) as process:
         await until_watched(watch, port, process)
         await send(process, REQUESTS)
-        found = await watch.until(port, requests=REQUESTS)
-        found.append(await watch.collect())
+        found = await until_counted(watch, port, Served=REQUESTS, Dialed=REQUESTS)
     assert counted(found, port) == {
         ("Served", True, "GET", "/v1/*", "2xx"): REQUESTS,
         ("Dialed", True, "GET", "/v1/*", "2xx"): REQUESTS,
@@ -163,7 +173,7 @@ async def test_a_library_that_is_replaced_under_its_processes_stays_watched_and_
             await until_watched(watch, port, new, direction="Dialed")
             await send(old, 3)
             await send(new, 4)
-            found = await watch.until(port, requests=7, direction="Dialed")
+            found = await until_counted(watch, port, Dialed=7)
     assert counted(found, port)["Dialed", True, "GET", "/v1/*", "2xx"] == 7
 
 

@@ -42,7 +42,7 @@ async def signals(tmp_path: Path, *before: str) -> dict[str, Any]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    words, errors = await asyncio.wait_for(process.communicate(), 60)
+    words, errors = await asyncio.wait_for(process.communicate(), 120)
     assert process.returncode == 0, errors.decode()
     told: dict[str, Any] = json.loads(words)
     return told

@@ -50,7 +50,7 @@ def connection(address: str = "127.0.0.1", port: int = 0) -> Iterator[tuple[sock
     ):
         served, _ = server.accept()
         for end in (client, served):
-            end.settimeout(10)
+            end.settimeout(30)
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with served:
             yield client, served
