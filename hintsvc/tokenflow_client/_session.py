@@ -10,6 +10,7 @@ import httpx
 
 from tokenflow_api.drift import DRIFT_S
 from tokenflow_api.hints import ALL_PATHS, Hint, HintReply, Snapshot
+from tokenflow_api.tasks import lasting
 from tokenflow_client._breaker import Circuit
 from tokenflow_client._errors import HintsUnavailableError
 from tokenflow_client._follower import HintFollower
@@ -70,13 +71,7 @@ class HintSession:
 
     async def run(self) -> None:
         """Keep the status up to date, for ever."""
-        tasks = [asyncio.create_task(work) for work in (self._follower.run(), self._read(), self._watch())]
-        try:
-            await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await lasting(self._follower.run(), self._read(), self._watch())
 
     async def _watch(self) -> None:
         while True:

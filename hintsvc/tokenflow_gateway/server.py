@@ -23,6 +23,7 @@ from tokenflow_api.serving.audit import FLUSH_S, Record
 from tokenflow_api.serving.export import Exporter
 from tokenflow_api.serving.level import follow_level
 from tokenflow_api.serving.tls import Certificates
+from tokenflow_api.tasks import Tasks
 from tokenflow_client import HintFollower
 from tokenflow_gateway import metrics
 from tokenflow_gateway.admission.door import Door
@@ -37,7 +38,6 @@ from tokenflow_gateway.identity.administrators import Administrators
 from tokenflow_gateway.identity.fetch import published
 from tokenflow_gateway.identity.identify import Guard
 from tokenflow_gateway.stream.windows import Place
-from tokenflow_gateway.tasks import Tasks
 from tokenflow_gateway.telling.figures import SPANS, exported
 from tokenflow_gateway.telling.reporter import StreamReporter
 from tokenflow_gateway.telling.tellings import Tellings
@@ -167,23 +167,30 @@ class Server:
         configuration.on_change(exporter.follow)
         metrics.HINT_AGE.set_function(lambda: self._follower.age_s if self._follower.age_s is not None else math.nan)
         administrators = Administrators(settings.hint_url, tls=self._hint_tls)
-        self._tasks.start(
-            configuration.reread(),
-            self._follower.run(),
-            exporter.run(),
-            _renew_tls(self._hint_tls, configuration, settings.hint_tls_directory),
-            *([self._certificates.run()] if self._certificates else []),
-        )
+        async with (
+            self._tasks.beside(
+                configuration.reread(),
+                self._follower.run(),
+                exporter.run(),
+                _renew_tls(self._hint_tls, configuration, settings.hint_tls_directory),
+                *([self._certificates.run()] if self._certificates else []),
+            ),
+            self._open_front(),
+            _listening(inside_application(lambda: self.gateway, administrators), settings),
+        ):
+            _log.info("listening", extra={"port": self._front.port})
+            await self._tasks.until(stop, configuration.arrived)
+            if configuration.current is not None and not stop.is_set():
+                await self._serve_policy(configuration.current, stop)
+
+    @asynccontextmanager
+    async def _open_front(self) -> AsyncIterator[None]:
+        """Listen to readers within the block."""
         await self._front.start()
         try:
-            async with _listening(inside_application(lambda: self.gateway, administrators), settings):
-                _log.info("listening", extra={"port": self._front.port})
-                await self._tasks.until(stop, configuration.arrived)
-                if configuration.current is not None and not stop.is_set():
-                    await self._serve_policy(configuration.current, stop)
+            yield
         finally:
             await self._front.close()
-            await self._tasks.end()
 
     async def _serve_policy(self, config: RuntimeConfig, stop: asyncio.Event) -> None:
         settings, tasks = self._settings, self._tasks
@@ -208,14 +215,13 @@ class Server:
                 observe=lambda start_unix_ms: gateway.streams.windows(start_unix_ms, place=place),
                 tls=self._hint_tls,
             )
-            tasks.start(gateway.door.run(), gateway.fleet.run(), reporter.run(), _audit(audit))
-            self._site.gateway = gateway
-            _log.info("serving", extra={"generation": config.generation})
             try:
-                await tasks.until(stop)
-                await _drain(gateway, self._front, announce_s=settings.announce_s)
+                async with tasks.beside(gateway.door.run(), gateway.fleet.run(), reporter.run(), _audit(audit)):
+                    self._site.gateway = gateway
+                    _log.info("serving", extra={"generation": config.generation})
+                    await tasks.until(stop)
+                    await _drain(gateway, self._front, announce_s=settings.announce_s)
             finally:
-                await tasks.end()
                 quota.close()
                 audit.flush()
 

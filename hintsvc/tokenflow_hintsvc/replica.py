@@ -5,7 +5,7 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +20,13 @@ from tokenflow_api.serving.export import Exporter
 from tokenflow_api.serving.keysets import KeySource
 from tokenflow_api.serving.level import follow_level
 from tokenflow_api.serving.tls import Certificates
+from tokenflow_api.tasks import Tasks
 from tokenflow_hintsvc import metrics
 from tokenflow_hintsvc.api.application import application, metrics_application
 from tokenflow_hintsvc.api.service import Service
 from tokenflow_hintsvc.api.waiting import waiting_application
 from tokenflow_hintsvc.configuration import Configuration
-from tokenflow_hintsvc.errors import HintServiceError, StoreError
+from tokenflow_hintsvc.errors import StoreError
 from tokenflow_hintsvc.fast.listener import FastListener
 from tokenflow_hintsvc.guard.access import Guard
 from tokenflow_hintsvc.guard.audit import Audit
@@ -121,7 +122,7 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    configuration = Configuration()
+    tasks, configuration = Tasks(), Configuration()
     certificates = Certificates(settings.tls_directory, figures=metrics.SERVING) if settings.tls_directory else None
     exporter = Exporter(
         SPANS,
@@ -135,14 +136,14 @@ async def serve(
         configuration.on_change(follow_level)
     async with (
         _listening(metrics_application(), settings.host, settings.metrics_port),
-        _running(
+        tasks.beside(
             exporter.run(),
             *([certificates.run()] if certificates else []),
             *(follow(configuration, source) for source in sources),
         ),
     ):
         async with _listening(waiting_application(configuration), settings.host, settings.port, certificates):
-            await _first(stop, configuration.arrived)
+            await tasks.until(stop, configuration.arrived)
         if configuration.current is not None and not stop.is_set():
             await _serve_policy(
                 settings,
@@ -151,6 +152,7 @@ async def serve(
                 keys=keys,
                 api_server=api_server,
                 certificates=certificates,
+                tasks=tasks,
                 stop=stop,
             )
 
@@ -163,6 +165,7 @@ async def _serve_policy(
     keys: KeySource,
     api_server: ApiServer | None,
     certificates: Certificates | None,
+    tasks: Tasks,
     stop: asyncio.Event,
 ) -> None:
     url_file = UrlFile(settings.redis_url_file) if settings.redis_url_file else None
@@ -237,17 +240,17 @@ async def _serve_policy(
     gauges.publish(view, intake)
     try:
         async with (
-            _running(UsageWriter(used, usage).run(), *secrets),
-            _running(keeper.link.run(), *([url_file.follow(connection)] if url_file else [])),
-            _running(guard.run(), audit.run(), clock.run(), intake.run(), _follow_snapshots(snapshots, view)),
+            tasks.beside(UsageWriter(used, usage).run(), *secrets),
+            tasks.beside(keeper.link.run(), *([url_file.follow(connection)] if url_file else [])),
+            tasks.beside(guard.run(), audit.run(), clock.run(), intake.run(), _follow_snapshots(snapshots, view)),
             _listening(application(service), settings.host, settings.port, certificates) as listener,
-            _listening_fast(service, settings) as fast,
+            _listening_fast(service, settings, tasks) as fast,
         ):
-            async with _running(leader.run(), membership.run(), forecasting.run()):
+            async with tasks.beside(leader.run(), membership.run(), forecasting.run()):
                 gc.freeze()
                 gc.set_threshold(_GARBAGE)
                 _log.info("serving", extra={"port": settings.port, "replica": settings.name})
-                await stop.wait()
+                await tasks.until(stop)
                 _log.info("draining")
                 service.draining.set()
             await asyncio.sleep(ANNOUNCE_S)
@@ -255,22 +258,6 @@ async def _serve_policy(
             await asyncio.gather(listener.drain(), *([fast.drain()] if fast else []))
     finally:
         await connection.close()
-
-
-@asynccontextmanager
-async def _running(*works: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Work within the block; if any of it fails, so does the block. What the block says of itself stays as it is."""
-    refused: HintServiceError | None = None
-    async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(work) for work in works]
-        try:
-            yield
-        except HintServiceError as error:
-            refused = error
-        for task in running:
-            task.cancel()
-    if refused is not None:
-        raise refused
 
 
 @asynccontextmanager
@@ -286,27 +273,17 @@ async def _listening(
 
 
 @asynccontextmanager
-async def _listening_fast(service: Service, settings: Settings) -> AsyncIterator[FastListener | None]:
+async def _listening_fast(service: Service, settings: Settings, tasks: Tasks) -> AsyncIterator[FastListener | None]:
     """Listen within the block, where that is asked for."""
     if not settings.fast_port:
         yield None
         return
     listener = FastListener(service, host=settings.host, port=settings.fast_port, tls=service.certificates)
     try:
-        async with _running(listener.run()):
+        async with tasks.beside(listener.run()):
             yield listener
     finally:
         await listener.close()
-
-
-async def _first(*events: asyncio.Event) -> None:
-    """Wait until one of ``events`` happens."""
-    waiting = [asyncio.create_task(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in waiting:
-            task.cancel()
 
 
 async def _follow_snapshots(snapshots: Snapshots, view: View) -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from tokenflow_api import logs
+from tokenflow_api.tasks import TaskEndedError
 from tokenflow_operator.app import Options, run
 from tokenflow_operator.command_line import installation, parser
 from tokenflow_operator.errors import OperatorError
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     try:
         asyncio.run(run(options, installation(arguments)))
-    except OperatorError as error:
+    except (OperatorError, TaskEndedError) as error:
         logging.getLogger(__name__).error(str(error))  # noqa: TRY400 - the words say all there is
         return 1
     return 0

@@ -14,6 +14,7 @@ from typing import Any, Final
 import aiohttp
 import kopf
 
+from tokenflow_api.tasks import Tasks, ended, first, reraise
 from tokenflow_operator.cache import Cache
 from tokenflow_operator.contests import Contests
 from tokenflow_operator.election import Alone, Election, Leadership
@@ -29,7 +30,6 @@ from tokenflow_operator.notify.addresses import Addresses
 from tokenflow_operator.notify.dispatcher import Dispatcher
 from tokenflow_operator.notify.poster import Poster
 from tokenflow_operator.observe import Observer
-from tokenflow_operator.parts import ended, first, reraise
 from tokenflow_operator.polls import Polls
 from tokenflow_operator.probes import exporter, probes
 from tokenflow_operator.reconcile import Reconciler
@@ -213,7 +213,7 @@ async def _run(engine: _Engine, options: Options, leadership: Leadership) -> Non
 
 async def _watch(engine: _Engine, options: Options, *, on_signal: Callable[[], None], stop: asyncio.Event) -> None:
     """Let kopf watch from when there is something to watch: it never looks again for a kind that it did not find."""
-    await first(engine.follower.listed.wait(), stop.wait())
+    await Tasks().until(engine.follower.listed, stop)
     if not stop.is_set():
         login = functools.partial(_login, kubeconfig=options.kubeconfig)
         await watch(engine.feed, login=login, namespace=options.reach.namespace, on_signal=on_signal, stop=stop)

@@ -11,10 +11,6 @@ class ConfigError(OperatorError):
     """The command line, the environment or the credentials do not allow a start."""
 
 
-class PartEndedError(OperatorError):
-    """A part of the operator ended that it cannot do without: the process must start anew."""
-
-
 class KubeError(OperatorError):
     """The Kubernetes API did not do what it was asked."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import Final
 
+from tokenflow_api.tasks import together
 from tokenflow_operator import metrics
 from tokenflow_operator.contests import Contests
 from tokenflow_operator.errors import ConflictError, FieldConflictError, ForbiddenError, InvalidError, NotFoundError
@@ -13,7 +14,6 @@ from tokenflow_operator.feed import Feed
 from tokenflow_operator.keys import Key
 from tokenflow_operator.kube import Kube, Manifest
 from tokenflow_operator.kube.objects import kind_of, ref_of
-from tokenflow_operator.parts import together
 from tokenflow_operator.plan import Plan
 from tokenflow_operator.plan.drift import holds
 from tokenflow_operator.snapshot import Refusal

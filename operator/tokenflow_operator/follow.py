@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from tokenflow_api.tasks import ended, lasting
 from tokenflow_operator.discovery import Discovery
 from tokenflow_operator.errors import ForbiddenError, NotFoundError
 from tokenflow_operator.feed import Feed
@@ -14,7 +15,6 @@ from tokenflow_operator.heartbeat import Heartbeat
 from tokenflow_operator.keys import OWNER_LABEL
 from tokenflow_operator.kube import Kind, Kube
 from tokenflow_operator.kube.kinds import CHILDREN, CONTROLLER_REVISION, NODE, OPTIONAL, OWNERS, POD
-from tokenflow_operator.parts import ended, lasting
 from tokenflow_operator.reflector import Reflected, Reflector
 
 _LABELLED: Final = (*(kind for kind in CHILDREN if not kind.optional), POD, CONTROLLER_REVISION)

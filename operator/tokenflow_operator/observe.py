@@ -3,6 +3,7 @@
 from typing import Final, Protocol
 
 from tokenflow_api.pacing_policy import PacingPolicySpec
+from tokenflow_api.tasks import together
 from tokenflow_api.telemetry_agent import TelemetryAgentSpec
 from tokenflow_operator.cache import Cache
 from tokenflow_operator.errors import NotFoundError
@@ -10,7 +11,6 @@ from tokenflow_operator.keys import Key
 from tokenflow_operator.kube import Kind, Manifest, ObjectRef
 from tokenflow_operator.kube.kinds import CHILDREN, CONTROLLER_REVISION, NODE, PACING_POLICY, POD, TELEMETRY_AGENT
 from tokenflow_operator.kube.objects import kind_of, ref_of
-from tokenflow_operator.parts import together
 from tokenflow_operator.plan import Plan, hintsvc, names
 from tokenflow_operator.plan.conditions import PROGRESSING
 from tokenflow_operator.plan.pods import ready_pods

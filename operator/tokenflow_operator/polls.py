@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from tokenflow_api.cluster import ClusterView, Replica
+from tokenflow_api.tasks import lasting
 from tokenflow_operator import metrics
 from tokenflow_operator.errors import HintServiceError, HintServiceFailingError, HintServiceRefusedError
 from tokenflow_operator.hint_service import Answer, HintService
 from tokenflow_operator.keys import Key
-from tokenflow_operator.parts import lasting
-from tokenflow_operator.snapshot import HintServiceState
+from tokenflow_operator.snapshot import HintServiceState, Silence
 from tokenflow_operator.workqueue import WorkQueue
 
 AT_A_TIME: Final = 8

@@ -6,12 +6,12 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from tokenflow_api.tasks import ended, reraise
 from tokenflow_operator import metrics
 from tokenflow_operator.errors import OperatorError, UnavailableError
 from tokenflow_operator.heartbeat import Heartbeat
 from tokenflow_operator.keys import Key
 from tokenflow_operator.pace import Pace, Paces
-from tokenflow_operator.parts import ended, reraise
 from tokenflow_operator.reconcile import Outcome
 from tokenflow_operator.workqueue import WorkQueue
 
@@ -42,7 +42,7 @@ class Workers:
         """Let so many work until the queue is closed, and end the passes under way.
 
         Raises:
-            PartEndedError: a worker ended before, and the process had better start anew than go on with fewer.
+            TaskEndedError: a worker ended before, and the process had better start anew than go on with fewer.
         """
         workers = [asyncio.create_task(self._work()) for _ in range(count)]
         try:

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from tokenflow_api.tasks import TaskEndedError
 from tokenflow_operator import app
 from tokenflow_operator.app import Options
 from tokenflow_operator.election import Alone
-from tokenflow_operator.errors import KubeError, PartEndedError
+from tokenflow_operator.errors import KubeError
 from tokenflow_operator.follow import Reach
 from tokenflow_operator.heartbeat import Heartbeat
 from tokenflow_operator.workqueue import WorkQueue
@@ -61,8 +62,8 @@ def _engine(**parts: Any) -> Any:
         (_broken_watch, {}, KubeError),
         (_watch, {"follower": _broken_watch}, KubeError),
         (_watch, {"polls": _broken_watch}, KubeError),
-        (_watch, {"follower": _cancelled_from_within}, PartEndedError),
-        (_watch, {"workers": _cancelled_from_within}, PartEndedError),
+        (_watch, {"follower": _cancelled_from_within}, TaskEndedError),
+        (_watch, {"workers": _cancelled_from_within}, TaskEndedError),
     ],
 )
 async def test_a_part_that_ends_ends_the_operator_which_says_why(

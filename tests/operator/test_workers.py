@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tokenflow_operator.errors import PartEndedError, UnavailableError
+from tokenflow_api.tasks import TaskEndedError
+from tokenflow_operator.errors import UnavailableError
 from tokenflow_operator.heartbeat import Heartbeat
 from tokenflow_operator.keys import Key
 from tokenflow_operator.reconcile import Outcome
@@ -93,5 +94,5 @@ async def test_a_worker_that_is_cancelled_from_within_is_missed(queue: WorkQueue
         raise asyncio.CancelledError
 
     queue.add(GOOD)
-    with pytest.raises(PartEndedError):
+    with pytest.raises(TaskEndedError):
         await _run(queue, reconcile)

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from tokenflow_api.backoff import Backoff
 from tokenflow_api.clock import Clock, Instant, now
 from tokenflow_api.codec import CONTENT_TYPE, encode
+from tokenflow_api.tasks import lasting
 from tokenflow_api.telemetry import BatchReply, Reporter, TelemetryBatch
 from tokenflow_api.windows import StreamWindows
 from tokenflow_gateway import metrics
@@ -66,15 +67,9 @@ class StreamReporter:
     async def run(self) -> None:
         """Observe and send, for ever; at the end also the window that was not over yet."""
         self._begin_window()
-        working = [asyncio.create_task(self._observe()), asyncio.create_task(self._send())]
         try:
-            done, _ = await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
-            for failed in done:
-                failed.result()
+            await lasting(self._observe(), self._send())
         finally:
-            for task in working:
-                task.cancel()
-            await asyncio.gather(*working, return_exceptions=True)
             self._end_window()
             await self._send_the_rest()
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from tokenflow_api.backoff import Backoff
+from tokenflow_api.tasks import lasting
 from tokenflow_operator import metrics
 from tokenflow_operator.keys import Key
 from tokenflow_operator.notify.addresses import Addresses
@@ -21,7 +22,6 @@ from tokenflow_operator.notify.errors import (
 from tokenflow_operator.notify.message import message
 from tokenflow_operator.notify.model import Delivery, NotifierState, Trouble, TroubleKind
 from tokenflow_operator.notify.poster import Poster
-from tokenflow_operator.parts import lasting
 from tokenflow_operator.wall_clock import utc_now
 
 MAX_WAITING: Final = 512
