@@ -19,16 +19,6 @@ def client_context(authorities: str = "", *, directory: Path | None = None) -> s
         OSError: what is there cannot be read (``ssl.SSLError`` is one, too).
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    renew(context, authorities, directory=directory)
-    return context
-
-
-def renew(context: ssl.SSLContext, authorities: str, *, directory: Path | None) -> None:
-    """Let the connections that follow go by these; an authority that is gone is still believed.
-
-    Raises:
-        OSError: what is there cannot be read.
-    """
     if authorities:
         # Bundles tell in comments whose certificates they hold, and Python takes ASCII alone.
         context.load_verify_locations(cadata=authorities.encode("ascii", "replace").decode())
@@ -36,3 +26,4 @@ def renew(context: ssl.SSLContext, authorities: str, *, directory: Path | None) 
         context.load_default_certs()
     if directory is not None and (directory / CERTIFICATE).is_file():
         context.load_cert_chain(directory / CERTIFICATE, directory / PRIVATE_KEY)
+    return context

@@ -5,7 +5,6 @@ import gc
 import logging
 import math
 import signal
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,8 +14,6 @@ from typing import Final
 from aiohttp import web
 
 from tokenflow_api.api_keys import KeyRing
-from tokenflow_api.client_tls import client_context, renew
-from tokenflow_api.mounted import mark
 from tokenflow_api.projected_tokens import read_token
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_api.serving.audit import FLUSH_S, Record
@@ -31,7 +28,7 @@ from tokenflow_gateway.admission.quota import QuotaClient
 from tokenflow_gateway.api.gateway import CLOCK, Gateway
 from tokenflow_gateway.api.inside import inside_application
 from tokenflow_gateway.api.site import Site
-from tokenflow_gateway.configuration import REREAD_S, Configuration
+from tokenflow_gateway.configuration import Configuration
 from tokenflow_gateway.front.listener import Front
 from tokenflow_gateway.front.switch import ALPN
 from tokenflow_gateway.identity.administrators import Administrators
@@ -41,6 +38,7 @@ from tokenflow_gateway.stream.windows import Place
 from tokenflow_gateway.telling.figures import SPANS, exported
 from tokenflow_gateway.telling.reporter import StreamReporter
 from tokenflow_gateway.telling.tellings import Tellings
+from tokenflow_gateway.trust import Trust
 from tokenflow_gateway.upstream.client import UpstreamClient
 from tokenflow_gateway.upstream.keys import UpstreamKeys
 
@@ -129,12 +127,12 @@ class Server:
         configuration.read()
         if settings.log_level is None:
             configuration.on_change(follow_level)
-        self._hint_tls = _trust(configuration, settings.hint_tls_directory)
+        self._trust = Trust(configuration, settings.hint_tls_directory)
         self._follower = HintFollower(
             settings.hint_url,
             token=settings.token,
             on_config=lambda config: configuration.offer(config, source="hint service"),
-            tls=self._hint_tls,
+            tls=self._trust,
         )
         self._site = Site(configuration, self._follower)
         self._certificates = (
@@ -166,13 +164,13 @@ class Server:
         )
         configuration.on_change(exporter.follow)
         metrics.HINT_AGE.set_function(lambda: self._follower.age_s if self._follower.age_s is not None else math.nan)
-        administrators = Administrators(settings.hint_url, tls=self._hint_tls)
+        administrators = Administrators(settings.hint_url, tls=self._trust)
         async with (
             self._tasks.beside(
                 configuration.reread(),
                 self._follower.run(),
                 exporter.run(),
-                _renew_tls(self._hint_tls, configuration, settings.hint_tls_directory),
+                self._trust.run(),
                 *([self._certificates.run()] if self._certificates else []),
             ),
             self._open_front(),
@@ -194,7 +192,7 @@ class Server:
 
     async def _serve_policy(self, config: RuntimeConfig, stop: asyncio.Event) -> None:
         settings, tasks = self._settings, self._tasks
-        quota = QuotaClient(settings.hint_url, token=settings.token, tls=self._hint_tls)
+        quota = QuotaClient(settings.hint_url, token=settings.token, tls=self._trust)
         audit = Record(replica=settings.pod_name, figures=metrics.SERVING)
         async with UpstreamClient(UpstreamKeys(settings.upstreams_directory)) as client:
             gateway = Gateway(
@@ -213,7 +211,7 @@ class Server:
                 node=settings.pod_name,
                 token=settings.token,
                 observe=lambda start_unix_ms: gateway.streams.windows(start_unix_ms, place=place),
-                tls=self._hint_tls,
+                tls=self._trust,
             )
             try:
                 async with tasks.beside(gateway.door.run(), gateway.fleet.run(), reporter.run(), _audit(audit)):
@@ -254,38 +252,3 @@ async def _listening(app: web.Application, settings: Settings) -> AsyncIterator[
         yield
     finally:
         await runner.cleanup()
-
-
-def _trust(configuration: Configuration, directory: Path | None) -> ssl.SSLContext:
-    """Return what the hint service is known by.
-
-    Certificates that cannot be read must not keep a gateway from serving: it believes none until they can be.
-    """
-    try:
-        return client_context(_authorities(configuration), directory=directory)
-    except OSError as error:
-        _log.error("certificates refused, no hint service is believed", extra={"reason": str(error)})
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-async def _renew_tls(tls: ssl.SSLContext, configuration: Configuration, directory: Path | None) -> None:
-    """Go by the certificates of the present config and mount, for ever."""
-    known = _certificates(configuration, directory)
-    while True:
-        await asyncio.sleep(REREAD_S)
-        present = _certificates(configuration, directory)
-        if present == known:
-            continue
-        known = present
-        try:
-            renew(tls, _authorities(configuration), directory=directory)
-        except OSError as error:
-            _log.error("certificates refused, the last good ones stay", extra={"reason": str(error)})
-
-
-def _authorities(configuration: Configuration) -> str:
-    return configuration.current.spec.security.ca_bundle if configuration.current else ""
-
-
-def _certificates(configuration: Configuration, directory: Path | None) -> object:
-    return _authorities(configuration), mark(directory) if directory else None

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from e2e.cluster.certificates import Authority
-from tokenflow_api.client_tls import client_context, renew
+from tokenflow_api.client_tls import client_context
 
 OURS = Authority()
 OTHER = Authority()
@@ -59,10 +59,3 @@ async def test_nobody_else_is(tmp_path: Path, authorities: bytes) -> None:
 def test_what_is_no_certificate_is_said_to_be_none() -> None:
     with pytest.raises(ssl.SSLError):
         client_context("-----BEGIN CERTIFICATE-----")
-
-
-async def test_certificates_that_come_later_count_for_the_next_connection(tmp_path: Path) -> None:
-    context = client_context()
-    OURS.issue("agent").write(tmp_path / "secret", "client")
-    renew(context, OURS.pair.certificate.decode(), directory=tmp_path / "secret")
-    assert (await shown(tmp_path, context=context))["subject"] == ((("commonName", "agent"),),)

@@ -1,6 +1,7 @@
 """Asks the hint service for room, and tells it what was used."""
 
 import asyncio
+import functools
 import logging
 import random
 import ssl
@@ -68,7 +69,7 @@ class QuotaClient:
     Args:
         url: base URL of the hint service.
         token: called for the bearer token; empty sends none.
-        tls: how https is verified; by default as the system says.
+        tls: called for how https is verified: another context when that changed; by default as the system says.
         clock: monotonic, in seconds.
         uniform: returns a random number between two.
     """
@@ -78,14 +79,16 @@ class QuotaClient:
         url: str,
         *,
         token: Callable[[], str] = str,
-        tls: ssl.SSLContext | None = None,
+        tls: Callable[[], ssl.SSLContext] | None = None,
         clock: Callable[[], float] = time.monotonic,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        tls = tls or ssl.create_default_context()
-        self._pool = Pool("hint service", parse_origin(url), tls=tls, idle_s=IDLE_S, clock=clock)
+        self._origin = parse_origin(url)
+        self._tls = tls or functools.cache(ssl.create_default_context)
         self._token = token
         self._clock = clock
+        self._context = self._tls()
+        self._pool = self._connections()
         self._backoff = Backoff(most_s=_MOST_PAUSE_S, uniform=uniform)
         self._failures = 0
         self._try_at = 0.0
@@ -160,9 +163,9 @@ class QuotaClient:
     async def _post(self, path: str, document: WireModel, *, within_s: float) -> tuple[int, bytes]:
         """Post a document; return the status and the body of the answer."""
         outgoing = Outgoing(method="POST", target=path, headers=_HEADERS, body=document.model_dump_json().encode())
-        request = request_bytes(self._pool.origin, outgoing, api_key=self._present_token())
+        request = request_bytes(self._origin, outgoing, api_key=self._present_token())
         # One deadline holds for all of it, the connection too.
-        call = PooledCall(self._pool, request, bodiless=False, connect_s=2 * within_s)
+        call = PooledCall(self._present_pool(), request, bodiless=False, connect_s=2 * within_s)
         try:
             async with asyncio.timeout(within_s):
                 await call.send()
@@ -173,6 +176,17 @@ class QuotaClient:
         finally:
             # An answer that comes late must not be taken for that to the next request.
             call.cancel()
+
+    def _present_pool(self) -> Pool:
+        context = self._tls()
+        if context is not self._context:
+            self._pool.close()
+            self._context = context
+            self._pool = self._connections()
+        return self._pool
+
+    def _connections(self) -> Pool:
+        return Pool("hint service", self._origin, tls=self._context, idle_s=IDLE_S, clock=self._clock)
 
     def _present_token(self) -> str:
         if self._clock() - self._token_read_at > TOKEN_S:

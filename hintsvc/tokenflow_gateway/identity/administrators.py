@@ -5,6 +5,7 @@ credential at the API server to verify it.
 """
 
 import ssl
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
@@ -23,10 +24,10 @@ class Administrators:
 
     Args:
         hint_url: base URL of the hint service.
-        tls: how https is verified.
+        tls: called for how https is verified.
     """
 
-    def __init__(self, hint_url: str, *, tls: ssl.SSLContext) -> None:
+    def __init__(self, hint_url: str, *, tls: Callable[[], ssl.SSLContext]) -> None:
         self._url = f"{hint_url.rstrip('/')}{_RESERVED}"
         self._tls = tls
 
@@ -39,7 +40,7 @@ class Administrators:
             KeysUnavailableError: the hint service is out of reach.
         """
         try:
-            async with httpx.AsyncClient(verify=self._tls, timeout=_TIMEOUT_S, trust_env=False) as client:
+            async with httpx.AsyncClient(verify=self._tls(), timeout=_TIMEOUT_S, trust_env=False) as client:
                 answer = await client.get(self._url, headers={"Authorization": authorization} if authorization else {})
         except (httpx.HTTPError, UnicodeEncodeError) as error:
             raise KeysUnavailableError(

@@ -1,6 +1,7 @@
 """Reports the streams' windows to the hint service, as the agents report theirs."""
 
 import asyncio
+import functools
 import logging
 import ssl
 import time
@@ -48,14 +49,14 @@ class StreamReporter:
         node: name of this gateway pod.
         token: called for the bearer token.
         observe: called for the windows that started at the given Unix time in milliseconds.
-        tls: how https is verified; by default as the system says.
+        tls: called for how https is verified: another context when that changed; by default as the system says.
     """
 
     url: str
     node: str
     token: Callable[[], str]
     observe: Callable[[int], StreamWindows]
-    tls: ssl.SSLContext | None = None
+    tls: Callable[[], ssl.SSLContext] = field(default_factory=lambda: functools.cache(ssl.create_default_context))
     _clock: Clock = field(default_factory=Clock)
     _boot_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     _sequence: int = 0
@@ -112,9 +113,12 @@ class StreamReporter:
         backoff = Backoff()
         while True:
             try:
-                async with self._client() as client:
+                context = self.tls()
+                async with self._client(context) as client:
                     while True:
                         await self._arrived.wait()
+                        if self.tls() is not context:
+                            break
                         self._arrived.clear()
                         await self._deliver(client)
                         backoff.succeeded()
@@ -127,14 +131,15 @@ class StreamReporter:
 
     async def _send_the_rest(self) -> None:
         try:
-            async with asyncio.timeout(LAST_S), self._client() as client:
+            async with asyncio.timeout(LAST_S), self._client(self.tls()) as client:
                 await self._deliver(client)
         except (_AwayError, TimeoutError) as error:
             metrics.REPORTS.labels("dropped").inc(len(self._waiting))
             _log.warning("the last windows are lost", extra={"reason": str(error), "batches": len(self._waiting)})
 
-    def _client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(timeout=_TIMEOUT_S, verify=self.tls or True, trust_env=False)
+    @staticmethod
+    def _client(context: ssl.SSLContext) -> httpx.AsyncClient:
+        return httpx.AsyncClient(timeout=_TIMEOUT_S, verify=context, trust_env=False)
 
     async def _deliver(self, client: httpx.AsyncClient) -> None:
         """Send what waits.

@@ -27,7 +27,7 @@ def hint_service() -> web.Application:
 
 async def test_whom_the_hint_service_takes_for_one_is_one(hint_service: web.Application) -> None:
     async with served(hint_service) as url:
-        await Administrators(url, tls=TLS).check("Bearer of-the-operator")
+        await Administrators(url, tls=lambda: TLS).check("Bearer of-the-operator")
 
 
 @pytest.mark.parametrize(
@@ -41,12 +41,12 @@ async def test_whom_the_hint_service_takes_for_one_is_one(hint_service: web.Appl
 async def test_nobody_else_is(hint_service: web.Application, authorization: str, refusal: type[GatewayError]) -> None:
     async with served(hint_service) as url:
         with pytest.raises(refusal):
-            await Administrators(url, tls=TLS).check(authorization)
+            await Administrators(url, tls=lambda: TLS).check(authorization)
 
 
 async def test_while_the_hint_service_is_away_nobody_may() -> None:
     with pytest.raises(KeysUnavailableError, match=httpx.ConnectError.__name__):
-        await Administrators("http://127.0.0.1:1", tls=TLS).check("Bearer of-the-operator")
+        await Administrators("http://127.0.0.1:1", tls=lambda: TLS).check("Bearer of-the-operator")
 
 
 async def test_a_hint_service_without_its_store_lets_nobody_in() -> None:
@@ -57,4 +57,4 @@ async def test_a_hint_service_without_its_store_lets_nobody_in() -> None:
     app.router.add_get("/v1/audit", unavailable)
     async with served(app) as url:
         with pytest.raises(KeysUnavailableError, match="503"):
-            await Administrators(url, tls=TLS).check("Bearer of-the-operator")
+            await Administrators(url, tls=lambda: TLS).check("Bearer of-the-operator")
