@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final, cast
 
+from tokenflow_api.serving.plain_http import turned_away
 from tokenflow_api.serving.tls import Certificates
 
 _log = logging.getLogger(__name__)
@@ -146,6 +147,8 @@ class Acceptor:
         try:
             if self._tls is None:
                 await self._loop.connect_accepted_socket(self._protocol, connection)
+            elif await turned_away(connection, within_s=HANDSHAKE_S):
+                self._tls.figures.plain_http.inc()
             else:
                 await self._encrypt(connection, self._tls.context)
         except OSError as error:

@@ -30,6 +30,11 @@ class Figures:
         self.certificates_refused = Counter(
             "tokenflow_tls_certificates_refused", "Certificates not taken in.", registry=registry
         )
+        self.plain_http = Counter(
+            "tokenflow_tls_plain_http",
+            "Connections to a port of TLS that spoke plain HTTP, and were told so.",
+            registry=registry,
+        )
         self.otlp_duration = Gauge(
             "otlp_export_duration_seconds",
             "How long the last export to the OTLP endpoint took.",

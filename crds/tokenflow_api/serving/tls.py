@@ -30,6 +30,7 @@ class Certificates:
     Attributes:
         context: by which connections are encrypted from now on.
         ends_unix_ms: when the certificate in it ends.
+        figures: of the server.
 
     Args:
         directory: where a Secret of type kubernetes.io/tls is mounted.
@@ -42,7 +43,7 @@ class Certificates:
 
     def __init__(self, directory: Path, *, figures: Figures, protocols: Sequence[str] = ("http/1.1",)) -> None:
         self._directory = directory
-        self._figures = figures
+        self.figures = figures
         self._protocols = list(protocols)
         self._mark = mark(directory)
         self.context = self._load()
@@ -61,7 +62,7 @@ class Certificates:
         try:
             self.context = self._load()
         except CertificateError as error:
-            self._figures.certificates_refused.inc()
+            self.figures.certificates_refused.inc()
             _log.error("certificate refused, the last good one stays", extra={"reason": str(error)})
             return False
         _log.info("certificate in force", extra={"directory": str(self._directory), "mutual": self.mutual})
@@ -91,6 +92,6 @@ class Certificates:
             raise CertificateError(
                 f"{self._directory} holds no {CERTIFICATE} with its {PRIVATE_KEY} to serve with: {error}"
             ) from error
-        self._figures.certificate_expiry.set(expiry.timestamp())
+        self.figures.certificate_expiry.set(expiry.timestamp())
         self.ends_unix_ms = round(expiry.timestamp() * 1000)
         return context

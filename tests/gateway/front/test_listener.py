@@ -33,6 +33,12 @@ def certificates(directory: Path) -> Certificates:
     return Certificates(directory, figures=Figures(CollectorRegistry()), protocols=ALPN)
 
 
+def turned_away(tls: Certificates) -> float:
+    """Return how many were told not to speak plain HTTP here."""
+    (family,) = tls.figures.plain_http.collect()
+    return family.samples[0].value
+
+
 async def names(request: Request, answer: Answer) -> None:
     """Answer with the version of HTTP."""
     answer.start(200, {})
@@ -125,6 +131,47 @@ async def test_a_renewed_certificate_counts_for_connections_that_follow(tmp_path
             assert await early.chunk() == b"still here"
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        GET,
+        b"POST / HTTP/1.1\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000,
+        PREFACE,
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: b\r\n\r\n",
+        b"G",
+    ],
+)
+async def test_plain_http_on_a_port_of_tls_is_told_so(tmp_path: Path, said: bytes) -> None:
+    Authority("ca").issue(tmp_path, "gateway")
+    tls = certificates(tmp_path)
+    async with served(names, tls=tls) as front, await Reader1.connect(front) as client:
+        client.send(said)
+        reply = await client.reply()
+        assert (reply.status, reply.headers["Connection"]) == (400, "close")
+        assert b"write https://" in reply.body
+        assert await client.rest() == b""
+        client.writer.write_eof()
+        await until(lambda: turned_away(tls) == 1)
+        assert front.connections == 0
+
+
+async def test_who_goes_on_in_clear_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tokenflow_api.serving.plain_http.LINGER_S", 0.05)
+    Authority("ca").issue(tmp_path, "gateway")
+    tls = certificates(tmp_path)
+    async with served(names, tls=tls) as front, await Reader1.connect(front) as client:
+        client.send(GET)
+        await client.reply()
+        await until(lambda: turned_away(tls) == 1)
+
+
+async def test_who_says_nothing_at_a_port_of_tls_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tokenflow_api.serving.acceptor.HANDSHAKE_S", 0.05)
+    Authority("ca").issue(tmp_path, "gateway")
+    async with served(names, tls=certificates(tmp_path)) as front, await Reader1.connect(front) as client:
+        assert await client.rest() == b""
+
+
 async def test_a_slow_reader_by_tls_is_told_of_and_gets_everything(tmp_path: Path) -> None:
     authority = Authority("ca")
     authority.issue(tmp_path, "gateway")
@@ -155,17 +202,18 @@ async def test_a_slow_reader_by_tls_is_told_of_and_gets_everything(tmp_path: Pat
 async def test_whoever_speaks_no_tls_leaves_others_alone(tmp_path: Path) -> None:
     authority = Authority("ca")
     authority.issue(tmp_path, "gateway")
-    async with served(names, tls=certificates(tmp_path)) as front:
+    tls = certificates(tmp_path)
+    async with served(names, tls=tls) as front:
         async with await Reader1.connect(front) as plain:
-            plain.send(GET)
-            with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
-                await plain.head()
+            plain.send(b"\x00 neither TLS nor HTTP")
+            assert b"HTTP" not in await plain.rest()
         connector = aiohttp.TCPConnector(ssl=authority.client())
         async with (
             aiohttp.ClientSession(connector=connector) as session,
             session.get(f"https://127.0.0.1:{front.port}/") as response,
         ):
             assert await response.text() == "1.1"
+        assert turned_away(tls) == 0
 
 
 async def test_a_gateway_that_leaves_lets_streams_end_and_takes_no_connection() -> None:

@@ -67,6 +67,26 @@ async def test_both_ports_take_a_new_certificate_while_they_serve(redis_server: 
         assert await answered_with(replica.fast_url, authority.client()) != before
 
 
+async def test_plain_http_is_told_so_on_both_ports(redis_server: RedisServer, tmp_path: Path) -> None:
+    authority = Authority("ca")
+    authority.issue(tmp_path / "tls", "server")
+    (tmp_path / "runtime.json").write_text(runtime().model_dump_json())
+    async with (
+        replicas(
+            1,
+            redis=redis_server,
+            file=tmp_path / "runtime.json",
+            options=("--tls-dir", str(tmp_path / "tls")),
+            trust=authority.client(),
+        ) as (replica,),
+        aiohttp.ClientSession() as session,
+    ):
+        for url in (replica.url, replica.fast_url):
+            async with session.get(f"{url.replace('https', 'http')}/v1/hints/gold") as answer:
+                assert answer.status == 400
+                assert "write https://" in await answer.text()
+
+
 async def test_telemetry_needs_a_client_certificate_where_there_is_an_authority_for_them(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
