@@ -91,7 +91,7 @@ async def test_a_batch_is_acknowledged_with_the_agents_settings_and_speaks_for_n
         batch(signals=[Signal(name="TCP", backend="tp_btf", state=SignalState.ACTIVE)])
     )
     assert (status, reply["sequence"], reply["duplicate"]) == (200, 1, False)
-    assert abs(reply["received_at_unix_ms"] - time.time_ns() // 1_000_000) < 1000
+    assert abs(reply["received_at_unix_ms"] - time.time_ns() // 1_000_000) < 30_000
     assert AgentConfig.model_validate(reply["config"]) == NODES
     assert [said.sequence for said in await ingestion.said_now()] == [1]
     (report,) = await ingestion.telemetry.nodes()
@@ -106,7 +106,7 @@ async def test_a_batch_that_is_sent_again_is_acknowledged_again_and_counts_once(
 async def test_a_clock_that_is_hours_off_is_corrected(ingestion: Ingestion) -> None:
     await ingestion.deliver(batch(offset_ms=7_200_000))
     (said,) = await ingestion.said_now()
-    assert abs(said.sent_at_unix_ms - time.time_ns() // 1_000_000) < 1000
+    assert abs(said.sent_at_unix_ms - time.time_ns() // 1_000_000) < 30_000
     assert said.clock_error_ms == 5
 
 
