@@ -27,6 +27,7 @@ _ON_THE_CLUSTER = (
     "tests/crds/*",
     "tests/e2e/test_cluster_*",
     "tests/e2e/test_system.py",
+    "tests/operator/chaos/*",
     "*_cluster.py",
 )
 
@@ -124,13 +125,11 @@ def pytest_collection_finish() -> None:
 
 
 class _ByPart(LoadScopeScheduling):
-    """Keeps in one worker what shares the kernel's programs, and what shares the one cluster."""
+    """Keeps in one worker what shares the one cluster, and each folder: the agent's tests share the kernel."""
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0]
-        if path.startswith("tests/agent/"):
-            return "kernel"
-        return "cluster" if any(fnmatch(path, pattern) for pattern in _ON_THE_CLUSTER) else "host"
+        return "cluster" if any(fnmatch(path, pattern) for pattern in _ON_THE_CLUSTER) else path.split("/")[1]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
