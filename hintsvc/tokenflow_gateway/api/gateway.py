@@ -2,9 +2,6 @@
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 from tokenflow_api.destinations import destination_class
@@ -76,7 +73,6 @@ class Gateway:
         self.wheel = Wheel(clock=CLOCK, call_at=asyncio.get_running_loop().call_at)
         self.streams = StreamRegistry(wheel=self.wheel, guide=self.guide)
         self.draining = False
-        self._open: Counter[str] = Counter()
         self._judged: Snapshot | None = None
         self._health: dict[str, float] = {}
         self.configure(config)
@@ -113,21 +109,12 @@ class Gateway:
             destination = OTHER_CLASS
         return Route(tenant.name, upstream, destination)
 
-    @contextmanager
-    def one_more(self, tenant: Tenant) -> Iterator[None]:
-        """Count an open stream of a tenant."""
-        self._open[tenant.name] += 1
-        try:
-            yield
-        finally:
-            self._open[tenant.name] -= 1
-
     def _limits(self) -> Limits:
         return limits(self.config.spec)
 
     def _told(self, route: Route) -> Told:
         tenant = self._tenants.get(route.tenant)
-        quota = self.door.quota_rate(tenant, open_streams=self._open[route.tenant]) if tenant else None
+        quota = self.door.quota_rate(tenant, open_streams=self.streams.of(route.tenant)) if tenant else None
         return Told(hint=self.hint(route.tenant, route.path), lost=self._lost(), quota=quota)
 
     def _lost(self) -> bool:

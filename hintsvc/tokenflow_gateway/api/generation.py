@@ -130,32 +130,31 @@ class _Generation:
     async def _stream(self, attempt: Attempt, ticket: Ticket, own: dict[str, str], *, sent_at: float) -> None:
         gateway, tenant, answer = self._gateway, self._tenant, self._visit.answer
         route = gateway.route(tenant, upstream=attempt.upstream.name, address=self._visit.identity.address)
-        with gateway.one_more(tenant):
-            told = headers.of_stream(gateway.guide.pace(route, SocketLaw()), gateway.hint(tenant.name, route.path))
-            first = to_reader(attempt.head.headers) | own | told
-            answer.start(attempt.head.status, first)
-            stream = gateway.streams.open(
-                Opening(
-                    call=attempt.call,
-                    answer=answer,
-                    route=route,
-                    trace_id=self._visit.trace.trace_id,
-                    patience=patience(self._spec.gateway.timeouts),
-                    progress=self._telling.progress,
-                    wants_usage=self._asked.wants_usage,
-                    started=sent_at,
-                )
+        stream = gateway.streams.open(
+            Opening(
+                call=attempt.call,
+                answer=answer,
+                route=route,
+                trace_id=self._visit.trace.trace_id,
+                patience=patience(self._spec.gateway.timeouts),
+                progress=self._telling.progress,
+                wants_usage=self._asked.wants_usage,
+                started=sent_at,
             )
-            try:
-                await asyncio.wait((stream.ended,))
-            finally:
-                ended = stream.abandon()
-                if ended.why is Why.TIMED_OUT and CLOCK() < sent_at + seconds(self._spec.gateway.timeouts.total):
-                    # It fell silent: the whole taking long is no fault of the upstream.
-                    attempt.lease.failed()
-                ticket.commit(self._used(ended), duration_s=CLOCK() - sent_at)
-                code = ended.error.code if ended.error else ""
-                self._telling.end(status=attempt.head.status, usage=self._used(ended), code=code, why=ended.why)
+        )
+        try:
+            told = headers.of_stream(gateway.guide.pace(route, SocketLaw()), gateway.hint(tenant.name, route.path))
+            answer.start(attempt.head.status, to_reader(attempt.head.headers) | own | told)
+            stream.start()
+            await asyncio.wait((stream.ended,))
+        finally:
+            ended = stream.abandon()
+            if ended.why is Why.TIMED_OUT and CLOCK() < sent_at + seconds(self._spec.gateway.timeouts.total):
+                # It fell silent: the whole taking long is no fault of the upstream.
+                attempt.lease.failed()
+            ticket.commit(self._used(ended), duration_s=CLOCK() - sent_at)
+            code = ended.error.code if ended.error else ""
+            self._telling.end(status=attempt.head.status, usage=self._used(ended), code=code, why=ended.why)
 
     def _measured(self, body: bytes) -> Usage:
         """Return what an answer says of its usage; where it says nothing, an estimate."""

@@ -1,6 +1,7 @@
 """The streams that are open."""
 
 import socket
+from collections import Counter
 
 from tokenflow_api.windows import StreamWindows
 from tokenflow_gateway.stream.guide import Guide
@@ -24,6 +25,7 @@ class StreamRegistry:
         self._wheel = wheel
         self._guide = guide
         self._streams: set[PacedStream] = set()
+        self._of: Counter[str] = Counter()
         self._connections: dict[socket.socket, Connection] = {}
         self._table = WindowTable()
         self._drain_at: float | None = None
@@ -31,16 +33,20 @@ class StreamRegistry:
     def __len__(self) -> int:
         return len(self._streams)
 
+    def of(self, tenant: str) -> int:
+        """Return how many streams a tenant has."""
+        return self._of[tenant]
+
     def open(self, opening: Opening) -> PacedStream:
-        """Begin a stream."""
+        """Return a stream that is yet to start, and counts already: what its reader is told goes by it, too."""
         sock = opening.answer.socket
         meter = None if sock is None else self._meter(sock)
         stream = PacedStream(opening, wheel=self._wheel, guide=self._guide, meter=meter)
         self._streams.add(stream)
+        self._of[stream.route.tenant] += 1
         stream.ended.add_done_callback(lambda _: self._close(stream))
         if self._drain_at is not None:
             stream.drain(self._drain_at)
-        stream.start()
         return stream
 
     def windows(self, start_unix_ms: int, *, place: Place) -> StreamWindows:
@@ -69,6 +75,7 @@ class StreamRegistry:
 
     def _close(self, stream: PacedStream) -> None:
         self._streams.discard(stream)
+        self._of[stream.route.tenant] -= 1
         if stream.meter is None:
             return
         observation = stream.meter.taken()
