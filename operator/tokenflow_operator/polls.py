@@ -18,7 +18,7 @@ from tokenflow_operator import metrics
 from tokenflow_operator.errors import HintServiceError, HintServiceFailingError, HintServiceRefusedError
 from tokenflow_operator.hint_service import Answer, HintService
 from tokenflow_operator.keys import Key
-from tokenflow_operator.snapshot import HintServiceState, Silence
+from tokenflow_operator.snapshot import HintServiceState
 from tokenflow_operator.workqueue import WorkQueue
 
 AT_A_TIME: Final = 8
