@@ -216,13 +216,14 @@ class PacedStream:
     def _wake(self) -> None:
         now = self._clock()
         if self._paused and not self._upstream_ended:
-            self._resume()
-            if self._timer.scheduled:
-                return
-            if self._waits_for_batch:
-                # What came meanwhile is read in a moment, and takes along what is held.
-                if self._held:
-                    self._wheel.schedule(self._timer, now + TICK_S / 2)
+            if not self._call.read_waiting():
+                self._resume()
+                if self._waits_for_batch:
+                    # What comes is read in a moment, and takes along what is held.
+                    if self._held:
+                        self._wheel.schedule(self._timer, now + TICK_S / 2)
+                    return
+            elif self._over or self._timer.scheduled:
                 return
         self._pump(now)
 

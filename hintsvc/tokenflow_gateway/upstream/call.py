@@ -91,6 +91,13 @@ class Call(Protocol):
         """Read on."""
         ...
 
+    def read_waiting(self) -> bool:
+        """Hand the sink what came while paused, at once, and stay paused; return whether there was something.
+
+        Where there was not, ``resume`` waits for it.
+        """
+        ...
+
     def cancel(self) -> None:
         """Close the connection, so that the upstream stops its work; nothing where the answer is whole."""
         ...

@@ -71,6 +71,10 @@ class PooledCall:
         if self._connection is not None and not self._answer.complete:
             self._connection.resume()
 
+    def read_waiting(self) -> bool:
+        """Take in what came while paused; return whether there was something."""
+        return self._connection is not None and not self._answer.complete and self._connection.read_waiting()
+
     def cancel(self) -> None:
         """Close the connection, so that the upstream stops its work; one whose answer is whole stays open."""
         if self._connection is not None and not self._answer.complete:

@@ -139,11 +139,20 @@ class FakeCall:
         self.paused = False
         self._deliver()
 
+    def read_waiting(self) -> bool:
+        before = self.reads
+        self._hand_over()
+        return self.reads > before
+
     def cancel(self) -> None:
         self.cancelled = True
 
     def _deliver(self) -> None:
-        while self._sink and self._waiting and not self.paused and not self.cancelled:
+        while self._waiting and not self.paused and not self.cancelled and self._sink:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._sink and self._waiting:
             self.reads += 1
             waiting, self._waiting = self._waiting, []
             # One read brings all that is there.

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,67 @@ async def test_an_upstream_waits_for_a_paused_reader(client: UpstreamClient) -> 
         call.resume()
         await asyncio.wait_for(sink.ended.wait(), NEVER_S)
         assert (len(sink.body), sink.error) == (1024 * 65536, None)
+
+
+async def test_what_came_while_paused_is_handed_on_when_asked_for(client: UpstreamClient) -> None:
+    go_on = asyncio.Event()
+
+    async def say(_: Server, __: int, writer: asyncio.StreamWriter) -> None:
+        writer.write(STREAM + b"3\r\none\r\n")
+        await go_on.wait()
+        writer.write(b"3\r\ntwo\r\n")
+
+    async with serving(say) as server, client.call(upstream(server), ASK, connect_s=NEVER_S) as call:
+        sink = Sink()
+        await call.begin(within_s=NEVER_S)
+        call.pipe(sink)
+        call.pause()
+        assert not call.read_waiting()
+        go_on.set()
+        await eventually(call.read_waiting)
+        assert sink.parts == [b"one", b"two"]
+        assert not call.read_waiting()
+
+
+@pytest.mark.parametrize("asked_for", [True, False])
+async def test_an_upstream_that_breaks_off_while_paused_is_found_out(
+    client: UpstreamClient, *, asked_for: bool
+) -> None:
+    go_on = asyncio.Event()
+
+    async def say(_: Server, __: int, writer: asyncio.StreamWriter) -> None:
+        # Without a length: an end as it should be would make the answer whole.
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\none")
+        await go_on.wait()
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    async with serving(say) as server, client.call(upstream(server), ASK, connect_s=NEVER_S) as call:
+        sink = Sink()
+        await call.begin(within_s=NEVER_S)
+        call.pipe(sink)
+        call.pause()
+        go_on.set()
+        if asked_for:
+            await eventually(call.read_waiting)
+        else:
+            call.resume()
+        await asyncio.wait_for(sink.ended.wait(), PATIENCE_S)
+        assert (sink.body, sink.ends) == (b"one", 1)
+        assert isinstance(sink.error, UpstreamBrokeOffError)
+
+
+async def test_an_end_is_left_to_whoever_reads_on(client: UpstreamClient) -> None:
+    said = says_and_closes(b"HTTP/1.1 200 OK\r\n\r\none")
+    async with serving(said) as server, client.call(upstream(server), ASK, connect_s=NEVER_S) as call:
+        await call.begin(within_s=NEVER_S)
+        sink = Sink()
+        call.pipe(sink)
+        call.pause()
+        assert not call.read_waiting()
+        call.resume()
+        await asyncio.wait_for(sink.ended.wait(), PATIENCE_S)
+        assert (sink.body, sink.error) == (b"one", None)
 
 
 async def settled(number: Callable[[], int]) -> int:
