@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 _SIZE: Final = 232
-_RTT: Final = 8 + 15 * 4
-_TOTAL_RETRANS: Final = 8 + 23 * 4
-_BYTES_ACKED: Final = 120
-_SEGS_IN: Final = 140
-_NOTSENT: Final = 144
-_MIN_RTT: Final = 148
+_FIELDS: Final = struct.Struct("=68xI28xI16xQ12xIII")
+"""Of it tcpi_rtt, tcpi_total_retrans, tcpi_bytes_acked, tcpi_segs_in, tcpi_notsent_bytes and tcpi_min_rtt."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+# Not frozen, which would make it three times as slow: each open stream reads one a second.
+@dataclass(kw_only=True, slots=True)
 class TcpInfo:
     """State of one connection.
 
@@ -52,17 +49,13 @@ def read(sock: socket.socket) -> TcpInfo | None:
 
 def parse(data: bytes, *, queued_bytes: int) -> TcpInfo:
     """Return what ``data`` says; fields that an old kernel leaves out are zero."""
+    rtt_us, retransmits, acked_bytes, received_segments, unsent_bytes, min_rtt_us = _FIELDS.unpack_from(data)
     return TcpInfo(
-        rtt_us=_u32(data, _RTT),
-        min_rtt_us=_u32(data, _MIN_RTT),
-        retransmits=_u32(data, _TOTAL_RETRANS),
-        acked_bytes=struct.unpack_from("=Q", data, _BYTES_ACKED)[0],
-        received_segments=_u32(data, _SEGS_IN),
+        rtt_us=rtt_us,
+        min_rtt_us=min_rtt_us,
+        retransmits=retransmits,
+        acked_bytes=acked_bytes,
+        received_segments=received_segments,
         queued_bytes=queued_bytes,
-        unsent_bytes=_u32(data, _NOTSENT),
+        unsent_bytes=unsent_bytes,
     )
-
-
-def _u32(data: bytes, offset: int) -> int:
-    value: int = struct.unpack_from("=I", data, offset)[0]
-    return value

@@ -66,11 +66,11 @@ def limit_of(patience: Patience, *, started: float, heard: float | None, listeni
         heard: when the upstream was last heard of, or read again; ``None`` before the first token.
         listening: whether the upstream is read: while it is not, its silence is not its own.
     """
-    total = Limit(started + patience.total, patience.total, "total")
-    if not listening:
-        return total
-    if heard is None:
-        silent = Limit(started + patience.first_token, patience.first_token, "firstToken")
-    else:
-        silent = Limit(heard + patience.between_tokens, patience.between_tokens, "betweenTokens")
-    return min(silent, total, key=lambda limit: limit.at)
+    total_at = started + patience.total
+    if listening:
+        since, after_s, field = started, patience.first_token, "firstToken"
+        if heard is not None:
+            since, after_s, field = heard, patience.between_tokens, "betweenTokens"
+        if since + after_s <= total_at:
+            return Limit(since + after_s, after_s, field)
+    return Limit(total_at, patience.total, "total")

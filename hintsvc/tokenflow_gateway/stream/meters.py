@@ -43,7 +43,8 @@ class Observation:
     retransmits: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, which would make it three times as slow: there is one per look.
+@dataclass(slots=True)
 class _Mark:
     """Where a stream stood at one look."""
 
