@@ -15,7 +15,7 @@ from typing import Final
 from e2e.bench.errors import BenchError
 
 LOOPBACK: Final = "127.0.0.1"
-_LISTENS_S: Final = 15.0
+_LISTENS_S: Final = 60.0
 _END_S: Final = 15.0
 
 

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.netns, pytest.mark.redis]
 def test_a_quick_run_measures_and_reports(tmp_path: Path) -> None:
     runs, page, whole = tmp_path / "runs", tmp_path / "page.md", tmp_path / "report.html"
     python = sys.executable
-    subprocess.run([python, "-m", "e2e.bench.pacing", "--quick", "--results", str(runs)], check=True, timeout=240)
+    subprocess.run([python, "-m", "e2e.bench.pacing", "--quick", "--results", str(runs)], check=True, timeout=480)
     outputs = ["--markdown", str(page), "--html", str(whole)]
     subprocess.run([python, "-m", "e2e.bench.pacing.report", "--results", str(runs), *outputs], check=True, timeout=60)
     met = {part: Results(runs / f"{part}.jsonl").runs for part in ("links", "clean", "capacity")}

@@ -20,7 +20,7 @@ from e2e.bench.hintsvc.redis import RedisServer, Relay
 from e2e.bench.proc import free_port
 from e2e.bench.programs import Program, running
 
-_READY_S: Final = 30.0
+_READY_S: Final = 60.0
 _ASK_S: Final = 1.0
 _AGAIN_S: Final = 0.05
 
