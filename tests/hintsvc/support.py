@@ -16,8 +16,13 @@ import aiohttp
 import pytest
 
 from e2e.bench.proc import free_port
+from tests.hintsvc.decide.support import gateway_batch
+from tokenflow_api.codec import encode
 from tokenflow_api.pacing_policy import PacingPolicySpec
 from tokenflow_api.runtime import RuntimeConfig
+from tokenflow_hintsvc.store.batches import StoredBatch
+from tokenflow_hintsvc.store.connection import Connection
+from tokenflow_hintsvc.store.telemetry import Delivery, Telemetry
 
 
 @dataclass
@@ -150,3 +155,23 @@ async def replicas(
             if replica.process.returncode is None:
                 replica.process.kill()
             await replica.process.wait()
+
+
+async def tell_of_streams(redis: RedisServer, *, tenants: Sequence[str]) -> None:
+    """Put what a gateway tells of streams of these tenants into the policy's Redis, as of now."""
+    connection = Connection(redis.url, policy_uid=runtime().uid)
+    now_ms = time.time_ns() // 1_000_000
+    deliveries = [
+        Delivery(
+            reporter=tenant,
+            boot_id="b",
+            sequence=1,
+            batch=StoredBatch(
+                at_unix_ms=now_ms, bounded=True, data=encode(gateway_batch(tenant=tenant, second=now_ms // 1000))
+            ),
+            current_ms=60_000,
+        )
+        for tenant in tenants
+    ]
+    await Telemetry(connection).ingest(deliveries)
+    await connection.close()

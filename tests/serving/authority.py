@@ -1,6 +1,7 @@
 """A certificate authority, for tests."""
 
 import ssl
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -24,13 +25,14 @@ class Authority:
         )
         self.pem = self.certificate.public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, directory: Path, name: str, *, days: int = 1) -> None:
-        """Write ``tls.crt`` and ``tls.key`` as a Secret holds them."""
+    def issue(self, directory: Path, name: str, *, days: int = 1, hosts: Sequence[str] = ()) -> None:
+        """Write ``tls.crt`` and ``tls.key`` as a Secret holds them; ``hosts`` are further names that it is for."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        names = [x509.IPAddress(ip_address("127.0.0.1")), *map(x509.DNSName, hosts)]
         certificate = (
             self._builder(subject, key.public_key(), days=days)
-            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .sign(self.key, hashes.SHA256())
         )
         directory.mkdir(exist_ok=True)

@@ -1,6 +1,5 @@
 """A replica that knows paths of two tenants, of which one has a key."""
 
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -8,12 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.hintsvc.decide.support import gateway_batch
-from tests.hintsvc.support import RedisServer, replicas, runtime
-from tokenflow_api.codec import encode
-from tokenflow_hintsvc.store.batches import StoredBatch
-from tokenflow_hintsvc.store.connection import Connection
-from tokenflow_hintsvc.store.telemetry import Delivery, Telemetry
+from tests.hintsvc.support import RedisServer, replicas, runtime, tell_of_streams
 
 Ask = Callable[..., Awaitable[tuple[int, dict[str, Any]]]]
 """Asks a replica for a path, as the holder of a key or as nobody in particular."""
@@ -34,25 +28,6 @@ async def ask(redis_server: RedisServer, tmp_path: Path) -> AsyncIterator[Ask]:
             async with session.get(replica.url + path, headers=headers) as answer:
                 return answer.status, await answer.json(content_type=None)
 
-        await _tell_of_paths(redis_server)
+        await tell_of_streams(redis_server, tenants=["gold", "open"])
         await replica.becomes("/v1/health", lambda answer: len(answer["paths"]) == 1, timeout_s=30)
         yield get
-
-
-async def _tell_of_paths(redis_server: RedisServer) -> None:
-    connection = Connection(redis_server.url, policy_uid="policy-1")
-    now_ms = time.time_ns() // 1_000_000
-    deliveries = [
-        Delivery(
-            reporter=tenant,
-            boot_id="b",
-            sequence=1,
-            batch=StoredBatch(
-                at_unix_ms=now_ms, bounded=True, data=encode(gateway_batch(tenant=tenant, second=now_ms // 1000))
-            ),
-            current_ms=60_000,
-        )
-        for tenant in ("gold", "open")
-    ]
-    await Telemetry(connection).ingest(deliveries)
-    await connection.close()
