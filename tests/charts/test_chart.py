@@ -55,6 +55,13 @@ def test_wrong_values_are_refused(cluster: object, value: str) -> None:
 
 
 @pytest.mark.cluster
+def test_an_operator_without_a_replica_is_refused_by_name(cluster: object) -> None:
+    assert cluster
+    with pytest.raises(CommandError, match=r"(?s)/operator/replicas.*minimum: got 0, want 1"):
+        rendered("--set", "operator.replicas=0")
+
+
+@pytest.mark.cluster
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -38,8 +38,8 @@ def namespace(cluster: object) -> Iterator[str]:
 def test_what_a_release_made_outlives_its_upgrade_its_end_and_its_successor(
     cluster: Any, namespace: str, tmp_path: Path, unused_tcp_port_factory: Callable[[], int]
 ) -> None:
-    # No operator runs in the cluster: one does here, so no image is needed.
-    here = ("--namespace", namespace, "--set=operator.replicas=0")
+    # The operator fits no node of the cluster: one runs here, so no image is needed.
+    here = ("--namespace", namespace, "--set=operator.nodeSelector.runs=nowhere")
     ours = (*here, f"--set=scope.namespace={namespace},monitoring.enabled=false")
     helm("install", "first", str(PREVIOUS), *here, "--take-ownership")
     crds = uids("", *CRDS)
