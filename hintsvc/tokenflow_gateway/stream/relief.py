@@ -11,7 +11,8 @@ LOW: Final = 0.25
 """Use of a core below which they shrink: well below the first, since batches themselves lower it."""
 SPAN_S: Final = 1.0
 """Time that the use is averaged over."""
-_GROW: Final = 0.25
+_GROW: Final = 1.7
+"""Growth for each core above ``HIGH``: a gateway that has no time left is relieved as far as may be at once."""
 _SHRINK: Final = 0.05
 
 
@@ -28,7 +29,7 @@ class Relief:
     def next(self, load: float) -> "Relief":
         """Return the relief after another ``SPAN_S`` at a use of so much of a core: fast to come, slow to go."""
         if load > HIGH:
-            return Relief(share=min(1.0, self.share + _GROW))
+            return Relief(share=min(1.0, self.share + _GROW * (load - HIGH)))
         if load < LOW:
             return Relief(share=max(0.0, self.share - _SHRINK))
         return self

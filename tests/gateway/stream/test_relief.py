@@ -26,11 +26,13 @@ def test_between_the_bounds_it_rests(share: float, load: float) -> None:
     assert Relief(share=share).next(load) == Relief(share=share)
 
 
-def test_it_is_whole_within_seconds_and_gone_within_half_a_minute() -> None:
-    relief = Relief()
-    for _ in range(4):
-        relief = relief.next(0.9)
-    assert relief.share == 1.0
+def test_a_gateway_without_time_left_is_relieved_at_once_and_one_with_little_left_by_and_by() -> None:
+    assert Relief().next(1.0).share == 1.0
+    assert 0.0 < Relief().next(HIGH + 0.1).share < 0.25
+
+
+def test_it_is_gone_within_half_a_minute() -> None:
+    relief = Relief(share=1.0)
     for _ in range(21):
         relief = relief.next(0.1)
     assert relief.share == 0.0
