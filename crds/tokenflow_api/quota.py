@@ -58,6 +58,7 @@ class AdmitReply(WireModel):
 
     ``reservation`` must come back with the commit. ``local`` tells that the quota store is out of reach, and that
     ``failureMode`` decided. A ``refusal`` beside ``admitted`` is what ``mode: Enforce`` would have said.
+    ``streams_left`` may still be opened, as far as is known.
     """
 
     schema_: Literal[1] = Field(default=SCHEMA, alias="schema")
@@ -68,6 +69,7 @@ class AdmitReply(WireModel):
     requests: Limit
     tokens: Limit
     reserved_tokens: int = 0
+    streams_left: Annotated[int, Field(ge=0)] = 0
     local: bool = False
 
 

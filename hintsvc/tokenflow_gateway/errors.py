@@ -223,6 +223,14 @@ class QueueTimeoutError(GatewayError):
     retry_after_s = 1
 
 
+class PostponedError(GatewayError):
+    """A request that went ahead of its check has to wait for its turn; it is let in anew, and not told so."""
+
+    status = 503
+    code = "postponed"
+    retry_after_s = 1
+
+
 class QuotaUnavailableError(GatewayError):
     """The quotas are out of reach, and ``failureMode`` is ``Deny``."""
 

@@ -14,6 +14,7 @@ from tokenflow_api.codec import decode
 from tokenflow_api.hints import Hint, PathState, Snapshot, Source
 from tokenflow_api.modes import Mode
 from tokenflow_api.pacing_policy import PacingPolicySpec
+from tokenflow_api.quota import AdmitReply
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_api.telemetry import BatchReply, TelemetryBatch
 from tokenflow_api.windows import StreamWindows
@@ -42,10 +43,16 @@ async def eventually(holds: Callable[[], bool], *, timeout_s: float = 30.0) -> N
 
 
 class HintService:
-    """Streams what it is told to, as the hint service does."""
+    """Streams what it is told to, as the hint service does.
+
+    Attributes:
+        reported: what gateways told of their streams.
+        answers: to checks of quotas, in order; after the last it knows nothing of quotas.
+    """
 
     def __init__(self) -> None:
         self.reported = list[StreamWindows]()
+        self.answers = list[AdmitReply]()
         self._version = 0
         self._events: asyncio.Queue[str] = asyncio.Queue()
 
@@ -64,6 +71,15 @@ class HintService:
         await response.prepare(request)
         while True:
             await response.write((await self._events.get()).encode())
+
+    async def admit(self, _: web.Request) -> web.Response:
+        if not self.answers:
+            raise web.HTTPNotFound
+        answer = self.answers.pop(0)
+        if answer.admitted:
+            return web.Response(text=answer.model_dump_json())
+        problem = {"status": 429, "code": answer.refusal, "admission": answer.model_dump()}
+        return web.json_response(problem, status=429)
 
     async def telemetry(self, request: web.Request) -> web.Response:
         batch = decode(await request.read(), TelemetryBatch)
@@ -104,12 +120,13 @@ async def served(app: web.Application) -> AsyncIterator[str]:
 async def running(
     directory: Path, *, upstream: str | None = None, tls: Path | None = None, **spec: object
 ) -> AsyncIterator[Setup]:
-    """Run a gateway, whose hint service knows nothing of quotas."""
+    """Run a gateway, whose hint service knows nothing of quotas unless it is told what to answer."""
     async with AsyncExitStack() as stack:
         hints = HintService()
         hint_app = web.Application()
         hint_app.router.add_get("/v1/hints/stream", hints.stream)
         hint_app.router.add_post("/v1/telemetry", hints.telemetry)
+        hint_app.router.add_post("/v1/admit", hints.admit)
         hint_url = await stack.enter_async_context(served(hint_app))
         if upstream is None:
             upstream = await stack.enter_async_context(served(upstream_application(tokens_per_second=1000)))

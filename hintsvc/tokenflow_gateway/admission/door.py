@@ -3,24 +3,26 @@
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from math import ceil
 
 from tokenflow_api.hints import Admission, Hint
 from tokenflow_api.modes import Mode
 from tokenflow_api.pacing_policy import FailureMode, Tenant
 from tokenflow_api.quantities import seconds
-from tokenflow_api.quota import AdmitReply, AdmitRequest, CommitRequest, Refusal
+from tokenflow_api.quota import AdmitRequest, Refusal
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_gateway.admission import metrics
+from tokenflow_gateway.admission.checks import Check, Checks
 from tokenflow_gateway.admission.commits import Commits
-from tokenflow_gateway.admission.local import Hold, LocalQuotas
+from tokenflow_gateway.admission.local import LocalQuotas
 from tokenflow_gateway.admission.overload import LoopLag, Overload
 from tokenflow_gateway.admission.queue import RequestQueue
 from tokenflow_gateway.admission.quota import QuotaClient
 from tokenflow_gateway.admission.refusals import limits, refused, shed, too_large
-from tokenflow_gateway.admission.ticket import MOST_TOKENS, Ledger, Reserved, Ticket, Wanted
+from tokenflow_gateway.admission.ticket import MOST_TOKENS, Ledger, Pending, Reserved, Ticket, Wanted
 from tokenflow_gateway.admission.turns import Turns
-from tokenflow_gateway.errors import GatewayError, OverloadedError, QuotaUnavailableError
+from tokenflow_gateway.errors import GatewayError, OverloadedError, PostponedError
 
 
 class Door:
@@ -43,12 +45,12 @@ class Door:
         self._clock = clock
         self._local = LocalQuotas(now_us=lambda: round(clock() * 1_000_000))
         self._commits = Commits(quota, clock=clock)
+        self._checks = Checks(quota, local=self._local, commits=self._commits, clock=clock)
         self._ledger = Ledger(commits=self._commits, local=self._local, clock=clock)
         self._turns = Turns(self.queue)
         self._overload = Overload()
         self._lag = LoopLag(clock)
         self._running = 0
-        self._orphans: set[asyncio.Task[AdmitReply]] = set()
         self.configure(config)
 
     def configure(self, config: RuntimeConfig) -> None:
@@ -56,6 +58,7 @@ class Door:
         self._spec = spec = config.spec
         priorities = [tenant.priority for tenant in spec.tenants]
         self._local.configure(config)
+        self._checks.configure(config)
         self._overload.configure(max_streams=spec.gateway.max_streams, priorities=priorities)
         self.queue.configure(
             max_requests=spec.gateway.queue.max_requests,
@@ -95,11 +98,16 @@ class Door:
 
     async def drain(self, *, within_s: float) -> int:
         """Deliver the commits that wait, while ``run`` goes on; return how many are not after ``within_s``."""
-        await asyncio.gather(*self._orphans, return_exceptions=True)
+        await self._checks.drain()
         return await self._commits.drain(within_s=within_s)
 
-    async def admit(self, wanted: Wanted) -> Ticket:
+    async def admit(self, wanted: Wanted, *, ahead: bool = False) -> Ticket:
         """Let a request in, perhaps after a while.
+
+        Args:
+            wanted: the request.
+            ahead: whether it may be let in while its quota is still asked for, where that is most likely there; its
+                ticket then has to be confirmed.
 
         Raises:
             OverloadedError: this gateway bears no more.
@@ -117,12 +125,12 @@ class Door:
             self._refuse(tenant, OverloadedError(f"the gateway is overloaded: {reason}: try again later"))
         self._running += 1
         try:
-            return await self._let_in(wanted, since=since)
+            return await self._let_in(wanted, since=since, ahead=ahead)
         except BaseException:
             self._leave()
             raise
 
-    async def _let_in(self, wanted: Wanted, *, since: float) -> Ticket:
+    async def _let_in(self, wanted: Wanted, *, since: float, ahead: bool) -> Ticket:
         tenant = wanted.tenant
         if (wanted.max_tokens or 0) * wanted.completions > tenant.max_tokens_per_request:
             self._refuse(tenant, too_large(tenant))
@@ -135,20 +143,12 @@ class Door:
             stream=wanted.stream,
         )
         queued_from = self._clock()
-        waits = self._enforces and self._turns.must_wait(tenant.name)
-        found = None if waits else await self._reserve(wanted, asked)
-        waited = found is None
-        while found is None:
-            async with self._turns.turn(tenant, since=since):
-                found = await self._reserve(wanted, asked)
-        reply, reserved = found
-        metrics.ADMISSIONS.labels(tenant.name, "Admitted").inc()
+        grant, waited = await self._granted(wanted, asked, since=since, ahead=ahead)
         ticket = Ticket(
             wanted,
-            reserved,
+            grant,
             since=since,
             max_tokens=max_tokens,
-            headers=limits(reply),
             queue=self.queue,
             ledger=self._ledger,
             ended=self._leave,
@@ -156,6 +156,27 @@ class Door:
         if waited:
             ticket.queued_s = self._clock() - queued_from
         return ticket
+
+    async def _granted(
+        self, wanted: Wanted, asked: AdmitRequest, *, since: float, ahead: bool
+    ) -> tuple[Reserved | Pending, bool]:
+        """Return what is reserved for a request, and whether it had to wait for its turn."""
+        if not (self._enforces and self._turns.must_wait(wanted.tenant.name)) and not self._held_back(wanted):
+            check = self._checks.begin(asked)
+            if ahead and (check.ahead or not self._enforces):
+                pending = Pending(
+                    reserved=partial(self._confirmed, wanted, check), abandon=partial(self._checks.forget, check)
+                )
+                return pending, False
+            reserved = await self._reserved(wanted, check)
+            if reserved is not None:
+                return reserved, False
+        while True:
+            async with self._turns.turn(wanted.tenant, since=since):
+                if not self._held_back(wanted):
+                    reserved = await self._reserved(wanted, self._checks.begin(asked))
+                    if reserved is not None:
+                        return reserved, True
 
     def _shorter(self, wanted: Wanted) -> int | None:
         """Return what to lower ``max_tokens`` to while the GPUs are pressed; ``None`` leaves it as it is."""
@@ -166,16 +187,32 @@ class Door:
             return None
         return hint.max_tokens_hint
 
-    async def _reserve(self, wanted: Wanted, asked: AdmitRequest) -> tuple[AdmitReply, Reserved] | None:
-        """Reserve room; ``None`` where others come first, and the tenant has to wait for a moment."""
-        tenant = wanted.tenant
-        hint = self._enforced(wanted)
+    def _held_back(self, wanted: Wanted) -> bool:
+        """Whether the tenant has to wait for a moment, as the hints say."""
+        tenant, hint = wanted.tenant, self._enforced(wanted)
         if hint and hint.admission is Admission.SHED:
             self._refuse(tenant, shed(tenant, wait_s=max(1, ceil(hint.retry_after_ms / 1000))))
-        if hint and hint.admission is Admission.QUEUE:
-            self._turns.hold(tenant.name)
-            return None
-        reply, hold = await self._ask(asked)
+        if hint is None or hint.admission is not Admission.QUEUE:
+            return False
+        self._turns.hold(tenant.name)
+        return True
+
+    async def _confirmed(self, wanted: Wanted, check: Check) -> Reserved:
+        """Return what is reserved for a request that went ahead of its check."""
+        try:
+            reserved = await self._reserved(wanted, check)
+        except GatewayError:
+            metrics.AHEAD.labels("Refused").inc()
+            raise
+        metrics.AHEAD.labels("Admitted" if reserved else "Postponed").inc()
+        if reserved is None:
+            raise PostponedError("others come first: wait for the turn")
+        return reserved
+
+    async def _reserved(self, wanted: Wanted, check: Check) -> Reserved | None:
+        """Reserve room; ``None`` where others come first, and the tenant has to wait for a moment."""
+        tenant = wanted.tenant
+        reply, hold = await self._checks.ask(check)
         if self._enforces and reply.refusal in (Refusal.SHED, Refusal.CAPACITY):
             self._turns.hold(tenant.name)
             return None
@@ -184,28 +221,10 @@ class Door:
             self._refuse(tenant, error)
         if hold is None:
             # In mode Shadow what is refused runs all the same.
-            hold = self._local.note(asked, tokens=0)
+            hold = self._local.note(check.asked, tokens=0)
+        metrics.ADMISSIONS.labels(tenant.name, "Admitted").inc()
         until = self._clock() + self._local.reservation_s(tenant.name)
-        return reply, Reserved(reservation=reply.reservation, hold=hold, until=until)
-
-    async def _ask(self, asked: AdmitRequest) -> tuple[AdmitReply, Hold | None]:
-        asking = asyncio.create_task(self._quota.admit(asked))
-        try:
-            reply = await asyncio.shield(asking)
-        except QuotaUnavailableError:
-            return self._local.admit(asked)
-        except asyncio.CancelledError:
-            self._orphans.add(asking)
-            asking.add_done_callback(self._abandon)
-            raise
-        return reply, self._local.note(asked, tokens=reply.reserved_tokens) if reply.admitted else None
-
-    def _abandon(self, asking: asyncio.Task[AdmitReply]) -> None:
-        """Give back what was reserved for a reader who has left."""
-        self._orphans.discard(asking)
-        if not asking.cancelled() and asking.exception() is None and asking.result().reservation:
-            reply = asking.result()
-            self._commits.add(CommitRequest(reservation=reply.reservation), life_s=60.0)
+        return Reserved(reservation=reply.reservation, hold=hold, until=until, headers=limits(reply))
 
     def _enforced(self, wanted: Wanted) -> Hint | None:
         return wanted.hint() if self._enforces else None

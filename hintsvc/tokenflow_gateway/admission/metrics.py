@@ -19,6 +19,12 @@ CHECK = Histogram(
 CHECK_FAILURES = Counter(
     "tokenflow_gateway_quota_check_failures", "Checks that the hint service did not answer.", registry=REGISTRY
 )
+AHEAD = Counter(
+    "tokenflow_gateway_quota_ahead",
+    "Requests sent to an upstream ahead of their check, by what it said: Admitted, Refused, Postponed.",
+    ["outcome"],
+    registry=REGISTRY,
+)
 LOCAL = Counter(
     "tokenflow_gateway_quota_local",
     "Checks that failureMode decided here, without the hint service.",

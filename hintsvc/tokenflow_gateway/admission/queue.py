@@ -68,6 +68,10 @@ class RequestQueue:
         """How many requests wait."""
         return self._waiting
 
+    def take_now(self, attempt: Callable[[], T | None], *, lane: str) -> T | None:
+        """Return what ``attempt`` returns, unless others wait in the lane."""
+        return None if lane in self._lanes else attempt()
+
     async def take(
         self,
         attempt: Callable[[], T | None],
@@ -92,10 +96,9 @@ class RequestQueue:
             QueueFullError: as many wait as may, and this request would go last.
             QueueTimeoutError: there was no room within the longest wait.
         """
-        if lane not in self._lanes:
-            place = attempt()
-            if place is not None:
-                return place
+        place = self.take_now(attempt, lane=lane)
+        if place is not None:
+            return place
         left_s = since + self._max_wait_s - self._clock()
         if left_s <= 0:
             raise _timeout(self._max_wait_s)

@@ -1,7 +1,7 @@
 """A request that was let in, until what it used is told."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -52,11 +52,26 @@ class Reserved:
         reservation: of the hint service; empty where this gateway decided alone.
         hold: of this gateway's share.
         until: when the reservation ends without a commit, by the gateway's clock.
+        headers: ``x-ratelimit-*``, for the answer.
     """
 
     reservation: str
     hold: Hold
     until: float
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pending:
+    """What is to be reserved for a request that went ahead of its check.
+
+    Attributes:
+        reserved: asks for it, and returns it, or raises what refuses the request.
+        abandon: called where nothing is to be reserved after all.
+    """
+
+    reserved: Callable[[], Awaitable[Reserved]]
+    abandon: Callable[[], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,42 +88,54 @@ class Ticket:
 
     Args:
         wanted: the request.
-        reserved: for it.
+        grant: what is reserved for it, or will be.
         since: when it came.
         max_tokens: to lower its ``max_tokens`` to.
-        headers: of its tenant's limits.
         queue: where it waits for an upstream.
         ledger: where to tell what was used.
         ended: called once at the end.
 
     Attributes:
         max_tokens: to set in the request; ``None`` leaves it as it is.
-        headers: ``x-ratelimit-*``, for the answer.
         queued_s: time that it waited for room so far.
     """
 
     def __init__(
         self,
         wanted: Wanted,
-        reserved: Reserved,
+        grant: Reserved | Pending,
         *,
         since: float,
         max_tokens: int | None,
-        headers: Mapping[str, str],
         queue: RequestQueue,
         ledger: Ledger,
         ended: Callable[[], None],
     ) -> None:
         self.max_tokens = max_tokens
-        self.headers = headers
         self.queued_s = 0.0
         self._wanted = wanted
-        self._reserved = reserved
+        self._grant: Reserved | Pending | None = grant
         self._since = since
         self._queue = queue
         self._ledger = ledger
         self._ended = ended
         self._open = True
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """``x-ratelimit-*``, for the answer; none before the request is confirmed."""
+        return self._grant.headers if isinstance(self._grant, Reserved) else {}
+
+    async def confirm(self) -> None:
+        """Wait for the check, if the request went ahead of it. The reader must be sent nothing before.
+
+        Raises:
+            PostponedError: others come first: the request has to be let in anew, and to wait for its turn.
+            GatewayError: it is refused, as by ``Door.admit``.
+        """
+        if isinstance(self._grant, Pending):
+            pending, self._grant = self._grant, None
+            self._grant = await pending.reserved()
 
     async def take(self, attempt: Callable[[], T | None], *, give_back: Callable[[T], None], lane: str = "") -> T:
         """Return an upstream, or whatever ``attempt`` returns: at once where there is room, else in turn.
@@ -121,15 +148,17 @@ class Ticket:
         Raises:
             QueueFullError: as many wait as may, and this request would go last.
             QueueTimeoutError: there was no room within the longest wait.
+            GatewayError: as ``confirm``, for nobody waits who is refused.
         """
+        lane = lane or f"model:{self._wanted.model}"
+        place = self._queue.take_now(attempt, lane=lane)
+        if place is not None:
+            return place
         started = self._ledger.clock()
         try:
+            await self.confirm()
             return await self._queue.take(
-                attempt,
-                give_back=give_back,
-                priority=self._wanted.tenant.priority,
-                lane=lane or f"model:{self._wanted.model}",
-                since=self._since,
+                attempt, give_back=give_back, priority=self._wanted.tenant.priority, lane=lane, since=self._since
             )
         finally:
             self.queued_s += self._ledger.clock() - started
@@ -144,20 +173,27 @@ class Ticket:
         if not self._open:
             return
         self._open = False
-        used = usage.input_tokens + usage.output_tokens
-        self._ledger.local.settle(self._reserved.hold, used=used)
-        if self._reserved.reservation:
-            done = CommitRequest(
-                reservation=self._reserved.reservation,
-                input_tokens=min(MOST_TOKENS, usage.input_tokens),
-                output_tokens=min(MOST_TOKENS, usage.output_tokens),
-                duration_ms=round(duration_s * 1000),
-            )
-            self._ledger.commits.add(done, life_s=self._reserved.until - self._ledger.clock())
-        else:
-            metrics.UNCOUNTED.labels(self._wanted.tenant.name).inc(used)
+        match self._grant:
+            case Reserved():
+                self._settle(self._grant, usage, duration_s=duration_s)
+            case Pending():
+                self._grant.abandon()
         self._ended()
 
     def release(self) -> None:
         """Tell that the request took nothing, where nothing was told before."""
         self.commit(NOTHING, duration_s=0.0)
+
+    def _settle(self, reserved: Reserved, usage: Usage, *, duration_s: float) -> None:
+        used = usage.input_tokens + usage.output_tokens
+        self._ledger.local.settle(reserved.hold, used=used)
+        if not reserved.reservation:
+            metrics.UNCOUNTED.labels(self._wanted.tenant.name).inc(used)
+            return
+        done = CommitRequest(
+            reservation=reserved.reservation,
+            input_tokens=min(MOST_TOKENS, usage.input_tokens),
+            output_tokens=min(MOST_TOKENS, usage.output_tokens),
+            duration_ms=round(duration_s * 1000),
+        )
+        self._ledger.commits.add(done, life_s=reserved.until - self._ledger.clock())

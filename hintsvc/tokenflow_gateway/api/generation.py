@@ -10,6 +10,7 @@ from tokenflow_gateway.admission.ticket import Ticket, Wanted
 from tokenflow_gateway.api import answers, headers
 from tokenflow_gateway.api.gateway import CLOCK, Gateway
 from tokenflow_gateway.api.visit import Visit
+from tokenflow_gateway.errors import PostponedError
 from tokenflow_gateway.identity.bounds import Asked, asked
 from tokenflow_gateway.identity.kinds import Kind
 from tokenflow_gateway.identity.rewrite import with_max_tokens, with_usage
@@ -56,13 +57,25 @@ class _Generation:
 
     async def run(self, body: bytes) -> None:
         self._gateway.fleet.check(self._asked.model)
-        ticket = await self._gateway.door.admit(self._wanted())
+        try:
+            # With a hedge two upstreams would work ahead of one check.
+            await self._answer(body, ahead=self._spec.gateway.hedge_after is None)
+        except PostponedError:
+            await self._answer(body, ahead=False)
+
+    async def _answer(self, body: bytes, *, ahead: bool) -> None:
+        ticket = await self._gateway.door.admit(self._wanted(), ahead=ahead)
         try:
             outgoing = self._outgoing(body, ticket)
             lease = await ticket.take(self._take, give_back=Lease.release)
             sent_at = CLOCK()
             async with attempts(
-                self._gateway.fleet, self._gateway.client, outgoing, self._wish(), lease=lease
+                self._gateway.fleet,
+                self._gateway.client,
+                outgoing,
+                self._wish(),
+                lease=lease,
+                confirm=ticket.confirm,
             ) as attempt:
                 self._telling.attempted(attempt.upstream.name, tries=attempt.tries, queued_s=ticket.queued_s)
                 own = headers.of_request(

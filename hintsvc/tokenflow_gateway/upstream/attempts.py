@@ -1,7 +1,7 @@
 """One request over as many upstreams as it takes, as long as its reader was sent nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from tokenflow_gateway.errors import UpstreamTimeoutError
@@ -15,7 +15,13 @@ from tokenflow_gateway.upstream.trial import Attempt, Wish
 
 @asynccontextmanager
 async def attempts(
-    fleet: Fleet, client: UpstreamClient, outgoing: Outgoing, wish: Wish, *, lease: Lease
+    fleet: Fleet,
+    client: UpstreamClient,
+    outgoing: Outgoing,
+    wish: Wish,
+    *,
+    lease: Lease,
+    confirm: Callable[[], Awaitable[None]] | None = None,
 ) -> AsyncIterator[Attempt]:
     """Send a request and yield the first answer that will do, once its body has begun.
 
@@ -28,13 +34,14 @@ async def attempts(
         outgoing: the request.
         wish: what it asks for.
         lease: of the first upstream; it is given back here.
+        confirm: called as soon as an upstream was sent the request; what it raises ends that, and is raised here.
 
     Raises:
         UpstreamError: no upstream answered.
         UpstreamTimeoutError: the answer did not begin, or was not over, in time.
     """
     fleet.budget.deposit()
-    race = Race(fleet, client, outgoing, wish)
+    race = Race(fleet, client, outgoing, wish, confirm=confirm)
     try:
         async with asyncio.timeout(wish.total_s) as limit:
             trial = await race.run(lease)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 
 from tokenflow_gateway.errors import ModelNotFoundError, NoUpstreamError
 from tokenflow_gateway.upstream import metrics
@@ -20,17 +21,27 @@ class Race:
         client: to send with.
         outgoing: the request.
         wish: what it asks for.
+        confirm: called as soon as an upstream was sent the request.
 
     Attributes:
         trials: so far.
     """
 
-    def __init__(self, fleet: Fleet, client: UpstreamClient, outgoing: Outgoing, wish: Wish) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        client: UpstreamClient,
+        outgoing: Outgoing,
+        wish: Wish,
+        *,
+        confirm: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self.trials: list[Trial] = []
         self._fleet = fleet
         self._client = client
         self._outgoing = outgoing
         self._wish = wish
+        self._confirm = confirm
         self._until = time.monotonic() + wish.first_token_s
 
     async def run(self, lease: Lease) -> Trial:
@@ -89,7 +100,13 @@ class Race:
         return winner
 
     async def _run(self, trial: Trial) -> None:
-        await trial.run(self._client, self._outgoing, connect_s=self._wish.connect_s, until=self._until)
+        await trial.run(
+            self._client,
+            self._outgoing,
+            connect_s=self._wish.connect_s,
+            until=self._until,
+            confirm=self._confirm,
+        )
 
     def _trial(self, lease: Lease) -> Trial:
         trial = Trial(lease)

@@ -1,6 +1,7 @@
 """One upstream that is asked for an answer, and what comes of it."""
 
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -72,7 +73,15 @@ class Trial:
         self._head: Head | None = None
         self._error: GatewayError | None = None
 
-    async def run(self, client: UpstreamClient, outgoing: Outgoing, *, connect_s: float, until: float) -> None:
+    async def run(
+        self,
+        client: UpstreamClient,
+        outgoing: Outgoing,
+        *,
+        connect_s: float,
+        until: float,
+        confirm: Callable[[], Awaitable[None]] | None,
+    ) -> None:
         """Ask, and keep what comes of it: an answer, or an error of the upstream.
 
         Args:
@@ -80,12 +89,16 @@ class Trial:
             outgoing: the request.
             connect_s: for the connection.
             until: by the monotonic clock, when the answer's body must have begun.
+            confirm: called once the request was sent.
 
         Raises:
             InvalidRequestError: the request cannot be sent to any upstream.
+            GatewayError: whatever ``confirm`` raises.
         """
         try:
             self._call = await client.send(self.lease.upstream, outgoing, connect_s=connect_s)
+            if confirm is not None:
+                await confirm()
             if self.lease.probe:
                 # A head shows that the upstream lives; its first token may be long in coming.
                 self.lease.answered(await self._call.head(within_s=max(0.0, until - time.monotonic())))

@@ -107,6 +107,10 @@ class Desk:
             self.known.tokens.remaining + self._holdings.tokens.held,
         )
 
+    def streams_left(self) -> int:
+        """Return how many streams may still be opened; none where that is not known."""
+        return 0 if self._alone or self.known is None else self.known.streams_left + self._holdings.slots
+
     def leased(self) -> tuple[int, int]:
         """Return how many requests and tokens this replica may still admit without asking."""
         return self._holdings.requests.held, self._holdings.tokens.held

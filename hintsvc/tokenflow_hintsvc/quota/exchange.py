@@ -117,6 +117,7 @@ class Answer:
         requests: left after all of it.
         tokens: left after all of it.
         streams: slots taken.
+        streams_left: slots that may be taken, by the tenant's limit and by what is kept for others.
         replicas: that live.
     """
 
@@ -130,6 +131,7 @@ class Answer:
     requests: Left
     tokens: Left
     streams: int
+    streams_left: int
     replicas: int
 
 

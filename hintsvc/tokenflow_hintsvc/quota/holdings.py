@@ -41,6 +41,11 @@ class Holdings:
         self._asked_slots = Demand()
         self._typical = 1
 
+    @property
+    def slots(self) -> int:
+        """How many slots are held."""
+        return len(self._slots)
+
     def note(self, ask: Ask, *, now_us: int) -> None:
         """Note that somebody asks."""
         self._asked.note(now_us, 1)

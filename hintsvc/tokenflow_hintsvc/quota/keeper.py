@@ -197,6 +197,7 @@ class Keeper:
                 reset_ms=known.tokens.reset_ms if known else 0,
             ),
             reserved_tokens=verdict.tokens,
+            streams_left=desk.streams_left(),
             local=verdict.local,
         )
 

@@ -205,7 +205,8 @@ redis.call('PEXPIRE', KEYS[5], asked.reservation_ms)
 redis.call('PEXPIRE', KEYS[6], asked.reservation_ms)
 local answer = {
   now_us = now, bucket = bucket, waiters = waiters, leased = leased, first = first,
-  requests = state(requests), tokens = state(tokens), streams = used + leased[3], replicas = replicas
+  requests = state(requests), tokens = state(tokens), streams = used + leased[3], replicas = replicas,
+  streams_left = math.max(0, math.min(asked.streams - used, asked.all_streams - all) - leased[3])
 }
 redis.call('HSET', KEYS[7], asked.tenant, cmsgpack.pack({sequence = asked.sequence, answer = answer}))
 redis.call('PEXPIRE', KEYS[7], asked.reservation_ms)

@@ -195,5 +195,6 @@ def _read(packed: bytes) -> Answer | None:
         requests=Left(*answer["requests"]),
         tokens=Left(*answer["tokens"]),
         streams=answer["streams"],
+        streams_left=answer["streams_left"],
         replicas=answer["replicas"],
     )

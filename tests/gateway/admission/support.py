@@ -33,6 +33,7 @@ def reply(refusal: Refusal | None = None, *, wait_ms: int = 0) -> AdmitReply:
         requests=Limit(limit=60, remaining=59, reset_ms=1000),
         tokens=Limit(limit=150_000, remaining=149_900, reset_ms=360_000),
         reserved_tokens=100,
+        streams_left=50,
     )
 
 

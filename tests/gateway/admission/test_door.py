@@ -13,6 +13,7 @@ from tokenflow_gateway.admission.door import Door
 from tokenflow_gateway.errors import (
     GatewayError,
     OverloadedError,
+    PostponedError,
     QueueFullError,
     QueueTimeoutError,
     QuotaUnavailableError,
@@ -281,6 +282,115 @@ async def test_what_was_reserved_for_a_reader_who_left_is_given_back() -> None:
         service.let.set()
         assert await made.drain(within_s=5) == 0
     assert [(one.reservation, one.output_tokens) for one in service.commits] == [("r1", 0)]
+
+
+def went_ahead(outcome: str) -> float:
+    number: float = metrics.AHEAD.labels(outcome)._value.get()
+    return number
+
+
+async def test_a_tenant_far_from_its_limits_is_let_in_before_its_quota_is_asked_for() -> None:
+    service, config = Service(), policy()
+    made = door(service, config, clock=Clock())
+    before = went_ahead("Admitted")
+    async with running(made):
+        first, second = [await made.admit(wanted(config), ahead=True) for _ in range(2)]
+        assert (len(service.asked), first.headers["x-ratelimit-remaining-requests"], second.headers) == (1, "59", {})
+        for _ in range(2):
+            await second.confirm()
+        assert (len(service.asked), second.headers) == (2, first.headers)
+        second.commit(USED, duration_s=1.0)
+        assert await made.drain(within_s=5) == 0
+    assert [(one.reservation, one.output_tokens) for one in service.commits] == [("r1", 30)]
+    assert went_ahead("Admitted") - before == 1
+
+
+async def test_a_request_that_came_to_nothing_before_its_quota_was_asked_for_asks_for_none() -> None:
+    service, config = Service(), policy()
+    made = door(service, config, clock=Clock())
+    (await made.admit(wanted(config))).release()
+    for _ in range(100):
+        (await made.admit(wanted(config), ahead=True)).release()
+    # A hundred at once would be more than half of what is left.
+    await (await made.admit(wanted(config), ahead=True)).confirm()
+    assert (len(service.asked), made.running) == (2, 1)
+
+
+async def test_near_its_limits_a_tenants_quota_is_asked_for_first() -> None:
+    service, config = Service(), policy(gateway={"replicas": 1})
+    made = door(service, config, clock=Clock())
+    tickets = [await made.admit(wanted(config), ahead=True) for _ in range(31)]
+    # Of 25 streams that may go ahead each takes one.
+    assert [bool(ticket.headers) for ticket in tickets] == [True] + 25 * [False] + 5 * [True]
+    assert len(service.asked) == 6
+
+
+async def test_one_that_is_refused_after_all_is_told_so_when_it_is_confirmed() -> None:
+    service, config = Service(replies=[reply(), reply(Refusal.TOKENS, wait_ms=2100)]), policy()
+    made = door(service, config, clock=Clock())
+    before = went_ahead("Refused")
+    await made.admit(wanted(config))
+    ticket = await made.admit(wanted(config), ahead=True)
+    with pytest.raises(RateLimitError) as caught:
+        await ticket.confirm()
+    ticket.release()
+    assert (caught.value.code, caught.value.headers()["Retry-After"]) == ("tokens_per_minute", "3")
+    assert (made.running, went_ahead("Refused") - before) == (1, 1)
+
+
+async def test_one_that_others_come_before_is_postponed_and_then_waits_its_turn() -> None:
+    clock, config = Clock(), policy()
+    service = Service(replies=[reply(), reply(Refusal.CAPACITY, wait_ms=1000)])
+    made = door(service, config, clock=clock)
+    await made.admit(wanted(config))
+    ticket = await made.admit(wanted(config), ahead=True)
+    with pytest.raises(PostponedError):
+        await ticket.confirm()
+    ticket.release()
+    waiting = asyncio.create_task(made.admit(wanted(config), ahead=True))
+    await eventually(lambda: made.queue.waiting == 1)
+    assert len(service.asked) == 2
+    clock.now += 1.0
+    made.queue.wake()
+    assert (await waiting).headers
+
+
+async def test_a_reader_who_leaves_while_a_request_is_confirmed_gets_it_given_back() -> None:
+    service, config = Gated(), policy()
+    made = door(service, config, clock=Clock())
+    async with running(made):
+        service.let.set()
+        (await made.admit(wanted(config))).release()
+        service.let.clear()
+        ticket = await made.admit(wanted(config), ahead=True)
+        confirming = asyncio.create_task(ticket.confirm())
+        await eventually(lambda: len(service.asked) == 2)
+        confirming.cancel()
+        await asyncio.gather(confirming, return_exceptions=True)
+        ticket.release()
+        service.let.set()
+        assert await made.drain(within_s=5) == 0
+    assert [(one.reservation, one.output_tokens) for one in service.commits] == [("r1", 0), ("r1", 0)]
+
+
+async def test_who_has_to_wait_for_an_upstream_is_confirmed_first() -> None:
+    service, config = Service(replies=[reply(), reply(Refusal.STREAMS, wait_ms=1000)]), policy()
+    made = door(service, config, clock=Clock())
+    await made.admit(wanted(config))
+    ticket = await made.admit(wanted(config), ahead=True)
+    with pytest.raises(RateLimitError):
+        await ticket.take(lambda: None, give_back=lambda _: None)
+    assert made.queue.waiting == 0
+
+
+@pytest.mark.parametrize("mode", ["Shadow", "Off"])
+async def test_where_nothing_can_be_refused_every_request_goes_ahead(mode: str) -> None:
+    service, config = Service(), policy(mode=mode)
+    made = door(service, config, clock=Clock())
+    ticket = await made.admit(wanted(config), ahead=True)
+    assert service.asked == []
+    await ticket.confirm()
+    assert len(service.asked) == 1
 
 
 async def test_an_upstream_is_taken_in_turn() -> None:

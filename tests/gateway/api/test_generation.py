@@ -9,7 +9,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from tests.gateway.admission.support import reply
 from tests.gateway.support import eventually, hint, running, served
+from tokenflow_api.quota import Refusal
 from tokenflow_gateway.metrics import REGISTRY
 from tokenflow_gateway.upstream import metrics
 
@@ -24,6 +26,7 @@ class Engine:
         self._tokens = tokens
         self._breaks = breaks
         self._compresses = compresses
+        self.thinks = False
         self.asked: web.Request | None = None
         self.left = asyncio.Event()
         self.sent = 0
@@ -41,6 +44,8 @@ class Engine:
             response.enable_compression()
         await response.prepare(request)
         try:
+            if self.thinks:
+                await asyncio.Event().wait()
             for _ in range(self._tokens):
                 await response.write(TOKEN)
                 self.sent += 1
@@ -156,6 +161,19 @@ async def test_a_stream_that_takes_too_long_in_all_ends_with_the_reason(tmp_path
     error = json.loads(body.removesuffix(b"\n\n").rpartition(b"data: ")[2])["error"]
     assert error["code"] == "upstream_timeout"
     assert "spec.gateway.timeouts.total" in error["message"]
+
+
+async def test_a_request_that_went_ahead_and_is_refused_ends_its_upstreams_work(tmp_path: Path) -> None:
+    engine = Engine(tokens=1)
+    async with served(engine.app()) as upstream, running(tmp_path, upstream=upstream) as setup:
+        setup.hints.answers = [reply(), reply(Refusal.TOKENS, wait_ms=2100)]
+        assert (await ask(setup.url))[0] == 200
+        engine.thinks = True
+        async with asyncio.timeout(30):
+            status, body = await ask(setup.url)
+            await engine.left.wait()
+        assert (status, json.loads(body)["error"]["code"]) == (429, "tokens_per_minute")
+        assert setup.gateway.door.running == 0
 
 
 @pytest.mark.parametrize(
