@@ -7,7 +7,7 @@ from typing import Final
 
 import httpx
 
-from tokenflow_client._errors import HintsUnavailableError
+from tokenflow_client._errors import HintsUnavailableError, UsageError
 
 CONNECT_S: Final = 2.0
 SILENCE_S: Final = 15.0
@@ -35,6 +35,9 @@ class Connections:
         token: called for the bearer token of each request; empty sends none.
         tls: how https is verified; by default as the system says.
         client: pool of the caller's, who closes it; by default one of its own.
+
+    Raises:
+        UsageError: both ``tls`` and ``client`` are given.
     """
 
     def __init__(
@@ -44,6 +47,8 @@ class Connections:
         tls: Trust | None = None,
         client: httpx.AsyncClient | None = None,
     ) -> None:
+        if client is not None and tls is not None:
+            raise UsageError("tls: the HTTP client that is given verifies https itself; tell it, and leave this out")
         self._token = token
         self._tls = tls
         self._given = client
@@ -65,14 +70,17 @@ class Connections:
             context = self._tls() if callable(self._tls) else self._tls
         except OSError as error:
             raise HintsUnavailableError(f"certificates refused: {error}") from error
-        if self._own is None or context is not self._context:
-            await self.aclose()
-            self._context = context
-            try:
-                self._own = httpx.AsyncClient(verify=context or True, timeout=TIMEOUT, limits=LIMITS)
-            except NO_CLIENT as error:
-                raise HintsUnavailableError(f"{CHECK_ENVIRONMENT} ({error})") from error
-        return self._own
+        if self._own is not None and context is self._context:
+            return self._own
+        try:
+            own = httpx.AsyncClient(verify=context or True, timeout=TIMEOUT, limits=LIMITS)
+        except NO_CLIENT as error:
+            raise HintsUnavailableError(f"{CHECK_ENVIRONMENT} ({error})") from error
+        # Whoever comes while the other closes finds this one.
+        before, self._own, self._context = self._own, own, context
+        if before is not None:
+            await before.aclose()
+        return own
 
     def headers(self) -> dict[str, str]:
         """Return the headers of one request: who asks, and a trace that the service's log names, and nobody samples."""

@@ -21,7 +21,8 @@ class StreamInterruptedError(TokenFlowError):
     """A gateway ended the stream because it leaves; the request may be sent again with the text so far.
 
     Attributes:
-        text: what the first choice had said by then; empty where the items are neither strings nor OpenAI's chunks.
+        text: what the first choice had said by then; empty where the items are neither strings nor OpenAI's chunks,
+            and where it was longer than a million characters.
         tokens: tokens sent by then, as the gateway counted them where it said so.
     """
 

@@ -1,5 +1,6 @@
 """What a client is told once: how to pace, and whose hints to go by."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,7 +39,7 @@ class Options:
     tls: Trust | None = None
 
     def __post_init__(self) -> None:
-        if not self.fallback > 0:
+        if not 0 < self.fallback < math.inf:
             raise UsageError(f"fallback: {self.fallback} tokens per second are no rate; write one above 0")
         for name in ("mean_of", "buffer", "max_batch"):
             if getattr(self, name) < 1:
@@ -64,6 +65,9 @@ class Endpoint:
     def __post_init__(self) -> None:
         if not is_web_server(self.url):
             raise UsageError(f"url: {self.url!r} is no address of a hint service; write http://<host>:<port>")
+        if httpx.URL(self.url).userinfo:
+            # Errors and logs name the URL.
+            raise UsageError("url: it has a user or a password; leave them out, and write api_key=")
         if not fits_header(self.api_key):
             # The key itself is told to nobody.
             raise UsageError("api_key: it has characters that no header can carry; look for a stray line end")

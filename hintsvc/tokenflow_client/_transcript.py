@@ -4,22 +4,30 @@ from typing import Final
 
 from tokenflow_client._errors import StreamInterruptedError
 
+MAX_CHARACTERS: Final = 1_000_000
 DRAINING: Final = "gateway_draining"
 """Code of the error by which a gateway that leaves ends its streams."""
 
 
 class Transcript:
-    """Collects the text of the first choice, of strings and of OpenAI's chunks and events."""
+    """Collects the text of the first choice, of strings and of OpenAI's chunks and events.
+
+    Of a stream that says more than ``MAX_CHARACTERS`` nothing is kept: no model could go on from there.
+    """
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
+        self._characters = 0
         self._tokens = 0
 
     def add(self, item: object, *, tokens: int) -> None:
         """Take the next item."""
         self._tokens += tokens
-        if piece := text(item):
+        if self._characters <= MAX_CHARACTERS and (piece := text(item)):
             self._pieces.append(piece)
+            self._characters += len(piece)
+            if self._characters > MAX_CHARACTERS:
+                self._pieces.clear()
 
     def interruption(self, error: Exception) -> StreamInterruptedError | None:
         """Return what to raise instead of ``error`` where a gateway that leaves ended the stream."""

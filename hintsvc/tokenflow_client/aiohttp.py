@@ -5,13 +5,14 @@ others, a connector hands out connections below HTTP, and a class for responses 
 whoever has one already. ``ClientResponse.content``, which is where everybody reads from, is what is replaced.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, Self, cast
 
 import aiohttp
 from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse
 
-from tokenflow_client._boundaries import events_of, is_event_stream, tokens
+from tokenflow_client._boundaries import MAX_EVENT_BYTES, events_of, is_event_stream, tokens
 from tokenflow_client._client import TokenFlow
 
 
@@ -62,10 +63,30 @@ class PacedContent:
             await self._more()
         return self._taken(n)
 
+    async def readexactly(self, n: int) -> bytes:
+        """Return ``n`` bytes.
+
+        Raises:
+            asyncio.IncompleteReadError: the stream ended before.
+        """
+        while len(self._held) < n:
+            if not await self._more():
+                raise asyncio.IncompleteReadError(self._taken(n), n)
+        return self._taken(n)
+
+    def read_nowait(self, n: int = -1) -> bytes:
+        """Return what is left of the last event, up to ``n`` bytes of it, without a wait."""
+        return self._taken(len(self._held) if n < 0 else n)
+
     async def readuntil(self, separator: bytes = b"\n") -> bytes:
-        """Return the bytes up to and with ``separator``, or what there is before the end."""
+        """Return the bytes up to and with ``separator``, or what there is before the end.
+
+        Raises:
+            ValueError: it does not come within ``MAX_EVENT_BYTES``, as of an ``aiohttp.StreamReader`` beyond its limit.
+        """
         while separator not in self._held and await self._more():
-            pass
+            if len(self._held) > MAX_EVENT_BYTES:
+                raise ValueError(f"no {separator!r} within {MAX_EVENT_BYTES} bytes")
         found = self._held.find(separator)
         return self._taken(len(self._held) if found < 0 else found + len(separator))
 

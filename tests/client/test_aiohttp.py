@@ -10,6 +10,7 @@ from aiohttp import web
 
 from tests.client.hint_service import FakeHintService, eventually, hint, served
 from tokenflow_client import State, TokenFlow
+from tokenflow_client import aiohttp as module
 from tokenflow_client.aiohttp import paced
 
 EVENTS = [*(f"data: é{number}\n\n".encode() for number in range(8)), b": bye\n\n", b"data: [DONE]\n\n"]
@@ -65,6 +66,28 @@ async def test_every_way_to_read_tells_the_same_bytes(session: aiohttp.ClientSes
     async with session.get(f"{url}/stream") as response:
         assert await response.content.readuntil(b"2\n\n") == b"".join(EVENTS[:3])
         assert await response.content.read(4) == b"data"
+        assert response.content.read_nowait(2) == b": "
+        assert response.content.read_nowait() + await response.content.readexactly(6) == "é3\n\ndata: ".encode()
+        with pytest.raises(asyncio.IncompleteReadError):
+            await response.content.readexactly(10_000)
+
+
+async def test_a_line_without_an_end_is_not_kept(
+    session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_EVENT_BYTES", 1000)
+
+    async def line(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b"\r\r".join([b"data: x"] * 500))
+        return response
+
+    app = web.Application()
+    app.router.add_get("/", line)
+    async with served(app) as url, session.get(url) as response:
+        with pytest.raises(ValueError, match="within 1000 bytes"):
+            await response.content.readline()
 
 
 async def test_other_answers_pass(session: aiohttp.ClientSession, url: str) -> None:

@@ -327,7 +327,12 @@ class DrainingError(Exception):
     code = "gateway_draining"
 
 
-def test_a_stream_that_a_leaving_gateway_ended_tells_what_it_had_said() -> None:
+@pytest.mark.parametrize(("kept", "text"), [(10, "the packet"), (9, "")])
+def test_a_stream_that_a_leaving_gateway_ended_tells_what_it_had_said(
+    monkeypatch: pytest.MonkeyPatch, kept: int, text: str
+) -> None:
+    monkeypatch.setattr("tokenflow_client._transcript.MAX_CHARACTERS", kept)
+
     async def source() -> AsyncIterator[str]:
         yield "the "
         yield "packet"
@@ -338,6 +343,6 @@ def test_a_stream_that_a_leaving_gateway_ended_tells_what_it_had_said() -> None:
         with pytest.raises(StreamInterruptedError) as raised:
             async for _ in PacedStream(source(), session=session, options=Options()):  # type: ignore[arg-type]
                 pass
-        assert (raised.value.text, raised.value.tokens) == ("the packet", 2)
+        assert (raised.value.text, raised.value.tokens) == (text, 2)
 
     run(work())

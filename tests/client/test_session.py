@@ -1,6 +1,7 @@
 """What streams go by, against a hint service on real TCP."""
 
 import asyncio
+import math
 import ssl
 from collections.abc import AsyncIterator
 
@@ -163,6 +164,14 @@ async def test_what_cannot_work_is_refused_with_what_to_write() -> None:
         TokenFlow("http://hints:port")
     with pytest.raises(UsageError, match="stray line end"):
         TokenFlow("http://hints", api_key="secret\n")
+    with pytest.raises(UsageError, match="it has a user or a password") as caught:
+        TokenFlow("http://someone:hunter2@hints")
+    assert "hunter2" not in str(caught.value)
+    async with httpx.AsyncClient() as client:
+        with pytest.raises(UsageError, match="verifies https itself"):
+            TokenFlow("http://hints", client=client, options=Options(tls=ssl.create_default_context()))
+    with pytest.raises(UsageError, match="fallback: inf"):
+        Options(fallback=math.inf)
     with pytest.raises(UsageError, match="fallback: 0"):
         Options(fallback=0)
     with pytest.raises(UsageError, match="buffer: 0"):
