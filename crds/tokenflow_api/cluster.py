@@ -51,8 +51,9 @@ class KeyExpiry(WireModel):
 class ClusterView(WireModel):
     """State of a policy's hint service, as any of its replicas sees it.
 
-    ``certificate_ends_unix_ms`` is of the certificate that it serves with, absent without one; ``keys`` has the tenants
-    of which an API key ends at all, ``keyless`` those whose Secret is not there, or holds no key.
+    ``certificate_ends_unix_ms`` is of the certificate that it serves with, absent without one; ``certificate_error``
+    tells why it cannot serve with what its Secret holds now, empty where it does. ``keys`` has the tenants of which an
+    API key ends at all, ``keyless`` those whose Secret is not there, or holds no key.
     """
 
     schema_: Literal[1] = Field(default=SCHEMA, alias="schema")
@@ -63,5 +64,6 @@ class ClusterView(WireModel):
     snapshot: Snapshot | None = None
     usage: list[TenantUsage] = []
     certificate_ends_unix_ms: int | None = None
+    certificate_error: str = ""
     keys: list[KeyExpiry] = []
     keyless: list[str] = []

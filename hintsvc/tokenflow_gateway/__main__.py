@@ -10,9 +10,10 @@ from pathlib import Path
 import uvloop
 
 from tokenflow_api import logs
+from tokenflow_api.exits import NO_CERTIFICATE
 from tokenflow_api.serving import trace
 from tokenflow_api.serving.descriptors import allow_many_connections
-from tokenflow_api.serving.errors import ServingError
+from tokenflow_api.serving.errors import CertificateError, ServingError
 from tokenflow_gateway.server import Settings, serve
 
 
@@ -79,7 +80,7 @@ def main() -> int:
         uvloop.run(serve(settings))
     except (ServingError, OSError) as error:
         print(f"tokenflow-gateway: {error}", file=sys.stderr)  # noqa: T201 - a command's last words
-        return 1
+        return NO_CERTIFICATE if isinstance(error, CertificateError) else 1
     return 0
 
 

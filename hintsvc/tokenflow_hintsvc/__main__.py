@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from tokenflow_api.serving.errors import ServingError
+from tokenflow_api.exits import NO_CERTIFICATE
+from tokenflow_api.serving.errors import CertificateError, ServingError
 from tokenflow_hintsvc.commands.grammar import parser
 from tokenflow_hintsvc.errors import HintServiceError, UsageError
 
@@ -17,7 +18,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Returns:
-        Exit status: 0, 1 for a failure, 2 for a call that cannot work.
+        Exit status: 0, 1 for a failure, 2 for a call that cannot work, 78 without a certificate to serve with.
     """
     arguments = parser().parse_args(words)
     command = import_module(f"tokenflow_hintsvc.commands.{arguments.command}")
@@ -25,8 +26,18 @@ def main(words: Sequence[str] | None = None) -> int:
         status: int = command.main(arguments)
     except (HintServiceError, ServingError) as error:
         print(f"tokenflow-hintsvc: {error}", file=sys.stderr)  # noqa: T201 - a command line's last words
-        return 2 if isinstance(error, UsageError) else 1
+        return _failed(error)
     return status
+
+
+def _failed(error: HintServiceError | ServingError) -> int:
+    match error:
+        case UsageError():
+            return 2
+        case CertificateError():
+            return NO_CERTIFICATE
+        case _:
+            return 1
 
 
 if __name__ == "__main__":

@@ -90,6 +90,10 @@ class HintServiceFailingError(HintServiceError):
     """The hint service answered that it cannot tell its state, as it does without Redis."""
 
 
+class HintServiceUntrustedError(HintServiceError):
+    """The hint service shows a certificate that is not to be believed."""
+
+
 class HintServiceRefusedError(HintServiceError):
     """The hint service does not accept the operator's token."""
 

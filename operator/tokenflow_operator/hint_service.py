@@ -19,6 +19,7 @@ from tokenflow_operator.errors import (
     HintServiceFailingError,
     HintServiceRefusedError,
     HintServiceUnreachableError,
+    HintServiceUntrustedError,
 )
 from tokenflow_operator.problem_documents import words
 
@@ -67,6 +68,7 @@ class HintService:
             tag: of the state that is known; empty to be told in any case.
 
         Raises:
+            HintServiceUntrustedError: its certificate is not to be believed.
             HintServiceRefusedError: it does not accept the token.
             HintServiceFailingError: it answered that it cannot tell.
             HintServiceUnreachableError: it did not answer in time, or not with such a document.
@@ -81,8 +83,10 @@ class HintService:
                 self._session.get(url, headers=headers, ssl=_context(authorities)) as response,
             ):
                 body = await _bounded(response)
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise HintServiceUntrustedError(_distrust(error.certificate_error)) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise HintServiceUnreachableError(str(error) or type(error).__name__) from error
+            raise HintServiceUnreachableError(_cause(error)) from error
         if tag and response.status == _NOT_MODIFIED:
             return None
         if response.status in _REFUSED:
@@ -105,6 +109,16 @@ class HintService:
 @functools.lru_cache(maxsize=256)
 def _context(authorities: str) -> ssl.SSLContext:
     return client_context(authorities)
+
+
+def _cause(error: Exception) -> str:
+    # In its own words a failure to connect names an object of this process.
+    told = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    return str(told) or type(error).__name__
+
+
+def _distrust(error: Exception) -> str:
+    return error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else str(error)
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:

@@ -15,10 +15,15 @@ from typing import Final
 from tokenflow_api.cluster import ClusterView, Replica
 from tokenflow_api.tasks import lasting
 from tokenflow_operator import metrics
-from tokenflow_operator.errors import HintServiceError, HintServiceFailingError, HintServiceRefusedError
+from tokenflow_operator.errors import (
+    HintServiceError,
+    HintServiceFailingError,
+    HintServiceRefusedError,
+    HintServiceUntrustedError,
+)
 from tokenflow_operator.hint_service import Answer, HintService
 from tokenflow_operator.keys import Key
-from tokenflow_operator.snapshot import HintServiceState
+from tokenflow_operator.snapshot import HintServiceState, Silence
 from tokenflow_operator.workqueue import WorkQueue
 
 AT_A_TIME: Final = 8
@@ -37,6 +42,11 @@ _BROKEN_S: Final = 15.0
 _GROWTH: Final = 1.3
 
 _PENDING: Final = HintServiceState(pending=True)
+_SILENCES: Final[dict[type[HintServiceError], Silence]] = {
+    HintServiceFailingError: Silence.FAILING,
+    HintServiceRefusedError: Silence.REFUSED,
+    HintServiceUntrustedError: Silence.UNTRUSTED,
+}
 
 _log: Final = logging.getLogger(__name__)
 
@@ -188,11 +198,11 @@ class Polls:
         if followed.failures < MAX_FAILURES and now - followed.failing_since < MAX_SILENCE_S:
             followed.pause_s = _FAILED_S
             return
-        refused, failing = (isinstance(error, kind) for kind in (HintServiceRefusedError, HintServiceFailingError))
+        silence = _SILENCES.get(type(error), Silence.UNREACHABLE)
         known = followed.silence
         # The words of a failure change from one to the next; each change would be a write.
-        if known is None or known.pending or (known.refused, known.failing) != (refused, failing):
-            followed.silence = HintServiceState(error=str(error), refused=refused, failing=failing)
+        if known is None or known.pending or known.silence is not silence:
+            followed.silence = HintServiceState(error=str(error), silence=silence)
         followed.tag = ""
         followed.pause_s = min(_BROKEN_S, followed.pause_s * _GROWTH)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import Enum
 from typing import Any, Generic, TypeVar
 
 from tokenflow_api.cluster import ClusterView
@@ -70,6 +71,16 @@ class Refusal:
     claims: tuple[FieldClaim, ...] = ()
 
 
+class Silence(Enum):
+    """In which way a hint service says nothing."""
+
+    UNREACHABLE = "does not answer"
+    FAILING = "cannot tell its state"
+    """As it is without Redis."""
+    REFUSED = "does not accept the operator's token"
+    UNTRUSTED = "shows a certificate that is not to be believed"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HintServiceState:
     """What a policy's hint service says of itself, or why it says nothing.
@@ -77,15 +88,13 @@ class HintServiceState:
     Attributes:
         view: what it last said, for the short while too in which it does not answer.
         error: why it says nothing.
-        refused: it answered, but does not accept the operator's token.
-        failing: it answered that it cannot tell its state, as it does without Redis.
+        silence: in which way it says nothing, where it does not.
         pending: it has only just been asked for the first time: nothing is known yet, bad or good.
     """
 
     view: ClusterView | None = None
     error: str = ""
-    refused: bool = False
-    failing: bool = False
+    silence: Silence = Silence.UNREACHABLE
     pending: bool = False
 
 

@@ -90,6 +90,8 @@ async def test_it_serves_with_a_bundle_that_holds_no_certificate(tmp_path: Path)
         assert (await ready(session, url))["ready"]
 
 
-@pytest.mark.parametrize(("arguments", "code"), [(["--help"], 0), (["--version"], 0), (["--port", "x"], 2)])
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["--help"], 0), (["--version"], 0), (["--port", "x"], 2), (["--tls-dir", "/nowhere"], 78)]
+)
 def test_the_command_line(arguments: list[str], code: int) -> None:
     assert subprocess.run([*COMMAND, *arguments], capture_output=True, timeout=60, check=False).returncode == code

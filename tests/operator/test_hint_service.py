@@ -6,7 +6,13 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.operator.builders import view
-from tokenflow_operator.errors import HintServiceFailingError, HintServiceRefusedError, HintServiceUnreachableError
+from tests.serving.authority import Authority
+from tokenflow_operator.errors import (
+    HintServiceFailingError,
+    HintServiceRefusedError,
+    HintServiceUnreachableError,
+    HintServiceUntrustedError,
+)
 from tokenflow_operator.hint_service import Answer, HintService
 
 
@@ -57,6 +63,26 @@ async def test_an_answer_that_is_no_view_counts_as_none(token_file: Path, status
 async def test_the_hint_services_own_words_are_passed_on(token_file: Path) -> None:
     with pytest.raises(HintServiceFailingError, match="503 Redis is away"):
         await _ask(token_file, status=503, body='{"detail": "Redis is away"}')
+
+
+async def test_a_certificate_that_is_not_to_be_believed_is_told_apart(token_file: Path, tmp_path: Path) -> None:
+    ours, theirs = Authority("ours"), Authority("theirs")
+    ours.issue(tmp_path / "ended", "server", days=0)
+    theirs.issue(tmp_path / "theirs", "server")
+    for directory, why in (("ended", "certificate has expired"), ("theirs", "unable to get local issuer certificate")):
+        server = TestServer(web.Application())
+        await server.start_server(ssl=ours.server(tmp_path / directory))
+        async with server, aiohttp.ClientSession() as session:
+            asking = HintService(session=session, token_file=token_file)
+            with pytest.raises(HintServiceUntrustedError, match=why):
+                await asking.view(f"https://127.0.0.1:{server.port}", authorities=ours.pem.decode())
+
+
+async def test_who_does_not_speak_tls_is_told_in_words_that_stay_the_same(token_file: Path) -> None:
+    async with TestServer(web.Application()) as server, aiohttp.ClientSession() as session:
+        asking = HintService(session=session, token_file=token_file)
+        with pytest.raises(HintServiceUnreachableError, match=r"^\[SSL: WRONG_VERSION_NUMBER\]"):
+            await asking.view(f"https://127.0.0.1:{server.port}")
 
 
 async def test_a_missing_token_names_the_file(tmp_path: Path) -> None:

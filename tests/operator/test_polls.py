@@ -9,6 +9,7 @@ from tokenflow_operator.errors import HintServiceError, HintServiceRefusedError,
 from tokenflow_operator.hint_service import Answer
 from tokenflow_operator.keys import Key
 from tokenflow_operator.polls import MAX_SILENCE_S, Polls, Target
+from tokenflow_operator.snapshot import Silence
 
 DEMO = Key(kind="PacingPolicy", namespace="n", name="demo")
 TARGET = Target(
@@ -131,7 +132,7 @@ async def test_one_failure_is_none_and_three_in_a_row_are(setup: Setup) -> None:
     assert setup.passes_since() == 0
     await setup.ask()
     state = setup.polls.state(TARGET)
-    assert (state.view, state.error, state.refused) == (None, "away", False)
+    assert (state.view, state.error, state.silence) == (None, "away", Silence.UNREACHABLE)
     assert setup.passes_since() == 1
 
 
@@ -160,7 +161,7 @@ async def test_other_words_of_the_same_failure_ask_for_no_pass_and_its_end_does(
     assert setup.passes_since() == 0
     setup.service.answer = HintServiceRefusedError("403")
     await setup.ask()
-    assert setup.polls.state(TARGET).refused
+    assert setup.polls.state(TARGET).silence is Silence.REFUSED
     assert setup.passes_since() == 1
     setup.service.answer = Answer(view=view(), tag='"1"')
     await setup.ask()

@@ -61,10 +61,28 @@ def test_a_broken_certificate_leaves_the_last_good_one(tmp_path: Path, caplog: p
     assert "refused" in caplog.text
     assert "secret" not in " ".join(str(record.__dict__) for record in caplog.records)
     assert common_name(shake(certificates.context, authority.client())[0]) == "first"
+    assert certificates.refused.startswith(f"{tmp_path}: ")
+    authority.issue(tmp_path, "second")
+    assert certificates.refresh()
+    assert certificates.refused == ""
 
 
-def test_without_a_certificate_there_is_no_start(tmp_path: Path) -> None:
-    with pytest.raises(CertificateError, match=r"tls\.crt"):
+def test_without_a_certificate_and_its_key_there_is_no_start(tmp_path: Path) -> None:
+    with pytest.raises(CertificateError, match=r"holds no tls\.crt and no tls\.key to serve with"):
+        certificates_of(tmp_path)
+    Authority("ca").issue(tmp_path, "server")
+    (tmp_path / "tls.key").unlink()
+    with pytest.raises(CertificateError, match=r"holds no tls\.key to serve with"):
+        certificates_of(tmp_path)
+
+
+def test_the_key_of_another_certificate_is_told_as_such(tmp_path: Path) -> None:
+    authority = Authority("ca")
+    authority.issue(tmp_path, "server")
+    certificate = (tmp_path / "tls.crt").read_bytes()
+    authority.issue(tmp_path, "other")
+    (tmp_path / "tls.crt").write_bytes(certificate)
+    with pytest.raises(CertificateError, match=r"tls\.key is not the key of tls\.crt"):
         certificates_of(tmp_path)
 
 

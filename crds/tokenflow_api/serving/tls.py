@@ -19,6 +19,8 @@ CERTIFICATE: Final = "tls.crt"
 PRIVATE_KEY: Final = "tls.key"
 CLIENT_AUTHORITY: Final = "client-ca.crt"
 _LOOK_S: Final = 1.0
+_MISMATCH: Final = "KEY_VALUES_MISMATCH"
+"""OpenSSL's name for a key that belongs to another certificate."""
 
 
 class Certificates:
@@ -31,6 +33,7 @@ class Certificates:
         context: by which connections are encrypted from now on.
         ends_unix_ms: when the certificate in it ends.
         figures: of the server.
+        refused: why what the Secret holds now cannot be served with; empty where it is what is served with.
 
     Args:
         directory: where a Secret of type kubernetes.io/tls is mounted.
@@ -47,6 +50,7 @@ class Certificates:
         self._protocols = list(protocols)
         self._mark = mark(directory)
         self.context = self._load()
+        self.refused = ""
 
     @property
     def mutual(self) -> bool:
@@ -62,9 +66,11 @@ class Certificates:
         try:
             self.context = self._load()
         except CertificateError as error:
+            self.refused = str(error)
             self.figures.certificates_refused.inc()
             _log.error("certificate refused, the last good one stays", extra={"reason": str(error)})
             return False
+        self.refused = ""
         _log.info("certificate in force", extra={"directory": str(self._directory), "mutual": self.mutual})
         return True
 
@@ -76,6 +82,9 @@ class Certificates:
 
     def _load(self) -> ssl.SSLContext:
         certificate, authority = self._directory / CERTIFICATE, self._directory / CLIENT_AUTHORITY
+        missing = [name for name in (CERTIFICATE, PRIVATE_KEY) if not (self._directory / name).is_file()]
+        if missing:
+            raise CertificateError(f"{self._directory} holds no {' and no '.join(missing)} to serve with")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         # A resumed session would bring back a client certificate that is trusted no more.
@@ -89,9 +98,9 @@ class Certificates:
                 context.load_verify_locations(authority)
                 context.verify_mode = ssl.CERT_OPTIONAL
         except (OSError, ValueError) as error:
-            raise CertificateError(
-                f"{self._directory} holds no {CERTIFICATE} with its {PRIVATE_KEY} to serve with: {error}"
-            ) from error
+            mismatched = isinstance(error, ssl.SSLError) and error.reason == _MISMATCH
+            why = f"{PRIVATE_KEY} is not the key of {CERTIFICATE}" if mismatched else str(error)
+            raise CertificateError(f"{self._directory}: {why}") from error
         self.figures.certificate_expiry.set(expiry.timestamp())
         self.ends_unix_ms = round(expiry.timestamp() * 1000)
         return context

@@ -41,6 +41,7 @@ async def get_cluster(request: web.Request) -> web.Response:
         snapshot=service.view.snapshot,
         usage=usage,
         certificate_ends_unix_ms=service.certificates.ends_unix_ms if service.certificates else None,
+        certificate_error=service.certificates.refused if service.certificates else "",
         keys=[KeyExpiry(tenant=tenant, ends_unix_ms=end) for tenant, end in sorted(service.guard.keys_end().items())],
         keyless=sorted(service.guard.keyless()),
     )

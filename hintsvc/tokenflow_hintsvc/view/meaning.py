@@ -27,7 +27,8 @@ def _meaning(view: ClusterView, *, stale_ms: float) -> Iterator[object]:
     yield view.leader, view.term
     yield sorted((replica.name, replica.generation, replica.error) for replica in view.replicas)
     yield sorted((usage.tenant, usage.requests_last_minute, usage.tokens_last_minute) for usage in view.usage)
-    yield view.certificate_ends_unix_ms, [(key.tenant, key.ends_unix_ms) for key in view.keys], view.keyless
+    yield view.certificate_ends_unix_ms, view.certificate_error
+    yield [(key.tenant, key.ends_unix_ms) for key in view.keys], view.keyless
     snapshot = view.snapshot
     now_ms = snapshot.at_unix_ms if snapshot else 0
     yield sorted(_of_node(node, now_ms=now_ms, stale_ms=stale_ms) for node in view.nodes)

@@ -73,7 +73,7 @@ def design_agent(snapshot: AgentSnapshot, owner: Owner, installation: Installati
         ),
         replace=progress.replace,
         again_s=progress.again_s,
-        problems=(*rollout_problems(progress), *agent_problems(snapshot, degraded)),
+        problems=(*rollout_problems(progress), *agent_problems(snapshot, degraded, now=now)),
         numbers={
             "desired": progress.desired,
             "updated": progress.updated,

@@ -25,6 +25,8 @@ AGENT_NOT_ENDING: Final = "AgentNotEnding"
 AGENT_NOT_READY: Final = "AgentNotReady"
 _MAX_MESSAGE: Final = 1024
 _NAMED: Final = 3
+_MADE_S: Final = 20.0
+"""Seconds within which the pods of a DaemonSet are there, started or not."""
 
 
 def daemon_set_of(snapshot: AgentSnapshot) -> Manifest | None:
@@ -36,10 +38,10 @@ def daemon_set_of(snapshot: AgentSnapshot) -> Manifest | None:
     return daemon_set if seen >= daemon_set["metadata"].get("generation", 1) else None
 
 
-def agent_problems(snapshot: AgentSnapshot, degraded: Sequence[DegradedNode]) -> Iterator[Problem]:
-    """Yield what is not as the resource asks for, besides what its rollout has to say."""
-    yield from pod_problems(snapshot.cluster.pods, namespace=snapshot.agent.key.namespace)
-    yield from _placement(snapshot)
+def agent_problems(snapshot: AgentSnapshot, degraded: Sequence[DegradedNode], *, now: datetime) -> Iterator[Problem]:
+    """Yield what is not as the resource asks for, besides what its rollout has to say. ``now`` is the time of day."""
+    yield from pod_problems(snapshot.cluster.pods, namespace=snapshot.agent.key.namespace, now=now)
+    yield from _placement(snapshot, now)
     beyond = policies_of(snapshot.agent, snapshot.policies)[MAX_POLICIES_PER_AGENT:]
     if beyond:
         left_out = ", ".join(policy.key.name for policy in beyond)
@@ -54,7 +56,7 @@ def agent_problems(snapshot: AgentSnapshot, degraded: Sequence[DegradedNode]) ->
         yield Problem(reason=Reason.NODES_DEGRADED, severity=Severity.DEGRADED, message=message)
 
 
-def _placement(snapshot: AgentSnapshot) -> Iterator[Problem]:
+def _placement(snapshot: AgentSnapshot, now: datetime) -> Iterator[Problem]:
     name = names.agent(snapshot.agent.key.name)
     daemon_set = daemon_set_of(snapshot)
     if daemon_set is None:
@@ -63,6 +65,18 @@ def _placement(snapshot: AgentSnapshot) -> Iterator[Problem]:
     elif daemon_set["status"].get("desiredNumberScheduled", 0) == 0:
         message = "no node matches spec.nodeSelector and spec.tolerations: widen them, or label the nodes to measure"
         yield Problem(reason=Reason.NO_MATCHING_NODES, severity=Severity.BLOCKING, message=message)
+    elif not snapshot.cluster.pods and _age_s(daemon_set, now) > _MADE_S:
+        namespace = snapshot.agent.key.namespace
+        message = (
+            f"DaemonSet {name} may not make its pods: most often its namespace admits none that read the kernel:"
+            f" run kubectl label namespace {namespace} pod-security.kubernetes.io/enforce=privileged, or see"
+            f" kubectl -n {namespace} describe daemonset {name}"
+        )
+        yield Problem(reason=Reason.PODS_REFUSED, severity=Severity.DEGRADED, message=message)
+
+
+def _age_s(manifest: Manifest, now: datetime) -> float:
+    return (now - datetime.fromisoformat(manifest["metadata"]["creationTimestamp"])).total_seconds()
 
 
 def node_reports(snapshot: AgentSnapshot) -> list[NodeReport]:
@@ -91,7 +105,7 @@ def backends(snapshot: AgentSnapshot) -> list[BackendCount]:
 
 def degraded_nodes(snapshot: AgentSnapshot, sites: Sequence[Site], now: datetime) -> list[DegradedNode]:
     """Return the nodes on which no agent runs, or a signal cannot be read as asked for, with the reasons."""
-    found = (*_read_in_part(snapshot), *_without_service(snapshot, sites, now), *_without_agent(snapshot))
+    found = (*_read_in_part(snapshot), *_without_service(snapshot, sites, now), *_without_agent(snapshot, now))
     nodes = {node.name: node for node in found}
     return [node for _, node in sorted(nodes.items())]
 
@@ -104,10 +118,10 @@ def _read_in_part(snapshot: AgentSnapshot) -> Iterator[DegradedNode]:
             yield DegradedNode(name=report.node, reason=reason, message=_causes(degraded)[:_MAX_MESSAGE])
 
 
-def _without_agent(snapshot: AgentSnapshot) -> Iterator[DegradedNode]:
+def _without_agent(snapshot: AgentSnapshot, now: datetime) -> Iterator[DegradedNode]:
     for pod in snapshot.cluster.pods:
         node = pod.get("spec", {}).get("nodeName")
-        trouble = trouble_of(pod)
+        trouble = trouble_of(pod, now=now)
         if node and trouble:
             message = f"no agent runs: {pod['metadata']['name']}: {trouble.words}"
             yield DegradedNode(name=node, reason=trouble.reason, message=message[:_MAX_MESSAGE])

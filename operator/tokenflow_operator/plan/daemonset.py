@@ -10,6 +10,7 @@ from tokenflow_operator.kube.kinds import DAEMON_SET
 from tokenflow_operator.kube.objects import Manifest
 from tokenflow_operator.plan import names
 from tokenflow_operator.plan.objects import (
+    LAST_WORDS,
     Owner,
     client_tls_mount,
     client_tls_volume,
@@ -128,6 +129,7 @@ def _container(spec: TelemetryAgentSpec, images: Images, tls: Mapping[str, str])
         "readinessProbe": http_probe("/readyz", "metrics", period_s=2, failures=2),
         "resources": resources(spec.resources, requests={"cpu": "100m", "memory": "128Mi"}, limits={"memory": "256Mi"}),
         "securityContext": _security_context(spec.security),
+        "terminationMessagePolicy": LAST_WORDS,
         "volumeMounts": [
             mount("config", names.AGENT_DIR),
             token_mount(),

@@ -112,7 +112,8 @@ def _certificate(security: Security) -> list[Manifest]:
     if security.tls_secret_ref is None:
         return []
     items = [{"key": key, "path": key} for key in _TLS_KEYS]
-    return [{"name": "tls", "secret": {"secretName": security.tls_secret_ref.name, "items": items}}]
+    secret = {"secretName": security.tls_secret_ref.name, "optional": True, "items": items}
+    return [{"name": "tls", "secret": secret}]
 
 
 def _upstream_keys(upstreams: Iterable[Upstream]) -> list[Manifest]:

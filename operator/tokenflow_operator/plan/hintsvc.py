@@ -108,7 +108,8 @@ def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images, *, replica
                 config_volume("runtime", names.runtime(policy)),
                 *redis_volumes,
                 *tenant_volumes,
-                *([{"name": "tls", "secret": {"secretName": tls.name}}] if tls else []),
+                # It says itself what a Secret lacks that it cannot be served with, and the kubelet would not.
+                *([{"name": "tls", "secret": {"secretName": tls.name, "optional": True}}] if tls else []),
                 replicated.SCRATCH,
             ],
         },

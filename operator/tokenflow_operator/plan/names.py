@@ -64,7 +64,12 @@ def agent(telemetry_agent: str) -> str:
     return f"{telemetry_agent}-agent"
 
 
+def hint_service_host(policy: Key) -> str:
+    """Return the name of the policy's hint service within the cluster: its certificate must be for this one."""
+    return f"{hintsvc(policy.name)}.{policy.namespace}.svc"
+
+
 def hint_service_url(policy: Key, security: Security) -> str:
-    """Return where the policy's hint service answers within the cluster: its certificate must be for this name."""
+    """Return where the policy's hint service answers within the cluster."""
     scheme = "http" if security.tls_secret_ref is None else "https"
-    return f"{scheme}://{hintsvc(policy.name)}.{policy.namespace}.svc:{HINT_PORT}"
+    return f"{scheme}://{hint_service_host(policy)}:{HINT_PORT}"

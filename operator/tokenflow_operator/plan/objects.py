@@ -110,6 +110,10 @@ def digest(content: Any) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
+LAST_WORDS: Final = "FallbackToLogsOnError"
+"""Has the kubelet put the end of a failed container's log into its status, where the operator may read it."""
+
+
 def container_ports(ports: Mapping[str, int]) -> list[Manifest]:
     """Return a container's ports by name."""
     return [{"name": name, "containerPort": number, "protocol": "TCP"} for name, number in ports.items()]

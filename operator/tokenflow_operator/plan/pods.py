@@ -1,19 +1,27 @@
 """What pods say of why they do not run."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from tokenflow_operator.kube.objects import Manifest
+from tokenflow_operator.plan.containers import Trouble, brief, container_trouble
 from tokenflow_operator.plan.enumeration import some
 from tokenflow_operator.plan.reasons import Problem, Reason, Severity
 
-_IMAGE_REASONS: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
-_CRASHED: Final = "CrashLoopBackOff"
-_FAILURE_REASONS: Final = frozenset(
-    {_CRASHED, "CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError"}
-)
 _NAMED: Final = 3
+_PREPARED_S: Final = 60.0
+"""Seconds within which a kubelet has long given a pod its volumes and its network."""
+
+_CERTIFICATE_REMEDY: Final = (
+    "let the Secret in spec.security.tlsSecretRef hold a certificate in tls.crt and its key in tls.key; the pods try"
+    " again within five minutes, or at once when they are deleted"
+)
+_REMEDIES: Final = (
+    (Reason.IMAGE_PULL_FAILED, "check the image's name and the nodes' access to its registry"),
+    (Reason.CERTIFICATE_UNUSABLE, _CERTIFICATE_REMEDY),
+    (Reason.PODS_FAILING, "see kubectl -n {namespace} describe pod {pod}, and its logs"),
+)
 
 
 def ready_pods(pods: Iterable[Manifest], *, component: str) -> list[str]:
@@ -28,54 +36,48 @@ def component_of(manifest: Manifest) -> str:
 
 
 def _is_ready(pod: Manifest) -> bool:
-    conditions = pod.get("status", {}).get("conditions", [])
-    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-    return ready and "deletionTimestamp" not in pod["metadata"]
+    return _condition(pod, "Ready").get("status") == "True" and "deletionTimestamp" not in pod["metadata"]
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """What keeps a pod from running.
-
-    Attributes:
-        may_pass: it may end without anybody's doing.
-    """
-
-    reason: Reason
-    words: str
-    may_pass: bool = False
+def trouble_of(pod: Manifest, *, now: datetime) -> Trouble | None:
+    """Return the first thing that keeps the pod from running at the time of day ``now``, if any does."""
+    return next(_troubles(pod, now=now), None)
 
 
-def trouble_of(pod: Manifest) -> Trouble | None:
-    """Return the first thing that keeps the pod from running, if any does."""
-    return next(_troubles(pod), None)
-
-
-def pod_problems(pods: Iterable[Manifest], *, namespace: str) -> Iterator[Problem]:
+def pod_problems(pods: Iterable[Manifest], *, namespace: str, now: datetime) -> Iterator[Problem]:
     """Yield at most one problem per reason, each naming the first pods that have it."""
     in_order = sorted(pods, key=lambda pod: str(pod["metadata"]["name"]))
-    named = [(pod["metadata"]["name"], trouble) for pod in in_order for trouble in _troubles(pod)]
-    for reason, remedy in (
-        (Reason.IMAGE_PULL_FAILED, "check the image's name and the nodes' access to its registry"),
-        (Reason.PODS_FAILING, "see kubectl -n {namespace} describe pod {pod}, and its logs"),
-    ):
+    named = [(pod["metadata"]["name"], trouble) for pod in in_order for trouble in _troubles(pod, now=now)]
+    for reason, remedy in _REMEDIES:
         having = [(pod, trouble.words) for pod, trouble in named if trouble.reason is reason]
         if having:
             yield _problem(reason, having, remedy.format(namespace=namespace, pod=having[0][0]))
 
 
-def _troubles(pod: Manifest) -> Iterator[Trouble]:
-    status = pod.get("status", {})
-    for container in status.get("containerStatuses", []):
-        waiting = container.get("state", {}).get("waiting", {}).get("reason")
-        if waiting in _IMAGE_REASONS:
-            # The image alone: the pod's own words change with every attempt, and each change would be a write.
-            yield Trouble(Reason.IMAGE_PULL_FAILED, container["image"])
-        elif waiting in _FAILURE_REASONS:
-            yield Trouble(Reason.PODS_FAILING, waiting, may_pass=waiting == _CRASHED)
-    for condition in status.get("conditions", []):
-        if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
-            yield Trouble(Reason.PODS_FAILING, f"Unschedulable: {condition.get('message', '')}", may_pass=True)
+def _troubles(pod: Manifest, *, now: datetime) -> Iterator[Trouble]:
+    if "deletionTimestamp" in pod["metadata"]:
+        return
+    for container in pod.get("status", {}).get("containerStatuses", []):
+        trouble = container_trouble(container, now=now)
+        if trouble is not None:
+            yield trouble
+    scheduled = _condition(pod, "PodScheduled")
+    if scheduled.get("reason") == "Unschedulable":
+        words = f"Unschedulable: {brief(scheduled.get('message', ''))}"
+        yield Trouble(Reason.PODS_FAILING, words, may_pass=True)
+    prepared = _condition(pod, "PodReadyToStartContainers")
+    if prepared.get("status") == "False" and _age_s(prepared, now) > _PREPARED_S:
+        words = "its node has not set up its volumes or its network for more than a minute"
+        yield Trouble(Reason.PODS_FAILING, words, may_pass=True)
+
+
+def _condition(pod: Manifest, type_: str) -> Manifest:
+    conditions: list[Manifest] = pod.get("status", {}).get("conditions", [])
+    return next((condition for condition in conditions if condition["type"] == type_), {})
+
+
+def _age_s(condition: Manifest, now: datetime) -> float:
+    return (now - datetime.fromisoformat(condition["lastTransitionTime"])).total_seconds()
 
 
 def _problem(reason: Reason, having: Sequence[tuple[str, str]], remedy: str) -> Problem:

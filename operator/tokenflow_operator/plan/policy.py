@@ -18,13 +18,13 @@ from tokenflow_operator.plan.pods import component_of
 from tokenflow_operator.plan.policy_status import (
     model_status,
     policy_problems,
-    ready_replicas,
     replica_statuses,
     tenant_statuses,
     wanted_replicas,
 )
 from tokenflow_operator.plan.reasons import Problem, Reason
 from tokenflow_operator.plan.runtime import runtime_config
+from tokenflow_operator.plan.workloads import ready_replicas
 from tokenflow_operator.settings import Installation
 from tokenflow_operator.snapshot import PolicySnapshot
 

@@ -10,16 +10,18 @@ from tokenflow_api.hints import ALL_PATHS, Hint, ModelReport
 from tokenflow_api.pacing_policy import ModelStatus, ReplicaStatus, TenantStatus
 from tokenflow_api.quantities import seconds
 from tokenflow_operator.kube.kinds import DEPLOYMENT, PERSISTENT_VOLUME_CLAIM
-from tokenflow_operator.kube.objects import Manifest, ObjectRef
+from tokenflow_operator.kube.objects import ObjectRef
 from tokenflow_operator.plan import hintsvc, names
 from tokenflow_operator.plan.autoscaling import autoscaling_problems, hintsvc_replicas
+from tokenflow_operator.plan.certificate import certificate_problems, untrusted
 from tokenflow_operator.plan.claims import claim_problems
 from tokenflow_operator.plan.enumeration import some
 from tokenflow_operator.plan.pods import pod_problems, ready_pods
 from tokenflow_operator.plan.reasons import Problem, Reason, Severity
 from tokenflow_operator.plan.runtime import named_agents
 from tokenflow_operator.plan.storage import storage_problems
-from tokenflow_operator.snapshot import Agent, PolicySnapshot
+from tokenflow_operator.plan.workloads import available_for_s, ready_replicas, refused_pods
+from tokenflow_operator.snapshot import Agent, PolicySnapshot, Silence
 
 _ROUTED_S: Final = 15.0
 """Seconds within which the nodes have learned where a Service's new pods are."""
@@ -35,7 +37,8 @@ def policy_problems(snapshot: PolicySnapshot, *, now: datetime) -> Iterator[Prob
     yield from claim_problems(snapshot.policy, snapshot.policies)
     yield from _unchangeable(snapshot)
     yield from autoscaling_problems(names.hintsvc(snapshot.policy.key.name), snapshot.cluster, now=now)
-    yield from pod_problems(snapshot.cluster.pods, namespace=snapshot.policy.key.namespace)
+    yield from refused_pods(snapshot.cluster.children.values())
+    yield from pod_problems(snapshot.cluster.pods, namespace=snapshot.policy.key.namespace, now=now)
     starting = list(_starting(snapshot))
     yield from starting
     starts = any(problem.reason is Reason.HINT_SERVICE_STARTING for problem in starting)
@@ -83,43 +86,29 @@ def wanted_replicas(snapshot: PolicySnapshot) -> int:
     return hintsvc_replicas(snapshot.policy.spec.hint_service, deployment)
 
 
-def ready_replicas(deployment: Manifest | None) -> int:
-    """Return how many replicas of the Deployment's present revision are available, old ones not counted."""
-    if deployment is None:
-        return 0
-    status = deployment.get("status", {})
-    if status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 1):
-        return 0
-    updated: int = status.get("updatedReplicas", 0)
-    available: int = status.get("availableReplicas", 0)
-    surplus: int = status.get("replicas", 0) - updated
-    return max(0, min(updated, available - surplus))
-
-
 def _hint_service(snapshot: PolicySnapshot, *, now: datetime) -> Iterator[Problem]:
     state, url = snapshot.hint_service, names.hint_service_url(snapshot.policy.key, snapshot.policy.spec.security)
     if state.view is not None:
         yield from _acknowledgements(snapshot, state.view)
         yield from _telemetry(snapshot, state.view, now=now)
         yield from _keys(snapshot, state.view)
-    elif state.refused:
-        message = f"{url} does not accept the operator's token: {state.error}: check the grants in its log"
+        yield from certificate_problems(snapshot.policy, state.view, now=now)
+    elif state.silence is Silence.UNTRUSTED:
+        yield untrusted(snapshot.policy, state.error)
+    elif state.silence is Silence.REFUSED:
+        message = f"{url} {state.silence.value}: {state.error}: check the grants in its log"
         yield Problem(reason=Reason.HINT_SERVICE_REFUSED, severity=Severity.BLOCKING, message=message)
     elif _available_for_s(snapshot, now=now) < _ROUTED_S:
         message = f"Deployment {_deployment(snapshot)} is ready, and {url} does not answer yet"
         yield Problem(reason=Reason.HINT_SERVICE_STARTING, severity=Severity.PROGRESSING, message=message)
     else:
-        what = "cannot tell its state" if state.failing else "does not answer"
-        message = f"{url} {what}: {state.error}: see the logs of Deployment {_deployment(snapshot)}"
+        message = f"{url} {state.silence.value}: {state.error}: see the logs of Deployment {_deployment(snapshot)}"
         yield Problem(reason=Reason.HINT_SERVICE_UNREACHABLE, severity=Severity.BLOCKING, message=message)
 
 
 def _available_for_s(snapshot: PolicySnapshot, *, now: datetime) -> float:
-    deployment = snapshot.cluster.children.get(ObjectRef(DEPLOYMENT.kind, _deployment(snapshot)), {})
-    for condition in deployment.get("status", {}).get("conditions", []):
-        if condition["type"] == "Available" and condition["status"] == "True":
-            return (now - datetime.fromisoformat(condition["lastTransitionTime"])).total_seconds()
-    return float("inf")
+    deployment = snapshot.cluster.children.get(ObjectRef(DEPLOYMENT.kind, _deployment(snapshot)))
+    return available_for_s(deployment, now=now)
 
 
 def _deployment(snapshot: PolicySnapshot) -> str:

@@ -11,7 +11,15 @@ from tokenflow_operator.kube.kinds import DEPLOYMENT, PERSISTENT_VOLUME_CLAIM
 from tokenflow_operator.kube.objects import Manifest, ObjectRef
 from tokenflow_operator.plan import hintsvc, names
 from tokenflow_operator.plan.network_policy import kept_for
-from tokenflow_operator.plan.objects import Owner, confined, container_ports, mount, pull_secrets, unprivileged_pod
+from tokenflow_operator.plan.objects import (
+    LAST_WORDS,
+    Owner,
+    confined,
+    container_ports,
+    mount,
+    pull_secrets,
+    unprivileged_pod,
+)
 from tokenflow_operator.plan.storage import claim
 from tokenflow_operator.settings import Images
 from tokenflow_operator.snapshot import Cluster
@@ -57,6 +65,7 @@ def _deployment(owner: Owner, spec: EmbeddedRedis, images: Images) -> Manifest:
         "readinessProbe": {**_ANSWERS, "periodSeconds": 2, "failureThreshold": 2},
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": _MEMORY_LIMIT}},
         "securityContext": confined(),
+        "terminationMessagePolicy": LAST_WORDS,
         "volumeMounts": [mount("data", "/data", read_only=False)],
     }
     return {

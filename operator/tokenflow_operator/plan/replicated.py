@@ -8,6 +8,7 @@ from tokenflow_operator.kube.kinds import DEPLOYMENT
 from tokenflow_operator.kube.objects import Manifest
 from tokenflow_operator.plan import names
 from tokenflow_operator.plan.objects import (
+    LAST_WORDS,
     Owner,
     confined,
     container_ports,
@@ -61,6 +62,7 @@ def serving(port: int, *, also: Mapping[str, int] = _NO_PORTS, tls: bool = False
         "readinessProbe": http_probe("/readyz", "http", period_s=2, failures=2, tls=tls),
         "lifecycle": {"preStop": {"sleep": {"seconds": _LEAVE_SERVICE_S}}},
         "securityContext": confined(),
+        "terminationMessagePolicy": LAST_WORDS,
     }
 
 

@@ -22,6 +22,9 @@ _NUMBERS: Final = frozenset(
 )
 """Fields that may wait. All others tell of conditions, generations, replicas or nodes."""
 
+_WORDY: Final = ("conditions", "alerts", "degradedNodes")
+"""Lists of which each entry's message may wait."""
+
 Status = PacingPolicyStatus | TelemetryAgentStatus
 
 
@@ -72,5 +75,5 @@ def _present(status: Status, observed: Mapping[str, Any]) -> Manifest:
 def _meaning(status: Mapping[str, Any]) -> dict[str, Any]:
     meaning = {key: value for key, value in status.items() if key not in _NUMBERS}
     # What is said of a condition, an alert or a rollout counts and measures.
-    wordy = {field: [{**one, "message": ""} for one in status.get(field, [])] for field in ("conditions", "alerts")}
+    wordy = {field: [{**one, "message": ""} for one in status.get(field, [])] for field in _WORDY}
     return {**meaning, **wordy, "rollout": {**status.get("rollout", {}), "message": "", "since": ""}}

@@ -51,6 +51,7 @@ def test_stamps_versions_and_trembling_numbers_say_nothing_new(changes: dict[str
     "changes",
     [
         {"leader": ""},
+        {"certificate_error": "it holds no tls.key"},
         {"term": 2},
         {"replicas": [Replica(name="replica-0", generation=4, at_unix_ms=NOW_MS)]},
         {"replicas": [Replica(name="replica-0", generation=3, at_unix_ms=NOW_MS, error="too new")]},

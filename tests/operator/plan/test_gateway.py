@@ -39,7 +39,7 @@ def test_the_gateway_serves_with_the_policys_certificate_and_sees_no_more_of_tha
     security = {"tlsSecretRef": {"name": "demo-tls"}}
     (volume,) = [one for one in pod(OPEN, security=security)["volumes"] if one["name"] == "tls"]
     items = [{"key": "tls.crt", "path": "tls.crt"}, {"key": "tls.key", "path": "tls.key"}]
-    assert volume["secret"] == {"secretName": "demo-tls", "items": items}
+    assert volume["secret"] == {"secretName": "demo-tls", "optional": True, "items": items}
     (container,) = pod(OPEN, security=security)["containers"]
     assert "--tls-dir=/etc/tokenflow/tls" in container["args"]
     assert container["readinessProbe"]["httpGet"]["scheme"] == "HTTPS"

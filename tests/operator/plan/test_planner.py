@@ -34,7 +34,15 @@ from tokenflow_api.telemetry_agent import TelemetryAgentSpec, TelemetryAgentStat
 from tokenflow_operator.kube.objects import ObjectRef, ref_of
 from tokenflow_operator.plan import plan
 from tokenflow_operator.plan.reasons import Reason
-from tokenflow_operator.snapshot import Cluster, HintServiceState, InvalidSnapshot, PolicySnapshot, Refusal
+from tokenflow_operator.snapshot import (
+    AgentSnapshot,
+    Cluster,
+    HintServiceState,
+    InvalidSnapshot,
+    PolicySnapshot,
+    Refusal,
+    Silence,
+)
 
 
 def _with(spec: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -316,7 +324,11 @@ def test_a_replica_behind_is_named_until_it_acknowledges() -> None:
     [
         ({"agents": ()}, Reason.AGENT_NOT_FOUND, "spec.telemetry.agents names nodes"),
         ({"hint_service": HintServiceState(error="refused")}, Reason.HINT_SERVICE_UNREACHABLE, "demo-hintsvc"),
-        ({"hint_service": HintServiceState(error="401", refused=True)}, Reason.HINT_SERVICE_REFUSED, "token"),
+        (
+            {"hint_service": HintServiceState(error="401", silence=Silence.REFUSED)},
+            Reason.HINT_SERVICE_REFUSED,
+            "token",
+        ),
         ({"hint_service": HintServiceState(view=view(leader=""))}, Reason.NO_LEADER, "Redis"),
         (
             {"hint_service": HintServiceState(view=view().model_copy(update={"nodes": []}))},
@@ -423,6 +435,17 @@ def test_a_change_of_meaning_is_written_at_once() -> None:
     assert condition(plan_of(snapshot, now=NOW + timedelta(seconds=1)), "Degraded")["status"] == "True"
 
 
+def test_other_last_words_of_an_agent_wait_for_the_next_write() -> None:
+    def crashed(line: str, known: AgentSnapshot) -> AgentSnapshot:
+        stuck = pod("nodes-agent-x", "agent", waiting=("CrashLoopBackOff", "")) | {"spec": {"nodeName": "node3"}}
+        stuck["status"]["containerStatuses"][0]["lastState"] = {"terminated": {"exitCode": 1, "message": line}}
+        return dataclasses.replace(known, cluster=dataclasses.replace(known.cluster, pods=(stuck,)))
+
+    told = _written(crashed("at 12:00", settled_agent()))
+    assert plan_of(crashed("at 12:01", told), now=NOW + timedelta(seconds=1)).status is None
+    assert plan_of(crashed("at 12:01", told), now=NOW + timedelta(seconds=5)).status is not None
+
+
 def test_a_condition_keeps_its_time_until_its_status_changes() -> None:
     written = _written(settled_policy())
     later = NOW + timedelta(minutes=1)
@@ -514,7 +537,11 @@ def test_a_node_whose_agent_cannot_run_is_listed() -> None:
     planned = plan_of(dataclasses.replace(snapshot, cluster=dataclasses.replace(snapshot.cluster, pods=(stuck,))))
     assert planned.status is not None
     assert planned.status["degradedNodes"] == [
-        {"name": "node3", "reason": "PodsFailing", "message": "no agent runs: nodes-agent-x: CrashLoopBackOff"}
+        {
+            "name": "node3",
+            "reason": "PodsFailing",
+            "message": "no agent runs: nodes-agent-x: container agent: CrashLoopBackOff",
+        }
     ]
     assert condition(planned, "Degraded")["reason"] == Reason.PODS_FAILING
 

@@ -20,7 +20,7 @@ from tokenflow_operator.plan.enumeration import some
 from tokenflow_operator.plan.pods import ready_pods
 from tokenflow_operator.plan.policy_status import silent_agents
 from tokenflow_operator.plan.runtime import named_agents
-from tokenflow_operator.snapshot import Agent, PolicySnapshot
+from tokenflow_operator.snapshot import Agent, PolicySnapshot, Silence
 
 LEFT_TO_PROMETHEUS: Final = frozenset({AlertName.QUOTA_UNREACHABLE})
 _NAMED: Final = 3
@@ -37,7 +37,7 @@ def seen(snapshot: PolicySnapshot, *, now: datetime) -> dict[AlertName, str]:
 
 def _hint_service_down(snapshot: PolicySnapshot) -> str:
     state = snapshot.hint_service
-    answers = state.view is not None or state.refused or state.failing
+    answers = state.view is not None or state.silence is not Silence.UNREACHABLE
     return "" if answers else f"no replica of the hint service answers: {state.error}"
 
 
@@ -48,7 +48,7 @@ def _gateway_down(snapshot: PolicySnapshot) -> str:
 
 def _no_leader(snapshot: PolicySnapshot) -> str:
     state = snapshot.hint_service
-    if state.failing:
+    if state.silence is Silence.FAILING:
         return f"no replica of the hint service can tell who computes hints: {state.error}"
     return "no replica of the hint service computes hints" if state.view is not None and not state.view.leader else ""
 

@@ -15,7 +15,7 @@ def failure(site: Site, spec: Rollout, now: datetime) -> str:
     """
     if site.pod is None or site.away or site.cordoned or site.is_ready or site.is_leaving:
         return ""
-    trouble = trouble_of(site.pod)
+    trouble = trouble_of(site.pod, now=now)
     if trouble is not None and not trouble.may_pass:
         return f"{site.node}: {trouble.reason}: {trouble.words}"
     if (words := too_many_restarts(site, spec)) != "":

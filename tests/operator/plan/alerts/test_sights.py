@@ -14,7 +14,7 @@ from tokenflow_api.telemetry import Signal, SignalState
 from tokenflow_operator.plan.alerts.definitions import AlertName
 from tokenflow_operator.plan.alerts.sights import LEFT_TO_PROMETHEUS
 from tokenflow_operator.plan.alerts.sights import seen as seen_at
-from tokenflow_operator.snapshot import HintServiceState, PolicySnapshot
+from tokenflow_operator.snapshot import HintServiceState, PolicySnapshot, Silence
 
 
 def seen(snapshot: PolicySnapshot) -> dict[AlertName, str]:
@@ -106,7 +106,9 @@ CAUSES: dict[AlertName, tuple[PolicySnapshot, str]] = {
 
 HARMLESS = {
     "all is well": settled_policy(),
-    "the hint service refuses the token": settled_policy(hint_service=HintServiceState(error="403", refused=True)),
+    "the hint service refuses the token": settled_policy(
+        hint_service=HintServiceState(error="403", silence=Silence.REFUSED)
+    ),
     "health at its threshold": _saying(health=0.3),
     "a signal within its threshold": _with_term("GPUUtilization", 0.9, 0.9),
     "a signal that nobody measures": _with_term("GPUMemory", None, 0.95),
@@ -149,7 +151,7 @@ def test_a_path_that_loses_is_named_with_its_tenant() -> None:
 
 
 def test_a_hint_service_that_answers_without_redis_is_not_down() -> None:
-    found = seen(settled_policy(hint_service=HintServiceState(error="503 Redis: timeout", failing=True)))
+    found = seen(settled_policy(hint_service=HintServiceState(error="503 Redis: timeout", silence=Silence.FAILING)))
     assert set(found) == {AlertName.HINT_SERVICE_NO_LEADER}
     assert "503 Redis: timeout" in found[AlertName.HINT_SERVICE_NO_LEADER]
 

@@ -1,0 +1,42 @@
+"""What Deployments say of themselves, and what a DaemonSet without a pod says."""
+
+import dataclasses
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.operator.builders import NOW, condition, plan_of, settled_agent, settled_policy
+from tokenflow_operator.kube.objects import Manifest, ObjectRef
+from tokenflow_operator.plan.reasons import Reason
+
+GATEWAY = ObjectRef("Deployment", "demo-gateway")
+AGENTS = ObjectRef("DaemonSet", "nodes-agent")
+
+
+def changed(snapshot: Any, ref: ObjectRef, child: Manifest, **cluster: Any) -> Any:
+    children = {**snapshot.cluster.children, ref: child}
+    return dataclasses.replace(snapshot, cluster=dataclasses.replace(snapshot.cluster, children=children, **cluster))
+
+
+def test_a_deployment_that_may_make_no_pods_is_told_in_the_api_servers_words() -> None:
+    snapshot = settled_policy()
+    child = snapshot.cluster.children[GATEWAY]
+    words = 'pods "demo-gateway-6b5" is forbidden: exceeded quota: small'
+    refused = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": words}
+    status = {**child["status"], "availableReplicas": 0, "conditions": [refused]}
+    degraded = condition(plan_of(changed(snapshot, GATEWAY, {**child, "status": status})), "Degraded")
+    assert degraded["reason"] == Reason.PODS_REFUSED
+    assert degraded["message"].startswith(f"Deployment demo-gateway may not make its pods: {words}: see to the quota")
+
+
+@pytest.mark.parametrize(("age", "told"), [(timedelta(seconds=5), False), (timedelta(seconds=30), True)])
+def test_a_daemon_set_without_any_pod_is_told_when_it_should_have_some(age: timedelta, told: bool) -> None:
+    snapshot = settled_agent()
+    child = snapshot.cluster.children[AGENTS]
+    made = {**child, "metadata": {**child["metadata"], "creationTimestamp": (NOW - age).isoformat()}}
+    degraded = condition(plan_of(changed(snapshot, AGENTS, made, pods=())), "Degraded")
+    assert (degraded["reason"] == Reason.PODS_REFUSED) is told
+    assert (
+        "kubectl label namespace default pod-security.kubernetes.io/enforce=privileged" in degraded["message"]
+    ) is told
