@@ -42,7 +42,7 @@ def serving(tls: ssl.SSLContext | None = None) -> Iterator[int]:
     with Server(("127.0.0.1", 0), Answers) as server:
         if tls:
             server.socket = tls.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
             yield server.server_port
