@@ -92,7 +92,9 @@ class HintFollower:
             while True:
                 await self._attempt(backoff)
                 pause = max(backoff.failed(), self.breaker.rest_s)
-                _log.warning("hints are out of reach", extra={"reason": self.failure, "retry_s": round(pause, 2)})
+                extra = {"reason": self.failure, "retry_s": round(pause, 2)}
+                # In words, too: a program that uses this package need not show what is extra.
+                _log.warning("hints are out of reach: %s", self.failure, extra=extra)
                 await asyncio.sleep(pause)
         finally:
             await self._connections.aclose()
@@ -146,7 +148,7 @@ class HintFollower:
             self._take(event)
         except ValidationError as error:
             # One document that this release cannot read must not take the others with it.
-            _log.warning("an event was refused", extra={"event": event.name, "reason": str(error)})
+            _log.warning("an event was refused: %s", error, extra={"event": event.name, "reason": str(error)})
 
     def _take(self, event: Event) -> None:
         match event.name:
