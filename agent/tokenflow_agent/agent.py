@@ -5,7 +5,7 @@ import logging
 import signal
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -99,10 +99,16 @@ class Settings:
     port: int = 9435
 
 
-def sources(settings: Settings) -> list[Source]:
-    """Return all that the agent can read."""
+def sources(settings: Settings) -> list[Callable[[], Source]]:
+    """Return what makes all that the agent can read."""
     pods = Pods(cgroup_root=settings.cgroup_root, log_root=settings.pod_logs)
-    return [TcpSource(pods), ListenSource(pods), L7Source(pods), GpuSource(Session(pods)), PodNameSource(pods)]
+    return [
+        lambda: TcpSource(pods),
+        lambda: ListenSource(pods),
+        lambda: L7Source(pods),
+        lambda: GpuSource(Session(pods)),
+        lambda: PodNameSource(pods),
+    ]
 
 
 class Agent:
@@ -111,7 +117,7 @@ class Agent:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._configuration = Configuration(settings.config_file)
-        self._sources = [Supervised(source) for source in sources(settings)]
+        self._sources = [Supervised(make) for make in sources(settings)]
         self._figures = Figures(Node(living=self._living))
         self._history = History()
         self._clock = Clock()
@@ -226,8 +232,12 @@ class Agent:
 
     def _families(self) -> Iterator[Family]:
         yield from self._figures.families()
-        failures = {source.name: source.failures for source in self._sources}
-        yield from self._figures.own.families(signals=self._signals(), delivery=self._delivery(), failures=failures)
+        yield from self._figures.own.families(
+            signals=self._signals(),
+            delivery=self._delivery(),
+            failures={source.name: source.failures for source in self._sources},
+            restarts={source.name: source.restarts for source in self._sources},
+        )
         yield from self._pusher.families()
 
     def _living(self) -> set[Pod]:

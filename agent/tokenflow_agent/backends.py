@@ -1,21 +1,19 @@
 """Which way a signal is read: the best that works on this node, and why not a better one."""
 
+import asyncio
 import logging
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Final, Generic, Protocol, TypeVar
 
 from tokenflow_agent.errors import ProbeError
+from tokenflow_agent.retry import Retry
 from tokenflow_api.telemetry import Signal, SignalState
 from tokenflow_api.telemetry_agent import Backend
 
 _log = logging.getLogger(__name__)
 
-RETRY_S: Final = 30.0
-"""Pause before backends are tried again where none works, but for those whose refusal lasts."""
-BETTER_S: Final = 300.0
-"""Pause before a better backend is tried again while a lesser one works."""
 _MESSAGE: Final = 1024
 
 
@@ -52,26 +50,31 @@ class Refusal:
     message: str
 
 
+@dataclass(slots=True)
+class _Way(Generic[R]):
+    """A candidate, when it is tried again, and why it is not in use where it failed."""
+
+    candidate: Candidate[R]
+    retry: Retry
+    refusal: Refusal | None = None
+
+
 class Chain(Generic[R]):
     """Holds the best backend that works, of candidates in the order of preference.
+
+    One that failed is tried again after pauses of its own, also while a lesser one works.
 
     Args:
         subject: what is read, for the log.
         candidates: the best one first.
-        clock: monotonic, in seconds.
+        retry: makes what tells when a candidate is tried again.
     """
 
-    def __init__(
-        self, subject: str, candidates: Sequence[Candidate[R]], *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, subject: str, candidates: Sequence[Candidate[R]], *, retry: Callable[[], Retry] = Retry) -> None:
         self._subject = subject
-        self._candidates = candidates
-        self._clock = clock
+        self._ways = [_Way(candidate, retry()) for candidate in candidates]
         self._asked = Backend.AUTO
-        self._held: tuple[Candidate[R], R] | None = None
-        self._refusals: tuple[Refusal, ...] = ()
-        self._try_at = float("-inf")
-        self._failed: dict[Backend, tuple[float, Refusal]] = {}
+        self._held: tuple[_Way[R], R] | None = None
 
     @property
     def reader(self) -> R | None:
@@ -81,17 +84,25 @@ class Chain(Generic[R]):
     @property
     def backend(self) -> Backend | None:
         """Its name."""
-        return self._held[0].backend if self._held else None
+        return self._held[0].candidate.backend if self._held else None
+
+    @property
+    def restarts(self) -> int:
+        """How often backends that had failed were tried again."""
+        return sum(way.retry.restarts for way in self._ways)
 
     async def ensure(self, asked: Backend) -> R | None:
         """Return the best backend that works, or the one that is asked for; open it where it is due."""
         if asked != self._asked:
             self.close()
             self._asked = asked
-        best = self._held is not None and not self._refusals
-        if best or self._clock() < self._try_at:
-            return self.reader
-        await self._open()
+        for way in self._better():
+            if way.retry.due:
+                opened = await self._opened(way)
+                if opened is not None:
+                    self.close()
+                    self._held = (way, opened)
+                    break
         return self.reader
 
     async def read(self, work: Callable[[R], Awaitable[T]]) -> T | None:
@@ -106,90 +117,70 @@ class Chain(Generic[R]):
             return None
 
     def failed(self, error: ProbeError) -> None:
-        """Drop the backend in use, which does not work any more; it is not taken again for ``RETRY_S``."""
-        if self._held is None:
-            return
-        candidate, reader = self._held
-        reader.close()
-        refusal = Refusal(candidate.backend, error.reason, error.message)
-        self._failed[candidate.backend] = (self._clock() + RETRY_S, refusal)
-        self._held, self._refusals = None, (*self._refusals, refusal)
-        self._try_at = float("-inf")
-        _log.warning(
-            "a backend failed",
-            extra={
-                "subject": self._subject,
-                "backend": candidate.backend,
-                "reason": error.reason,
-                "detail": str(error),
-            },
-        )
+        """Drop the backend in use, which does not work any more."""
+        if self._held is not None:
+            way = self._held[0]
+            self.close()
+            self._refuse(way, error)
 
     def close(self) -> None:
         """Let go of the backend in use."""
         if self._held is not None:
             self._held[1].close()
-        self._held, self._refusals, self._try_at = None, (), float("-inf")
+            self._held = None
 
     def signal(self, name: str) -> Signal:
         """Return how ``name``, one of the signals that this backend reads, fares."""
-        if self._held is None and not self._refusals:
+        refusals = self._refusals()
+        if not refusals and self._held is None:
             return Signal(name=name, state=SignalState.DEGRADED, reason="Starting", message="not attached yet")
-        if not self._refusals:
+        if not refusals:
             return Signal(name=name, backend=self.backend or "", state=SignalState.ACTIVE)
-        words = "; ".join(f"{refusal.backend}: {refusal.message}" for refusal in self._refusals)
+        words = "; ".join(f"{refusal.backend}: {refusal.message}" for refusal in refusals)
         return Signal(
             name=name,
             backend=self.backend or "",
             state=SignalState.DEGRADED,
-            reason=self._refusals[0].reason,
+            reason=refusals[0].reason,
             message=words[:_MESSAGE],
         )
 
-    async def _open(self) -> None:
-        # Also where this is given up half-way: to try again may take a second of a core.
-        self._try_at = self._clock() + RETRY_S
-        refusals: list[Refusal] = []
-        for candidate in self._candidates:
-            if self._asked not in (Backend.AUTO, candidate.backend):
-                continue
-            if self._held is not None and candidate is self._held[0]:
-                break
-            opened = await self._opened(candidate)
-            if isinstance(opened, Refusal):
-                refusals.append(opened)
-                continue
-            if self._held is not None:
-                self._held[1].close()
-            self._held = (candidate, opened)
-            _log.info("attached", extra={"subject": self._subject, "backend": candidate.backend})
-            break
-        if not refusals and self._held is None:
-            words = f"{self._subject} cannot be read by {self._asked}: set spec.ebpf.backend: Auto"
-            refusals.append(Refusal(self._asked, "BackendUnsuitable", words))
-        self._tell(refusals)
-        self._refusals = tuple(refusals)
-        if self._held:
-            self._try_at = self._clock() + BETTER_S
+    def _eligible(self) -> list[_Way[R]]:
+        return [way for way in self._ways if self._asked in (Backend.AUTO, way.candidate.backend)]
 
-    async def _opened(self, candidate: Candidate[R]) -> R | Refusal:
-        until, refusal = self._failed.get(candidate.backend, (float("-inf"), None))
-        if refusal is not None and self._clock() < until:
-            return refusal
+    def _better(self) -> Iterator[_Way[R]]:
+        """Yield those that are preferred to the one in use; all where there is none."""
+        return takewhile(lambda way: self._held is None or way is not self._held[0], self._eligible())
+
+    def _refusals(self) -> list[Refusal]:
+        if not self._eligible():
+            words = f"{self._subject} cannot be read by {self._asked}: set spec.ebpf.backend: Auto"
+            return [Refusal(self._asked, "BackendUnsuitable", words)]
+        return [way.refusal for way in self._better() if way.refusal]
+
+    async def _opened(self, way: _Way[R]) -> R | None:
         try:
-            return await candidate.open()
+            reader = await way.candidate.open()
         except ProbeError as error:
-            refusal = Refusal(candidate.backend, error.reason, error.message)
-            if error.lasting:
-                self._failed[candidate.backend] = (float("inf"), refusal)
-            return refusal
+            self._refuse(way, error)
+            return None
+        except asyncio.CancelledError:
+            way.retry.failed()  # also where this is given up half-way: a try may take a second of a core
+            raise
         except Exception as error:  # noqa: BLE001 - a backend fails alone, however it fails
             _log.error("a backend cannot be opened", exc_info=error, extra={"subject": self._subject})
             words = f"{type(error).__name__}: {error}: this is a fault of the agent, its log has more"
-            return Refusal(candidate.backend, "SourceFailed", words)
+            self._refuse(way, ProbeError("SourceFailed", words))
+            return None
+        way.retry.succeeded()
+        way.refusal = None
+        _log.info("attached", extra={"subject": self._subject, "backend": way.candidate.backend})
+        return reader
 
-    def _tell(self, refusals: list[Refusal]) -> None:
-        for refusal in refusals:
-            if refusal not in self._refusals:
-                extra = {"subject": self._subject, "backend": refusal.backend, "reason": refusal.reason}
-                _log.warning("a backend was refused", extra={**extra, "detail": refusal.message})
+    def _refuse(self, way: _Way[R], error: ProbeError) -> None:
+        way.retry.failed(lasting=error.lasting)
+        refusal = Refusal(way.candidate.backend, error.reason, error.message)
+        if refusal != way.refusal:
+            extra = {"subject": self._subject, "backend": refusal.backend, "reason": refusal.reason}
+            _log.warning("a backend does not work", extra={**extra, "detail": refusal.message})
+        way.refusal = refusal

@@ -89,6 +89,10 @@ class Findings:
 class Source(Protocol):
     """Reads some signals of the node."""
 
+    @property
+    def restarts(self) -> int:
+        """How often what it reads by was begun anew after a failure."""
+
     async def follow(self, spec: TelemetryAgentSpec) -> None:
         """Be as ``spec`` asks: called before each window, so it must be cheap when nothing changed."""
 

@@ -1,7 +1,7 @@
 """The agent on a node with many pods: it reads all that it can, and the rows are those of a crowd."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from tests.agent.export.tables import table
@@ -19,6 +19,8 @@ TableT = TypeVar("TableT", TcpWindows, ListenWindows, HttpWindows, SqlWindows)
 
 class Crowd:
     """Finds ``PODS`` pods, each of which serves two client networks, two routes, and asks a database."""
+
+    restarts = 0
 
     def __init__(self) -> None:
         self._window = 0
@@ -60,9 +62,9 @@ class Crowd:
         return kind(**columns)
 
 
-def sources(settings: agent.Settings) -> list[Source]:
+def sources(settings: agent.Settings) -> list[Callable[[], Source]]:
     """Return the crowd before all that the agent reads: the first one who fills a table is heard."""
-    return [Crowd(), *_real(settings)]
+    return [Crowd, *_real(settings)]
 
 
 if __name__ == "__main__":

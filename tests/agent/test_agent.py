@@ -63,6 +63,37 @@ async def test_it_measures_and_leaves_on_sigterm(tmp_path: Path, unused_tcp_port
         assert await asyncio.wait_for(agent.process.wait(), TIMEOUT_S) == 0
 
 
+@pytest.mark.bpf
+async def test_programs_that_did_not_load_at_first_are_loaded_once_they_can_be(
+    tmp_path: Path, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("attaching BPF programs needs root")
+    in_the_way = tmp_path / "modules" / "bcc.py"
+    in_the_way.parent.mkdir()
+    in_the_way.write_text("raise ImportError('not yet')")
+    monkeypatch.setenv("PYTHONPATH", str(in_the_way.parent))
+    configure(tmp_path, ebpf={"probes": ["HTTPLatency"]}, gpu={"mode": "Off"})
+
+    async with running(tmp_path, unused_tcp_port) as agent:
+
+        async def http(state: str, reason: str) -> None:
+            wanted = {"name": "HTTPLatency", "state": state, "reason": reason}
+            await agent.until("/readyz", lambda said: any(wanted.items() <= each.items() for each in said["signals"]))
+
+        await http("Degraded", "BCCMissing")
+        await agent.until("/metrics", lambda said: restarts(said) >= 2)
+        in_the_way.unlink()
+        await http("Active", "")
+        assert restarts(await agent.get("/metrics")) >= 3
+
+
+def restarts(metrics: str) -> float:
+    """Return how often the L7 source was begun anew."""
+    name = 'tokenflow_agent_source_restarts_total{source="L7Source"}'
+    return sum(float(line.split()[-1]) for line in metrics.splitlines() if line.startswith(name))
+
+
 async def test_a_bad_config_is_told(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tokenflow_agent", "--config-file", str(tmp_path / "none.json")),

@@ -4,19 +4,14 @@ from contextlib import suppress
 
 import pytest
 
-from tokenflow_agent.backends import BETTER_S, RETRY_S, Candidate, Chain
+from tests.agent.clock import Clock
+from tokenflow_agent.backends import Candidate, Chain
 from tokenflow_agent.errors import ProbeError
+from tokenflow_agent.retry import FIRST_S, LASTING_S, MOST_S, Retry
 from tokenflow_api.telemetry import SignalState
 from tokenflow_api.telemetry_agent import Backend
 
 BEST, SECOND, LAST = Backend.BTF_TRACEPOINT, Backend.BCC_TRACEPOINT, Backend.SOCK_DIAG
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Node:
@@ -51,7 +46,8 @@ class Reader:
 
 
 def chain(node: Node, clock: Clock) -> Chain[Reader]:
-    return Chain("TCP", [node.candidate(backend) for backend in (BEST, SECOND, LAST)], clock=clock)
+    candidates = [node.candidate(backend) for backend in (BEST, SECOND, LAST)]
+    return Chain("TCP", candidates, retry=lambda: Retry(clock=clock, uniform=max))
 
 
 async def test_the_best_one_is_taken_and_kept() -> None:
@@ -82,11 +78,11 @@ async def test_none_is_told_with_every_reason_and_tried_again() -> None:
     held = chain(node, clock)
     assert await held.ensure(Backend.AUTO) is None
     assert held.signal("TCPRetransmit").backend == ""
-    clock.now = RETRY_S - 1
+    clock.now = FIRST_S / 2
     await held.ensure(Backend.AUTO)
     assert node.tries == [BEST, SECOND, LAST]
     node.offered = {SECOND}
-    clock.now = RETRY_S
+    clock.now = FIRST_S
     reader = await held.ensure(Backend.AUTO)
     assert reader is not None
     assert reader.backend is SECOND
@@ -97,7 +93,7 @@ async def test_a_better_one_takes_over_when_it_comes() -> None:
     held = chain(node, clock)
     await held.ensure(Backend.AUTO)
     node.offered.add(BEST)
-    clock.now = BETTER_S
+    clock.now = FIRST_S
     await held.ensure(Backend.AUTO)
     assert held.backend is BEST
     assert [(reader.backend, reader.closed) for reader in node.opened] == [(LAST, True), (BEST, False)]
@@ -113,7 +109,7 @@ async def test_one_that_fails_makes_room_for_the_next_for_a_while() -> None:
     await held.ensure(Backend.AUTO)
     assert held.backend is LAST
     assert held.signal("TCPRetransmit").reason == "MapUnreadable"
-    clock.now = BETTER_S
+    clock.now = FIRST_S
     await held.ensure(Backend.AUTO)
     assert held.backend is BEST
 
@@ -131,7 +127,34 @@ async def test_the_one_asked_for_is_taken_or_none() -> None:
     assert held.signal("TCPRetransmit").reason == "NoBCCTracepoint"
 
 
-async def test_one_that_the_kernel_lacks_is_not_tried_again() -> None:
+async def test_one_that_fails_twice_and_then_works_is_back_by_itself() -> None:
+    node, clock = Node(), Clock()
+    held = Chain("HTTP", [node.candidate(BEST)], retry=lambda: Retry(clock=clock, uniform=max))
+    tried = []
+    for clock.now in (0.0, 0.5, 1.0, 2.0, 2.5, 3.0):
+        if clock.now == 2.5:
+            node.offered.add(BEST)
+        await held.ensure(Backend.AUTO)
+        tried.append((len(node.tries), held.restarts, held.signal("HTTPLatency").state))
+    degraded, active = SignalState.DEGRADED, SignalState.ACTIVE
+    assert tried == [
+        *((1, 0, degraded), (1, 0, degraded), (2, 1, degraded)),
+        *((2, 1, degraded), (2, 1, degraded), (3, 2, active)),
+    ]
+
+
+async def test_one_that_fails_again_and_again_is_begun_anew_ever_less() -> None:
+    node, clock = Node(BEST), Clock()
+    held = Chain("HTTP", [node.candidate(BEST)], retry=lambda: Retry(clock=clock, uniform=max))
+    for _ in range(3600):
+        clock.now += 1.0
+        if await held.ensure(Backend.AUTO):
+            held.failed(ProbeError("MapUnreadable", "the map is gone"))
+    assert held.restarts == 19
+    assert all(reader.closed for reader in node.opened)
+
+
+async def test_one_that_the_kernel_lacks_is_tried_rarely() -> None:
     clock, tries = Clock(), 0
 
     async def lacking() -> Reader:
@@ -140,11 +163,11 @@ async def test_one_that_the_kernel_lacks_is_not_tried_again() -> None:
         raise ProbeError("TracepointMissing", "this kernel has no such tracepoint", lasting=True)
 
     node = Node(LAST)
-    held = Chain("TCP", [Candidate(BEST, lacking), node.candidate(LAST)], clock=clock)
-    for clock.now in (0.0, BETTER_S, 2 * BETTER_S):
+    held = Chain("TCP", [Candidate(BEST, lacking), node.candidate(LAST)], retry=lambda: Retry(clock=clock))
+    for clock.now in (0.0, 10 * MOST_S, LASTING_S - 1, LASTING_S):
         await held.ensure(Backend.AUTO)
         assert held.signal("TCPRetransmit").reason == "TracepointMissing"
-    assert tries == 1
+    assert tries == 2
     assert node.tries == [LAST]
 
 
@@ -152,7 +175,7 @@ async def test_what_nobody_foresaw_costs_that_backend_alone() -> None:
     async def broken() -> Reader:
         raise KeyError("offset")
 
-    held = Chain("TCP", [Candidate(BEST, broken), Node(LAST).candidate(LAST)], clock=Clock())
+    held = Chain("TCP", [Candidate(BEST, broken), Node(LAST).candidate(LAST)])
     await held.ensure(Backend.AUTO)
     signal = held.signal("TCPRetransmit")
     assert (signal.backend, signal.reason) == (LAST, "SourceFailed")
@@ -167,8 +190,8 @@ async def test_what_takes_too_long_is_not_tried_again_at_once() -> None:
         tries += 1
         return await asyncio.get_running_loop().create_future()
 
-    held = Chain[Reader]("TCP", [Candidate(BEST, slow)], clock=clock)
-    for clock.now in (0.0, 1.0, RETRY_S - 1, RETRY_S):
+    held = Chain[Reader]("TCP", [Candidate(BEST, slow)], retry=lambda: Retry(clock=clock, uniform=max))
+    for clock.now in (0.0, FIRST_S / 2, FIRST_S):
         with suppress(TimeoutError):
             await asyncio.wait_for(held.ensure(Backend.AUTO), 0.01)
     assert tries == 2

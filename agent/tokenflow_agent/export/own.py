@@ -18,6 +18,7 @@ _CPU: Final = gauge("tokenflow_agent_cpu_usage_percent", "Share of one core that
 _RESIDENT: Final = gauge("tokenflow_agent_resident_bytes", "Memory that the agent's process holds.")
 _WINDOWS: Final = counter("tokenflow_agent_windows", "Windows that were built.")
 _FAILURES: Final = counter("tokenflow_agent_source_failures", "Unexpected failures of a source.")
+_RESTARTS: Final = counter("tokenflow_agent_source_restarts", "Attempts to begin a source, or a way it reads, anew.")
 _SIGNAL: Final = gauge("tokenflow_agent_signal_active", "1 where a signal is read in the best way, else 0 and why.")
 _BATCHES: Final = counter("tokenflow_agent_batches", "Deliveries by outcome: sent, failed, refused.")
 _DROPPED: Final = counter("tokenflow_agent_windows_dropped", "Windows that a policy never gets, by reason.")
@@ -50,7 +51,12 @@ class OwnFigures:
             self._lost.update(each.lost)
 
     def families(
-        self, *, signals: Sequence[Signal], delivery: DeliveryState, failures: Mapping[str, int]
+        self,
+        *,
+        signals: Sequence[Signal],
+        delivery: DeliveryState,
+        failures: Mapping[str, int],
+        restarts: Mapping[str, int],
     ) -> Iterator[Family]:
         """Yield all metrics.
 
@@ -58,6 +64,7 @@ class OwnFigures:
             signals: how each signal is read.
             delivery: how delivery fares.
             failures: unexpected ones, by source.
+            restarts: attempts to begin anew what had failed, by source.
         """
         yield _EVENTS, [Point(NO_LABELS, self._events)]
         yield _LOST, _by("reason", self._lost)
@@ -68,6 +75,7 @@ class OwnFigures:
         yield _RESIDENT, [Point(NO_LABELS, self._cost.resident_bytes)]
         yield _WINDOWS, [Point(NO_LABELS, self._windows)]
         yield _FAILURES, _by("source", failures)
+        yield _RESTARTS, _by("source", restarts)
         yield _SIGNAL, [_signal(signal) for signal in signals]
         yield from _delivery(delivery)
 

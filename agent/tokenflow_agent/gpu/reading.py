@@ -1,10 +1,13 @@
 """A look at all GPUs of a node, and what it lacked."""
 
+import logging
 from dataclasses import dataclass
 from typing import Final
 
 from tokenflow_agent.errors import GpuValueError, ProbeError
 from tokenflow_api.windows import GpuProcesses, GpuSamples
+
+_log = logging.getLogger(__name__)
 
 _REPAIR: Final = "look for Xid in dmesg; reset it with nvidia-smi --gpu-reset, or restart the node"
 _ALLOW: Final = "set spec.security: Privileged"
@@ -39,6 +42,14 @@ class Reading:
     processes: GpuProcesses
     lost: tuple[Fault, ...]
     unread: tuple[Fault, ...]
+
+
+def fault(error: BaseException) -> Fault:
+    """Return why a reading brought nothing; what nobody foresaw is logged."""
+    if isinstance(error, ProbeError):
+        return Fault(reason=error.reason, message=error.message)
+    _log.error("a reading of the GPUs failed", exc_info=error)
+    return Fault(reason="ReadingFailed", message=f"{type(error).__name__}: {error}")
 
 
 def unanswered(index: int, uuid: str, error: ProbeError) -> Fault:

@@ -9,16 +9,20 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Final
 
-from tokenflow_agent.backends import RETRY_S
-from tokenflow_agent.errors import GpuError, GpuValueError, NvmlError, ProbeError
+from tokenflow_agent.errors import GpuError, GpuValueError, NvmlError
 from tokenflow_agent.gpu.devices import Devices
 from tokenflow_agent.gpu.library import Libraries, candidates
 from tokenflow_agent.gpu.opening import opened
 from tokenflow_agent.gpu.processes import pods_of, table
-from tokenflow_agent.gpu.reading import Fault, Reading, missing, unanswered, vanished
+from tokenflow_agent.gpu.reading import Fault, Reading, fault, missing, unanswered, vanished
 from tokenflow_agent.gpu.rows import GpuRow, samples
 from tokenflow_agent.identity import Pods
+from tokenflow_agent.retry import Retry
+
+RETRY_S: Final = 30.0
+"""The longest pause before NVML is opened anew: that costs little."""
 
 
 class Session:
@@ -42,43 +46,48 @@ class Session:
         self._pods = pods
         self._proc = proc
         self._names = names or partial(candidates, proc)
-        self._clock = clock
         self._libraries = Libraries()
         self._devices: Devices | None = None
-        self._reopen_at = float("-inf")
+        self._retry = Retry(most_s=RETRY_S, clock=clock)
+        self._incomplete = False
         self._refusal = Fault(reason="", message="")
         self._known: dict[str, int] = {}
         self._xids: Counter[str] = Counter()
+
+    @property
+    def restarts(self) -> int:
+        """How often NVML was opened anew."""
+        return self._retry.restarts
 
     def read(self) -> Reading:
         """Return the state of every GPU that answers.
 
         Raises:
-            ProbeError: none can be read. ``RETRY_S`` later, NVML is opened anew.
+            NvmlError: none can be read. After a pause, NVML is opened anew.
         """
-        now = self._clock()
-        if now >= self._reopen_at:
+        if self._incomplete and self._retry.due:
             self.close()
-        elif self._devices is None:
+        if self._devices is None and not self._retry.due:
             raise NvmlError(self._refusal.reason, self._refusal.message)
         try:
             if self._devices is None:
                 self._devices = Devices(opened(self._libraries, self._names(), proc=self._proc), self._xids)
-                self._reopen_at = float("inf")
+                self._retry.succeeded()
             reading = self._look(self._devices)
-        except ProbeError as error:
+        except Exception as error:
             self.close()
-            self._refusal = Fault(reason=error.reason, message=error.message)
-            self._reopen_at = now + RETRY_S
-            raise
-        if reading.lost:
+            self._refusal = fault(error)
+            self._retry.failed()
+            raise NvmlError(self._refusal.reason, self._refusal.message) from error
+        if reading.lost and not self._incomplete:
             # NVML sees a GPU that came back only when it is opened anew.
-            self._reopen_at = min(self._reopen_at, now + RETRY_S)
+            self._incomplete = True
+            self._retry.failed()
         return reading
 
     def close(self) -> None:
         """Let go of the driver."""
-        self._reopen_at = float("-inf")
+        self._incomplete = False
         if self._devices is not None:
             self._devices.close()
             self._devices = None

@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from tokenflow_agent.errors import ProbeError
-from tokenflow_agent.gpu.reading import Fault, Reading
+from tokenflow_agent.gpu.reading import Reading, fault
 from tokenflow_agent.gpu.session import Session
 from tokenflow_agent.gpu.signals import OFF, OVERDUE, STARTING, answered, refused
 from tokenflow_agent.gpu.thread import Background
@@ -69,7 +68,7 @@ class GpuSource:
         self._running = None
         error = running.exception()
         if error is not None:
-            self._tell(refused(_fault(error), expected=self._met or self._spec.mode is GpuMode.REQUIRED))
+            self._tell(refused(fault(error), expected=self._met or self._spec.mode is GpuMode.REQUIRED))
             return Findings()
         reading = running.result()
         if reading is None:
@@ -81,6 +80,11 @@ class GpuSource:
     def signals(self) -> Sequence[Signal]:
         """Return how the GPUs are read."""
         return [OFF if self._spec.mode is GpuMode.OFF else self._signal]
+
+    @property
+    def restarts(self) -> int:
+        """How often NVML was opened anew."""
+        return self._session.restarts
 
     async def close(self) -> None:
         """Let go of the driver, unless it hangs."""
@@ -97,10 +101,3 @@ class GpuSource:
             extra = {"state": signal.state, "reason": signal.reason, "detail": signal.message}
             _log.log(level, "GPUs are read in another way", extra=extra)
         self._signal = signal
-
-
-def _fault(error: BaseException) -> Fault:
-    if isinstance(error, ProbeError):
-        return Fault(reason=error.reason, message=error.message)
-    _log.error("a reading of the GPUs failed", exc_info=error)
-    return Fault(reason="ReadingFailed", message=f"{type(error).__name__}: {error}")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Final
 
 from tokenflow_agent.identity.pods import Pods
 from tokenflow_agent.sources import Findings, Window
@@ -15,6 +16,9 @@ class PodNameSource:
     Args:
         pods: names the pods.
     """
+
+    restarts: Final = 0
+    """It holds nothing that could be begun anew."""
 
     def __init__(self, pods: Pods) -> None:
         self._pods = pods

@@ -12,6 +12,7 @@ from typing import Final
 from tokenflow_agent.errors import ProbeError
 from tokenflow_agent.l7.elf import functions
 from tokenflow_agent.l7.libraries import Library, mapped
+from tokenflow_agent.retry import Retry
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +34,14 @@ class _Seen:
     pause: int
 
 
+@dataclass(slots=True)
+class _Refused:
+    """A library that cannot be watched: why, and when that is tried again."""
+
+    error: ProbeError
+    retry: Retry
+
+
 class TlsLibraries:
     """Watches each library once, however many processes use it, and lets go of it when none does any more.
 
@@ -44,6 +53,7 @@ class TlsLibraries:
         hook: watches a library, given its file and the offsets of its functions; returns descriptors to be closed.
         names: functions to look for.
         proc: the host's /proc.
+        retry: makes what tells when a library that was refused is tried again.
     """
 
     def __init__(
@@ -52,22 +62,24 @@ class TlsLibraries:
         names: frozenset[str],
         *,
         proc: Path = Path("/proc"),
+        retry: Callable[[], Retry] = Retry,
     ) -> None:
         self._hook = hook
+        self._retry = retry
         self._names = names
         self._proc = proc
         self._turn = 0
         self._seen: dict[int, _Seen] = {}
         """By process, the one that was looked at last at the end."""
         self._watched: dict[Library, list[int]] = {}
-        self._refused: dict[Library, ProbeError] = {}
+        self._refused: dict[Library, _Refused] = {}
         self._lock = threading.Lock()
         self._closed = False
 
     @property
     def problem(self) -> ProbeError | None:
         """Why a library that is in use cannot be watched; ``None`` where all can."""
-        return next(iter(self._refused.values()), None)
+        return next((refused.error for refused in self._refused.values()), None)
 
     def look(self) -> None:
         """Look at some processes, and watch and let go accordingly; may be called from any thread."""
@@ -101,7 +113,8 @@ class TlsLibraries:
         pause = min(MAX_PAUSE, 2 * before.pause) if before else 1
         self._seen[pid] = _Seen(frozenset(found), self._turn, pause)
         for library, path in found.items():
-            if library not in self._watched and library not in self._refused:
+            refused = self._refused.get(library)
+            if library not in self._watched and (refused is None or refused.retry.due):
                 self._watch(library, path)
 
     def _watch(self, library: Library, path: Path) -> None:
@@ -114,16 +127,19 @@ class TlsLibraries:
         except ProbeError as error:
             self._refuse(library, error)
         else:
+            self._refused.pop(library, None)
             _log.info("watching a TLS library", extra={"path": str(path)})
 
     def _refuse(self, library: Library, error: ProbeError) -> None:
-        self._refused[library] = error
+        refused = self._refused.setdefault(library, _Refused(error, self._retry()))
+        refused.error = error
+        refused.retry.failed(lasting=error.lasting)
         _log.warning("a TLS library cannot be watched", extra={"reason": error.reason, "detail": error.message})
 
     def _take_unused(self) -> list[int]:
         """Forget the libraries that no process uses any more; return what keeps them watched."""
         used = frozenset().union(*(seen.libraries for seen in self._seen.values()))
-        self._refused = {library: error for library, error in self._refused.items() if library in used}
+        self._refused = {library: refused for library, refused in self._refused.items() if library in used}
         unused = self._watched.keys() - used
         return [descriptor for library in unused for descriptor in self._watched.pop(library)]
 

@@ -65,6 +65,11 @@ class ListenSource:
         """Return how the signal is read, where it is asked for."""
         return [self._chain.signal(Probe.LISTEN_BACKLOG)] if self._asked else []
 
+    @property
+    def restarts(self) -> int:
+        """How often a backend that had failed was tried again."""
+        return self._chain.restarts
+
     async def close(self) -> None:
         """Detach."""
         self._chain.close()

@@ -89,6 +89,11 @@ class TcpSource:
         """Return how the signals that are asked for are read."""
         return [self._signal(probe) for probe in self._asked]
 
+    @property
+    def restarts(self) -> int:
+        """How often a backend that had failed was tried again."""
+        return self._chain.restarts
+
     async def close(self) -> None:
         """Detach."""
         self._chain.close()

@@ -40,7 +40,9 @@ async def everything() -> list[Family]:
     figures.show(whole, [found], gpu_interval_s=2)
     pusher = Pusher(lambda: iter(()), resource={})
     await pusher.push()
-    own = figures.own.families(signals=whole.signals, delivery=DELIVERY, failures={"TcpSource": 1})
+    own = figures.own.families(
+        signals=whole.signals, delivery=DELIVERY, failures={"TcpSource": 1}, restarts={"TcpSource": 2}
+    )
     return [(metric, list(points)) for metric, points in [*figures.families(), *own, *pusher.families()]]
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tests.agent.clock import Clock
 from tokenflow_agent.identity import Pods
 
 H100 = (
@@ -9,13 +10,6 @@ H100 = (
     " reasons=0 ecc=2 mig=0 gpm=1 occupancy=41.6"
 )
 """Settings of a GPU that can tell everything."""
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Node:

@@ -75,6 +75,18 @@ async def test_a_driver_that_hangs_takes_away_its_signal_and_nothing_else(
         assert await asyncio.wait_for(process.wait(), 60) == 0
 
 
+async def test_a_driver_that_is_installed_later_is_found(
+    node: Node, stub: Callable[..., str], tmp_path: Path, unused_tcp_port: int
+) -> None:
+    node.set(f"gpu {H100}")
+    library = tmp_path / "driver" / "libnvidia-ml.so.1"
+    library.parent.mkdir()
+    async with running(node, str(library), tmp_path, unused_tcp_port):
+        await gpu(unused_tcp_port, state="Off", reason="NVMLLibraryNotFound")
+        library.symlink_to(stub())
+        await gpu(unused_tcp_port, state="Active")
+
+
 async def test_the_figures_reach_prometheus(
     node: Node, stub: Callable[..., str], tmp_path: Path, unused_tcp_port: int
 ) -> None:

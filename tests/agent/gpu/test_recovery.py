@@ -5,10 +5,10 @@ from collections.abc import Callable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.agent.gpu.support import H100, Clock, Node
-from tokenflow_agent.backends import RETRY_S
+from tests.agent.clock import Clock
+from tests.agent.gpu.support import H100, Node
 from tokenflow_agent.errors import ProbeError
-from tokenflow_agent.gpu.session import Session
+from tokenflow_agent.gpu.session import RETRY_S, Session
 
 WELL = (f"gpu {H100}", f"gpu {H100.replace('GPU-a', 'GPU-b')}")
 PARTED = (f"gpu {H100.replace('mig=0', 'mig=1')}", "mig gpu=0 uuid=MIG-1 instance=3 occupancy=9", WELL[1])

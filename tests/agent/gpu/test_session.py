@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.agent.gpu.support import H100, Node
-from tokenflow_agent.backends import RETRY_S
 from tokenflow_agent.errors import NvmlError
-from tokenflow_agent.gpu.session import Session
+from tokenflow_agent.gpu.session import RETRY_S, Session
 from tokenflow_api.windows import GpuSamples
 
 PARTED = H100.replace("mig=0", "mig=1")

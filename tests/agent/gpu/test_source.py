@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from tests.agent.gpu.support import Clock
+from tests.agent.clock import Clock
 from tokenflow_agent.errors import NvmlError
 from tokenflow_agent.gpu import source as module
 from tokenflow_agent.gpu.reading import Fault, Reading

@@ -12,6 +12,7 @@ from tokenflow_agent.identity import Origin, Pod, Pods
 from tokenflow_agent.kernel import btf
 from tokenflow_agent.l7.source import L7Source
 from tokenflow_agent.sources import Findings, Window
+from tokenflow_agent.supervision import Supervised
 from tokenflow_api.telemetry_agent import Ebpf, Http, Probe, TelemetryAgentSpec
 from tokenflow_api.windows import HttpWindows, SqlWindows
 
@@ -43,7 +44,7 @@ def rows(table: HttpWindows | SqlWindows | None, port: int) -> list[Row]:
 class Watch:
     """A source, attached."""
 
-    source: L7Source
+    source: L7Source | Supervised
 
     async def collect(self) -> Findings:
         return await self.source.collect(Window(start_unix_ms=1_700_000_000_000, length_ms=1000))

@@ -8,12 +8,15 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from tests.agent.clock import Clock
 from tests.agent.l7.support import OnePod, Watch, needs_bpf, rows, spec
 from tokenflow_agent.errors import KernelError
 from tokenflow_agent.l7 import source as l7_source
 from tokenflow_agent.l7.probe import L7Probe, open_probe
 from tokenflow_agent.l7.source import L7Source
+from tokenflow_agent.retry import FIRST_S, Retry
 from tokenflow_agent.sources import Findings
+from tokenflow_agent.supervision import PATIENCE, Supervised
 from tokenflow_api.telemetry import SignalState
 from tokenflow_api.telemetry_agent import Backend, Ebpf, Probe, TelemetryAgentSpec
 
@@ -138,6 +141,41 @@ async def test_a_backend_that_cannot_read_http_says_what_to_write() -> None:
     (signal_,) = source.signals()
     assert (signal_.state, signal_.reason) == (SignalState.DEGRADED, "BackendUnsuitable")
     assert "spec.ebpf.backend: Auto" in signal_.message
+
+
+@pytest.mark.bpf
+async def test_a_fault_that_stops_the_reading_is_over_once_the_source_is_made_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    needs_bpf()
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("by nothing")
+
+    clock = Clock()
+    wanted = spec(Probe.HTTP_LATENCY)
+    source = Supervised(lambda: L7Source(OnePod()), retry=Retry(clock=clock))
+    watch = Watch(source)
+    try:
+        async with serving() as (port, _):
+            with monkeypatch.context() as meanwhile:
+                meanwhile.setattr(L7Probe, "counts", broken)
+                await source.follow(wanted)
+                for _ in range(PATIENCE):
+                    await watch.collect()
+            (signal_,) = source.signals()
+            assert (signal_.state, signal_.reason) == (SignalState.DEGRADED, "SourceFailed")
+            assert "ZeroDivisionError: by nothing" in signal_.message
+            await source.follow(wanted)
+            assert source.restarts == 0
+            clock.now = FIRST_S
+            await source.follow(wanted)
+            (await ask(port, "/v1/whole")).close()
+            await watch.until(port, requests=1)
+        assert [signal_.state for signal_ in source.signals()] == [SignalState.ACTIVE]
+        assert source.restarts == 1
+    finally:
+        await source.close()
 
 
 @pytest.mark.bpf

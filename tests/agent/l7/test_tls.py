@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.agent.clock import Clock
 from tokenflow_agent.errors import KernelError, ProbeError
 from tokenflow_agent.l7.elf import functions
 from tokenflow_agent.l7.libraries import Library, mapped
 from tokenflow_agent.l7.tls import MAX_LIBRARIES, TlsLibraries
+from tokenflow_agent.retry import FIRST_S, Retry
 
 NAMES = frozenset({"SSL_read", "SSL_write"})
 
@@ -140,6 +142,22 @@ def test_a_library_that_is_refused_is_a_problem_until_nobody_uses_it(node: Node)
     node.stop(7)
     libraries.look()
     assert libraries.problem is None
+
+
+def test_a_library_that_was_refused_for_a_passing_reason_is_watched_in_the_end(node: Node) -> None:
+    clock = Clock()
+    node.refusal = KernelError("AttachRefused", "the kernel has too much to do")
+    libraries = TlsLibraries(node.hook, NAMES, proc=node.proc, retry=lambda: Retry(clock=clock, uniform=max))
+    node.start(7, (11, "/lib/libssl.so.3"))
+    libraries.look()
+    node.refusal = None
+    libraries.look()
+    assert libraries.problem is not None
+    clock.now = FIRST_S
+    node.start(8, (11, "/lib/libssl.so.3"))
+    libraries.look()
+    assert libraries.problem is None
+    assert node.hooked == [node.proc / "8/root/lib/libssl.so.3"]
 
 
 def test_there_is_a_bound_on_libraries(node: Node) -> None:
