@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from e2e.bench.proc import free_port
-from tests.gateway.admission.support import Clock, reply
+from tests.gateway.admission.support import NEVER_S, Clock, reply
 from tokenflow_api.quota import AdmitRequest, CommitReply, CommitRequest, Refusal
 from tokenflow_gateway.admission import quota as module
 from tokenflow_gateway.admission.quota import QuotaClient
@@ -15,14 +15,6 @@ from tokenflow_gateway.errors import QuotaUnavailableError
 
 ASKED = AdmitRequest(tenant="gold", max_tokens=10)
 DONE = CommitRequest(reservation="r1")
-NEVER_S = 60.0
-
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a busy machine take its time where silence is not what a test is about."""
-    monkeypatch.setattr(module, "ADMIT_S", NEVER_S)
-    monkeypatch.setattr(module, "COMMIT_S", NEVER_S)
 
 
 @dataclass
