@@ -14,7 +14,7 @@ from tokenflow_api.codec import decode
 from tokenflow_api.hints import Hint, PathState, Snapshot, Source
 from tokenflow_api.modes import Mode
 from tokenflow_api.pacing_policy import PacingPolicySpec
-from tokenflow_api.quota import AdmitReply
+from tokenflow_api.quota import AdmitReply, CommitReply, CommitRequest
 from tokenflow_api.runtime import RuntimeConfig
 from tokenflow_api.telemetry import BatchReply, TelemetryBatch
 from tokenflow_api.windows import StreamWindows
@@ -48,11 +48,13 @@ class HintService:
     Attributes:
         reported: what gateways told of their streams.
         answers: to checks of quotas, in order; after the last it knows nothing of quotas.
+        commits: that it was told.
     """
 
     def __init__(self) -> None:
         self.reported = list[StreamWindows]()
         self.answers = list[AdmitReply]()
+        self.commits = list[CommitRequest]()
         self._version = 0
         self._events: asyncio.Queue[str] = asyncio.Queue()
 
@@ -80,6 +82,10 @@ class HintService:
             return web.Response(text=answer.model_dump_json())
         problem = {"status": 429, "code": answer.refusal, "admission": answer.model_dump()}
         return web.json_response(problem, status=429)
+
+    async def commit(self, request: web.Request) -> web.Response:
+        self.commits.append(CommitRequest.model_validate_json(await request.text()))
+        return web.Response(text=CommitReply(committed=True).model_dump_json())
 
     async def telemetry(self, request: web.Request) -> web.Response:
         batch = decode(await request.read(), TelemetryBatch)
@@ -127,6 +133,7 @@ async def running(
         hint_app.router.add_get("/v1/hints/stream", hints.stream)
         hint_app.router.add_post("/v1/telemetry", hints.telemetry)
         hint_app.router.add_post("/v1/admit", hints.admit)
+        hint_app.router.add_post("/v1/commit", hints.commit)
         hint_url = await stack.enter_async_context(served(hint_app))
         if upstream is None:
             upstream = await stack.enter_async_context(served(upstream_application(tokens_per_second=1000)))

@@ -54,6 +54,7 @@ class _Generation:
         self._tenant = visit.identity.tenant
         self._asked = asked
         self._telling = telling
+        self._at_work_since: float | None = None
 
     async def run(self, body: bytes) -> None:
         self._gateway.fleet.check(self._asked.model)
@@ -61,6 +62,7 @@ class _Generation:
             # With a hedge two upstreams would work ahead of one check.
             await self._answer(body, ahead=self._spec.gateway.hedge_after is None)
         except PostponedError:
+            self._at_work_since = None
             await self._answer(body, ahead=False)
 
     async def _answer(self, body: bytes, *, ahead: bool) -> None:
@@ -75,7 +77,7 @@ class _Generation:
                 outgoing,
                 self._wish(),
                 lease=lease,
-                confirm=ticket.confirm,
+                confirm=lambda: self._confirm(ticket),
             ) as attempt:
                 self._telling.attempted(attempt.upstream.name, tries=attempt.tries, queued_s=ticket.queued_s)
                 own = headers.of_request(
@@ -88,8 +90,22 @@ class _Generation:
                     await self._stream(attempt, ticket, own, sent_at=sent_at)
                 else:
                     await self._whole(attempt, ticket, own, sent_at=sent_at)
+        except asyncio.CancelledError:
+            self._left(ticket)
+            raise
         finally:
             ticket.release()
+
+    async def _confirm(self, ticket: Ticket) -> None:
+        self._at_work_since = self._at_work_since or CLOCK()
+        await ticket.confirm()
+
+    def _left(self, ticket: Ticket) -> None:
+        """Tell what an upstream did for a reader who did not wait for the answer: it has read the prompt at least."""
+        if self._at_work_since is not None:
+            usage = Usage(input_tokens=self._asked.input_tokens, output_tokens=0, measured=False)
+            ticket.commit(usage, duration_s=CLOCK() - self._at_work_since)
+            self._telling.left(usage)
 
     def _wanted(self) -> Wanted:
         asked, tenant = self._asked, self._tenant
@@ -159,6 +175,7 @@ class _Generation:
             told = headers.of_stream(gateway.guide.pace(route, SocketLaw()), gateway.hint(tenant.name, route.path))
             answer.start(attempt.head.status, to_reader(attempt.head.headers) | own | told)
             stream.start()
+            answer.flush()
             await asyncio.wait((stream.ended,))
         finally:
             ended = stream.abandon()

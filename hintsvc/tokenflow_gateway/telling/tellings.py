@@ -108,9 +108,13 @@ class Telling:
             self._streaming = True
             self._readers.streams += 1
 
-    def left(self) -> None:
-        """Note that the reader left, where nothing else has ended the request yet."""
-        self.end(status=LEFT, code="reader_left", why=Why.READER_LEFT)
+    def left(self, usage: Usage | None = None) -> None:
+        """Note that the reader left, where nothing else has ended the request yet.
+
+        Args:
+            usage: what an upstream did for it, if any.
+        """
+        self.end(status=LEFT, usage=usage, code="reader_left", why=Why.READER_LEFT)
 
     def end(self, *, status: int, usage: Usage | None = None, code: str = "", why: Why | None = None) -> None:
         """Tell what became of the request; the first call counts.

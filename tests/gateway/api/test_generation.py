@@ -87,6 +87,39 @@ async def test_an_upstream_is_told_when_a_reader_leaves_with_tokens_waiting(tmp_
             await engine.left.wait()
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_reader_that_leaves_before_the_answer_pays_for_the_prompt(tmp_path: Path, *, stream: bool) -> None:
+    asked, left = asyncio.Event(), asyncio.Event()
+
+    async def think(_: web.Request) -> web.Response:
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            left.set()
+        return web.Response()
+
+    engine = web.Application()
+    engine.router.add_post("/v1/chat/completions", think)
+    question = {"role": "user", "content": "a" * 4000}
+    async with (
+        served(engine) as upstream,
+        running(tmp_path, upstream=upstream) as setup,
+        aiohttp.ClientSession() as session,
+    ):
+        setup.hints.answers = [reply()]
+        ask = {**ASK, "messages": [question], "stream": stream}
+        answer = asyncio.create_task(session.post(f"{setup.url}/v1/chat/completions", json=ask))
+        async with asyncio.timeout(30):
+            await asked.wait()
+            answer.cancel()
+            await left.wait()
+        await eventually(lambda: bool(setup.hints.commits))
+        (done,) = setup.hints.commits
+        assert (done.reservation, done.output_tokens) == ("r1", 0)
+        assert 1000 <= done.input_tokens < 1020
+
+
 async def test_a_reader_that_leaves_is_not_counted_as_a_failure_of_the_upstream(tmp_path: Path) -> None:
     def failures() -> float:
         samples = [sample for family in metrics.ERRORS.collect() for sample in family.samples]
