@@ -59,13 +59,14 @@ class HintService:
         self._token = ""
         self._read_at = -math.inf
 
-    async def view(self, address: str, *, authorities: str = "", tag: str = "") -> Answer | None:
+    async def view(self, address: str, *, authorities: str = "", tag: str = "", last: bool = False) -> Answer | None:
         """Return the state of a hint service; nothing if it means the same as the one with the given tag.
 
         Args:
             address: its base URL.
             authorities: certificates in PEM to know it by at https; empty is those of the system.
             tag: of the state that is known; empty to be told in any case.
+            last: whether the connection is to be closed behind the answer.
 
         Raises:
             HintServiceUntrustedError: its certificate is not to be believed.
@@ -78,6 +79,8 @@ class HintService:
             headers = {"Authorization": f"Bearer {self._fresh_token()}"}
             if tag:
                 headers["If-None-Match"] = tag
+            if last:
+                headers["Connection"] = "close"
             async with (
                 asyncio.timeout(_TIMEOUT_S),
                 self._session.get(url, headers=headers, ssl=_context(authorities)) as response,

@@ -5,6 +5,7 @@ asked for only when an answer means something else than the one before, or when 
 """
 
 import logging
+import math
 import random
 import time
 import zlib
@@ -40,6 +41,9 @@ _RAREST_S: Final = 30.0
 _BROKEN_S: Final = 15.0
 """Most seconds until one that cannot be read is asked again."""
 _GROWTH: Final = 1.3
+_ANEW_S: Final = 60.0
+"""Seconds after which a connection by TLS gives way to another: a kept one would hide a certificate that whoever comes
+anew does not believe."""
 
 _PENDING: Final = HintServiceState(pending=True)
 _SILENCES: Final[dict[type[HintServiceError], Silence]] = {
@@ -80,6 +84,7 @@ class _Followed:
         silence: why it says nothing, if it does not.
         said: what it last said. A thousand nodes' reports take a tenth of the memory that way.
         replicas: those that it told of.
+        connected_at: when a connection was last left for another.
     """
 
     target: Target
@@ -89,6 +94,7 @@ class _Followed:
     tag: str = ""
     failures: int = 0
     failing_since: float = 0.0
+    connected_at: float = -math.inf
     pause_s: float = _AWAITED_S
 
     def answered(self, answer: Answer) -> None:
@@ -168,7 +174,9 @@ class Polls:
         try:
             # While something is awaited the whole state is wanted, stamps included.
             tag = "" if target.hurried else followed.tag
-            answer = await self._hint_service.view(target.address, authorities=target.authorities, tag=tag)
+            answer = await self._hint_service.view(
+                target.address, authorities=target.authorities, tag=tag, last=self._leaves(followed)
+            )
         except HintServiceError as error:
             metrics.POLLS.labels(result="error").inc()
             self._failed(followed, error)
@@ -189,6 +197,14 @@ class Polls:
         if said_more and self._followed.get(policy) is followed:
             self._changed(policy)
         return followed.pause_s * self._jitter()
+
+    def _leaves(self, followed: _Followed) -> bool:
+        """Return whether it is time to leave the connection, and take it for left."""
+        now = self._clock()
+        leaves = followed.target.address.startswith("https:") and now - followed.connected_at >= _ANEW_S
+        if leaves:
+            followed.connected_at = now
+        return leaves
 
     def _failed(self, followed: _Followed, error: HintServiceError) -> None:
         now = self._clock()

@@ -27,9 +27,11 @@ class FakeHintService:
     def __init__(self) -> None:
         self.answer: Answer | HintServiceError = Answer(view=view(), tag='"1"')
         self.tags: list[str] = []
+        self.last: list[bool] = []
 
-    async def view(self, _: str, *, tag: str = "", **__: str) -> Answer | None:
+    async def view(self, _: str, *, tag: str = "", last: bool = False, **__: str) -> Answer | None:
         self.tags.append(tag)
+        self.last.append(last)
         if isinstance(self.answer, HintServiceError):
             raise self.answer
         return None if tag and tag == self.answer.tag else self.answer
@@ -191,3 +193,16 @@ async def test_a_hint_service_without_tags_is_taken_at_its_word_each_time(setup:
     setup.service.answer = Answer(view=view(), tag="")
     await setup.ask(3)
     assert setup.passes_since() == 3
+
+
+@pytest.mark.parametrize(("scheme", "fresh"), [("https", [0.0, 60.0, 120.0]), ("http", [])])
+async def test_a_connection_by_tls_is_left_each_minute_so_that_a_new_certificate_is_judged(
+    scheme: str, fresh: list[float]
+) -> None:
+    setup = Setup()
+    setup.polls.state(dataclasses.replace(TARGET, address=f"{scheme}://demo", hurried=True))
+    asked_at = []
+    while setup.now < 150:
+        asked_at.append(setup.now)
+        await setup.ask()
+    assert [at for at, last in zip(asked_at, setup.service.last, strict=True) if last] == fresh
