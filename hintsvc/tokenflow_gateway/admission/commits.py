@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from tokenflow_api.backoff import Backoff
 from tokenflow_api.quota import CommitReply, CommitRequest
+from tokenflow_api.tasks import lasting
 from tokenflow_gateway.admission import metrics
 from tokenflow_gateway.errors import QuotaUnavailableError
 
@@ -71,13 +72,7 @@ class Commits:
 
     async def run(self) -> None:
         """Deliver for ever."""
-        senders = [asyncio.create_task(self._send()) for _ in range(SENDERS)]
-        try:
-            await asyncio.gather(*senders)
-        finally:
-            for sender in senders:
-                sender.cancel()
-            await asyncio.gather(*senders, return_exceptions=True)
+        await lasting(*(self._send() for _ in range(SENDERS)))
 
     async def drain(self, *, within_s: float) -> int:
         """Wait until all is delivered while ``run`` goes on; return how many are not after ``within_s``."""

@@ -1,6 +1,5 @@
 """The door: whether and when a request may start."""
 
-import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
@@ -12,6 +11,7 @@ from tokenflow_api.pacing_policy import FailureMode, Tenant
 from tokenflow_api.quantities import seconds
 from tokenflow_api.quota import AdmitRequest, Refusal
 from tokenflow_api.runtime import RuntimeConfig
+from tokenflow_api.tasks import lasting
 from tokenflow_gateway.admission import metrics
 from tokenflow_gateway.admission.checks import Check, Checks
 from tokenflow_gateway.admission.commits import Commits
@@ -88,13 +88,7 @@ class Door:
 
     async def run(self) -> None:
         """Deliver commits and watch the event loop, for ever."""
-        tasks = [asyncio.create_task(self._commits.run()), asyncio.create_task(self._lag.run())]
-        try:
-            await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await lasting(self._commits.run(), self._lag.run())
 
     async def drain(self, *, within_s: float) -> int:
         """Deliver the commits that wait, while ``run`` goes on; return how many are not after ``within_s``."""
