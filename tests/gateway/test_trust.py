@@ -109,7 +109,7 @@ async def test_nor_are_hints_followed_there(tmp_path: Path) -> None:
     async with hint_service(tmp_path / "tls") as url:
         follower = HintFollower(url, tls=trust)
         following = asyncio.create_task(follower.run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while "ended the stream" not in follower.failure:  # noqa: ASYNC110 - it is told over a connection
                 await asyncio.sleep(0.01)
             believe(configuration, NEW.pem.decode())
@@ -128,7 +128,7 @@ async def test_nor_are_windows_told_there(
     async with hint_service(tmp_path / "tls") as url:
         reporter = StreamReporter(url=url, node="gateway-0", token=str, observe=lambda _: StreamWindows(), tls=trust)
         reporting = asyncio.create_task(reporter.run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while "cannot be read" not in caplog.text:  # noqa: ASYNC110 - it is told over a connection
                 await asyncio.sleep(0.01)
             believe(configuration, NEW.pem.decode())
