@@ -79,6 +79,12 @@ class Cache:
         self._revisions[kind.kind] += 1
         return Change(kind=kind, before=_manifest(kind, entry), after=_decoded(kind, content))
 
+    def knows(self, kind: Kind, manifest: Manifest) -> bool:
+        """Return whether an object is known in this version or a later one; its metadata are enough to tell."""
+        meta = manifest["metadata"]
+        entry = self._entries[kind.kind].get((meta.get("namespace", ""), meta["name"]))
+        return entry is not None and entry.uid == meta["uid"] and entry.version >= int(meta["resourceVersion"])
+
     def drop(self, kind: Kind, manifest: Manifest) -> Change | None:
         """Forget an object that was deleted, unless another of its name has taken its place.
 

@@ -30,8 +30,8 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add(
         "--resync",
         type=_duration,
-        default=env("TOKENFLOW_RESYNC", "5m"),
-        help="time after which all is listed and looked at again, whatever watches told (default: 5m)",
+        default=env("TOKENFLOW_RESYNC", "10m"),
+        help="time after which all is listed and looked at again, whatever watches told (default: 10m)",
     )
     add("--agent-image", default=env("TOKENFLOW_AGENT_IMAGE", "tokenflow/agent:dev"))
     add("--hintsvc-image", default=env("TOKENFLOW_HINTSVC_IMAGE", "tokenflow/hintsvc:dev"))

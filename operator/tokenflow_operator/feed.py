@@ -1,6 +1,6 @@
 """Brings what is told of the cluster into the cache, and into the queue what that concerns."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Final
 
 from tokenflow_operator.cache import Cache, Change
@@ -29,6 +29,10 @@ class Feed:
         """Say that all kinds have been listed: every resource is queued, and from now on what changes."""
         self._open = True
         self._queue_everyone()
+
+    def knows(self, kind: Kind, manifest: Manifest) -> bool:
+        """Return whether an object is known in this version or a later one; its metadata are enough to tell."""
+        return self._cache.knows(kind, manifest)
 
     def put(self, kind: Kind, manifest: Manifest) -> None:
         """Take an object that exists."""
@@ -62,10 +66,13 @@ class Feed:
         for agent in reading_of(policy, self._cache):
             self._queue.add_after(agent, _GATHERED_S)
 
-    def look_again(self, *, delay_s: Callable[[], float]) -> None:
-        """Queue every resource, each after a delay of its own, so that none waits behind all others."""
-        for key in everyone(self._cache):
-            self._queue.add_after(key, delay_s())
+    def everyone(self) -> list[Key]:
+        """Return the keys of all resources."""
+        return everyone(self._cache)
+
+    def look_again(self, key: Key) -> None:
+        """Queue a resource, whatever was told of it."""
+        self._queue.add(key)
 
     def _changed(self, change: Change | None) -> None:
         if change is None or not self._open:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -145,11 +144,15 @@ class Follower:
             del self._following[kind]
 
     async def _look_again(self) -> None:
-        """Queue all resources now and then, whatever was told of them."""
+        """Queue each resource once in a period, one after the other: all at once would be a burst of work."""
+        await self.listed.wait()
         while True:
-            period_s = self._period_s()
-            await asyncio.sleep(period_s)
-            self._feed.look_again(delay_s=_spread(period_s / 2))
+            keys, period_s = self._feed.everyone(), self._period_s()
+            if not keys:
+                await asyncio.sleep(period_s)
+            for key in keys:
+                await asyncio.sleep(period_s / len(keys))
+                self._feed.look_again(key)
 
     def _period_s(self) -> float:
         return self._reach.resync_s * _jitter()
@@ -160,7 +163,3 @@ class Follower:
 
 def _jitter() -> float:
     return random.uniform(0.8, 1.2)  # noqa: S311 - not a secret
-
-
-def _spread(within_s: float) -> Callable[[], float]:
-    return lambda: random.uniform(0, within_s)  # noqa: S311 - likewise

@@ -5,6 +5,7 @@ for the resync period, is followed by a new listing: what was missed in a gap is
 """
 
 import asyncio
+import functools
 import logging
 import time
 from collections.abc import Callable
@@ -110,13 +111,18 @@ class Reflector:
         reflected = self._reflected
         uids: set[str] = set()
         versions: list[str] = []
-        listing = self._kube.pages(reflected.kind, namespace=reflected.namespace, labels=reflected.labels)
+        listing = self._kube.pages(
+            reflected.kind,
+            namespace=reflected.namespace,
+            labels=reflected.labels,
+            known=functools.partial(self._feed.knows, reflected.kind) if self._version else None,
+        )
         async with self._turns, aclosing(listing) as pages:
             async for page in pages:
                 self._heartbeat.beat()
                 versions.append(page.version)
+                uids |= page.uids
                 for manifest in page.items:
-                    uids.add(manifest["metadata"]["uid"])
                     self._feed.put(reflected.kind, manifest)
         self._version = versions[0]
         self._feed.retain(reflected.kind, uids, version=int(self._version))

@@ -93,6 +93,16 @@ def test_a_new_version_with_the_same_content_is_no_change() -> None:
     assert cache.put(CONFIG_MAP, _object(2, data={"a": "0"})) is None
 
 
+def test_it_knows_a_version_and_those_before_it_of_the_same_object() -> None:
+    cache = Cache()
+    cache.put(CONFIG_MAP, _object(5, data={"a": "1"}))
+    assert cache.knows(CONFIG_MAP, _object(5))
+    assert cache.knows(CONFIG_MAP, _object(4))
+    assert not cache.knows(CONFIG_MAP, _object(6))
+    assert not cache.knows(CONFIG_MAP, _object(5, uid="another"))
+    assert not cache.knows(CONFIG_MAP, _object(5, name="y"))
+
+
 @pytest.mark.parametrize("size", [1, 2000, 100_000])
 def test_an_object_of_any_size_comes_back_as_it_was(size: int) -> None:
     cache = Cache()

@@ -40,6 +40,7 @@ class FakeApi:
         self.status: dict[str, int] = {}
         self.too_old: set[str] = set()
         self.lists: list[str] = []
+        self.whole_lists: list[str] = []
         self.watches: list[tuple[str, str]] = []
         self.streams: dict[str, web.StreamResponse] = {}
         self._ends: dict[str, asyncio.Event] = {}
@@ -53,7 +54,11 @@ class FakeApi:
         if "watch" in request.query:
             return await self._watch(request, plural)
         self.lists.append(plural)
-        items = list(self.objects.get(plural, {}).values())
+        items: list[dict[str, Any]] | None = list(self.objects.get(plural, {}).values())
+        if "PartialObjectMetadataList" in request.headers["Accept"]:
+            items = [{"metadata": item["metadata"]} for item in items] or None
+        else:
+            self.whole_lists.append(plural)
         return web.json_response({"metadata": {"resourceVersion": str(self.version)}, "items": items})
 
     def _group(self, path: str) -> web.Response:
@@ -231,6 +236,32 @@ async def test_what_no_watch_told_is_found_by_the_resync_and_all_is_looked_at(ap
         api.version = 11
         await eventually(followed.config)
         await eventually(lambda: DEMO in followed.queued())
+
+
+async def test_the_resync_reads_again_only_what_is_not_known(api: FakeApi) -> None:
+    api.objects["configmaps"] = {"a": _object("a", 1, data={"k": "v"})}
+    async with following(api, resync_s=2.0) as followed:
+        await eventually(lambda: api.lists.count("configmaps") == 2)
+        assert api.whole_lists.count("configmaps") == 1
+        api.objects["configmaps"] = {"a": _object("a", 11, data={"k": "other"})}
+        api.version = 11
+        await eventually(lambda: (followed.config() or {}).get("data") == {"k": "other"})
+        assert api.whole_lists.count("configmaps") == 2
+
+
+async def test_the_resync_looks_at_each_resource_once_in_a_period(api: FakeApi) -> None:
+    api.objects["pacingpolicies"] = {name: _object(name, 1, spec={}) for name in ("a", "b", "c", "d")}
+    async with following(api, resync_s=1.0) as followed:
+        await eventually(lambda: followed.heartbeat.ready)
+        followed.queued()
+        looked_at: list[str] = []
+
+        def all_were() -> bool:
+            looked_at.extend(sorted(key.name for key in followed.queued()))
+            return len(looked_at) >= 4
+
+        await eventually(all_were)
+        assert sorted(looked_at[:4]) == ["a", "b", "c", "d"]
 
 
 async def test_a_kind_that_is_installed_later_is_noticed_and_so_is_its_end(

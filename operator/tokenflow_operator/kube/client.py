@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from kubernetes.aio.client import ApiClient
@@ -11,7 +11,7 @@ from tokenflow_operator import metrics
 from tokenflow_operator.errors import NotFoundError, UnavailableError
 from tokenflow_operator.kube.kinds import Kind
 from tokenflow_operator.kube.objects import Manifest
-from tokenflow_operator.kube.transport import APPLY, Request, Transport, status_error
+from tokenflow_operator.kube.transport import APPLY, METADATA, Request, Transport, status_error
 
 FIELD_MANAGER: Final = "tokenflow-operator"
 _PAGE: Final = 100
@@ -23,8 +23,15 @@ _SILENCE_S: Final = 90.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
-    """A part of a listing, and the version of the whole."""
+    """A part of a listing.
 
+    Attributes:
+        uids: of its objects.
+        items: the objects; none where all of them are known.
+        version: of the whole listing.
+    """
+
+    uids: frozenset[str]
     items: list[Manifest]
     version: str
 
@@ -59,8 +66,17 @@ class Kube:
         path = kind.path(namespace=namespace, name=name)
         return await self._read(Request(method="GET", path=path, verb="get", kind=kind.kind))
 
-    async def pages(self, kind: Kind, *, namespace: str, labels: str = "") -> AsyncGenerator[Page, None]:
+    async def pages(
+        self, kind: Kind, *, namespace: str, labels: str = "", known: Callable[[Manifest], bool] | None = None
+    ) -> AsyncGenerator[Page, None]:
         """Yield the objects of a namespace (all for an empty name) that carry the labels, a page at a time.
+
+        Args:
+            kind: of the objects.
+            namespace: the only one to list; all of them for an empty name.
+            labels: that the objects carry.
+            known: tells by an object's metadata whether this version of it is known. Where that is to be expected,
+                a page is read in full only if something on it is not.
 
         Raises:
             KubeError: among others NotFoundError where the kind does not exist, and GoneError where reading on
@@ -69,10 +85,19 @@ class Kube:
         path = kind.path(namespace=namespace)
         query = {"limit": str(_PAGE), **({"labelSelector": labels} if labels else {})}
         while True:
-            page = await self._read(Request(method="GET", path=path, verb="list", kind=kind.kind, query=query))
+            request = Request(method="GET", path=path, verb="list", kind=kind.kind, query=query)
+            page = await self._read(request if known is None else replace(request, accept=METADATA))
+            # A list of metadata says null where it is empty.
+            all_known = known is not None and all(map(known, page["items"] or ()))
+            if known is not None and not all_known:
+                page = await self._read(request)
             # The items of a list do not repeat what the list says of them all.
-            items = [{"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in page["items"]]
-            yield Page(items=items, version=page["metadata"].get("resourceVersion", ""))
+            items = [{"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in page["items"] or ()]
+            yield Page(
+                uids=frozenset(item["metadata"]["uid"] for item in items),
+                items=[] if all_known else items,
+                version=page["metadata"].get("resourceVersion", ""),
+            )
             following = page["metadata"].get("continue")
             if not following:
                 return

@@ -25,6 +25,8 @@ from tokenflow_operator.errors import (
 from tokenflow_operator.kube.objects import Manifest
 
 JSON: Final = "application/json"
+METADATA: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+"""A listing without what the objects hold besides their metadata."""
 APPLY: Final = "application/apply-patch+yaml"
 
 _BY_STATUS: Final[dict[int, type[KubeError]]] = {
@@ -62,6 +64,7 @@ class Request:
     query: dict[str, str] = field(default_factory=dict)
     body: Manifest | None = None
     content_type: str = JSON
+    accept: str = JSON
 
 
 class Transport:
@@ -125,7 +128,7 @@ class Transport:
             request.method,
             request.path,
             query_params=list(request.query.items()),
-            header_params={"Accept": JSON, "Content-Type": request.content_type},
+            header_params={"Accept": request.accept, "Content-Type": request.content_type},
             body=request.body,
             auth_settings=["BearerToken"],
         )

@@ -60,7 +60,8 @@ async def test_a_list_is_read_to_its_end_and_its_items_know_their_kind() -> None
     async def pages(request: web.Request) -> web.Response:
         first = "continue" not in request.query
         assert request.query["labelSelector"] == "a=b"
-        item = {"metadata": {"name": "first" if first else "second"}}
+        name = "first" if first else "second"
+        item = {"metadata": {"name": name, "uid": f"uid-{name}"}}
         return web.json_response({"metadata": {"continue": "more"} if first else {}, "items": [item]})
 
     async def listed(kube: Kube) -> list[tuple[str, str]]:
@@ -68,6 +69,27 @@ async def test_a_list_is_read_to_its_end_and_its_items_know_their_kind() -> None
         return [(item["kind"], item["metadata"]["name"]) async for page in found for item in page.items]
 
     assert await _against(pages, listed) == [("ConfigMap", "first"), ("ConfigMap", "second")]
+
+
+async def test_of_a_page_whose_objects_are_known_only_the_metadata_are_read() -> None:
+    asked: list[tuple[str, str]] = []
+
+    async def pages(request: web.Request) -> web.Response:
+        page, metadata_only = (
+            request.query.get("continue", "first"),
+            "PartialObjectMetadataList" in request.headers["Accept"],
+        )
+        asked.append((page, "metadata" if metadata_only else "whole"))
+        item = {"metadata": {"name": page, "uid": f"uid-{page}"}, **({} if metadata_only else {"data": {"k": "v"}})}
+        following = {"continue": "second"} if page == "first" else {}
+        return web.json_response({"metadata": {"resourceVersion": "7", **following}, "items": [item]})
+
+    async def listed(kube: Kube) -> list[tuple[set[str], list[str]]]:
+        found = kube.pages(CONFIG_MAP, namespace="n", known=lambda item: item["metadata"]["name"] == "first")
+        return [(set(page.uids), [item["data"]["k"] for item in page.items]) async for page in found]
+
+    assert await _against(pages, listed) == [({"uid-first"}, []), ({"uid-second"}, ["v"])]
+    assert asked == [("first", "metadata"), ("second", "metadata"), ("second", "whole")]
 
 
 @pytest.mark.parametrize("force", [False, True])
