@@ -16,6 +16,14 @@ def test_it_tells_of_itself(flag: str) -> None:
     assert _run(flag).returncode == 0
 
 
+def test_it_carries_no_cryptography_without_a_webhook() -> None:
+    program = "import sys, tokenflow_operator.__main__; print('\\n'.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    carried = set(done.stdout.splitlines())
+    assert "tokenflow_operator.webhook.keeper" in carried
+    assert "cryptography" not in carried
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

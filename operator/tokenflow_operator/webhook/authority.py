@@ -5,7 +5,6 @@ for ``SETTLING`` beside the old one before it issues anything, and the old one u
 """
 
 import ipaddress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -15,6 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from tokenflow_operator.webhook.bundle import Bundle
+
 AUTHORITY_LASTS: Final = timedelta(days=365)
 SERVING_LASTS: Final = timedelta(days=30)
 SETTLING: Final = timedelta(minutes=10)
@@ -22,35 +23,6 @@ SETTLING: Final = timedelta(minutes=10)
 _CLOCK_SKEW: Final = timedelta(minutes=5)
 _DUE: Final = 2 / 3
 """Share of its life after which a certificate is renewed."""
-_FIELDS: Final = {"trusted": "ca.crt", "authority_key": "ca.key", "certificate": "tls.crt", "key": "tls.key"}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Bundle:
-    """What replicas share, all of it PEM.
-
-    Attributes:
-        trusted: certificates of the authorities, the newest first.
-        authority_key: key of the newest authority.
-        certificate: what the webhook shows.
-        key: of that certificate.
-    """
-
-    trusted: bytes
-    authority_key: bytes
-    certificate: bytes
-    key: bytes
-
-    @classmethod
-    def of(cls, data: dict[str, bytes]) -> "Bundle | None":
-        """Return the bundle of a Secret's data; nothing where it holds none, or a part."""
-        found = {field: data.get(name, b"") for field, name in _FIELDS.items()}
-        return cls(**found) if all(found.values()) else None
-
-    @property
-    def data(self) -> dict[str, bytes]:
-        """A Secret's data."""
-        return {name: getattr(self, field) for field, name in _FIELDS.items()}
 
 
 def renewed(bundle: Bundle | None, *, host: str, now: datetime) -> Bundle:

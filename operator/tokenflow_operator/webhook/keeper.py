@@ -13,7 +13,7 @@ from typing import Final
 from tokenflow_operator.election import Leadership
 from tokenflow_operator.kube import Kube, Manifest
 from tokenflow_operator.kube.kinds import SECRET, VALIDATING_WEBHOOK_CONFIGURATION
-from tokenflow_operator.webhook.authority import Bundle, renewed
+from tokenflow_operator.webhook.bundle import Bundle
 
 HOOK: Final = "resources.tokenflow.io"
 """Name of the hook in the ValidatingWebhookConfiguration, which the chart makes."""
@@ -70,6 +70,8 @@ class Keeper:
         bundle = Bundle.of({name: base64.b64decode(value) for name, value in secret.get("data", {}).items()})
         if not self._leadership.leading.is_set():
             return bundle
+        from tokenflow_operator.webhook.authority import renewed  # noqa: PLC0415 - large, and only a webhook needs it
+
         fresh = renewed(bundle, host=self._options.host, now=self._now())
         if bundle is not None and fresh.trusted == bundle.trusted:
             # Nothing is shown before the API server trusts who issued it.

@@ -15,7 +15,7 @@ from tokenflow_operator import metrics
 from tokenflow_operator.errors import AdmissionRequestError, KubeError
 from tokenflow_operator.snapshot import Known
 from tokenflow_operator.webhook.admission import answer, parse
-from tokenflow_operator.webhook.authority import Bundle
+from tokenflow_operator.webhook.bundle import Bundle
 from tokenflow_operator.webhook.keeper import Keeper
 from tokenflow_operator.webhook.review import review
 

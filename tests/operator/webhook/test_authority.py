@@ -11,7 +11,8 @@ from cryptography.x509.verification import PolicyBuilder, Store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenflow_operator.webhook.authority import SETTLING, Bundle, renewed
+from tokenflow_operator.webhook.authority import SETTLING, renewed
+from tokenflow_operator.webhook.bundle import Bundle
 
 HOST = "tokenflow-operator-webhook.tokenflow-system.svc"
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
