@@ -2,11 +2,13 @@
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import socket
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 from tokenflow_api import logs
 from tokenflow_api.tasks import TaskEndedError
@@ -15,6 +17,9 @@ from tokenflow_operator.command_line import installation, parser
 from tokenflow_operator.errors import OperatorError
 from tokenflow_operator.follow import Reach
 from tokenflow_operator.webhook import WebhookOptions
+
+_COLLECTED_AFTER: Final = 10_000
+"""New objects between two looks for garbage."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,12 +44,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         port=arguments.port,
         metrics_port=arguments.metrics_port,
     )
+    _spare_the_collector()
     try:
         asyncio.run(run(options, installation(arguments)))
     except (OperatorError, TaskEndedError) as error:
         logging.getLogger(__name__).error(str(error))  # noqa: TRY400 - the words say all there is
         return 1
     return 0
+
+
+def _spare_the_collector() -> None:
+    """Let the garbage collector look seldom, and only at what the work makes.
+
+    Manifests are trees without cycles, of which a listing makes tens of thousands. To search them and all modules for
+    cycles each time took a quarter of the processor time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECTED_AFTER)
 
 
 def _webhook(arguments: argparse.Namespace) -> WebhookOptions | None:
