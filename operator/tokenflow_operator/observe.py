@@ -9,14 +9,15 @@ from tokenflow_operator.cache import Cache
 from tokenflow_operator.errors import NotFoundError
 from tokenflow_operator.keys import Key
 from tokenflow_operator.kube import Kind, Manifest, ObjectRef
-from tokenflow_operator.kube.kinds import CHILDREN, CONTROLLER_REVISION, NODE, PACING_POLICY, POD, TELEMETRY_AGENT
+from tokenflow_operator.kube.kinds import CHILDREN, CONTROLLER_REVISION, PACING_POLICY, POD, TELEMETRY_AGENT
 from tokenflow_operator.kube.objects import kind_of, ref_of
-from tokenflow_operator.plan import Plan, hintsvc, names
+from tokenflow_operator.plan import Plan, hintsvc
+from tokenflow_operator.plan.address import hint_service_address
 from tokenflow_operator.plan.conditions import PROGRESSING
 from tokenflow_operator.plan.pods import ready_pods
 from tokenflow_operator.plan.runtime import MAX_POLICIES_PER_AGENT, named_agents, policies_of
 from tokenflow_operator.polls import Target
-from tokenflow_operator.resources import Resources
+from tokenflow_operator.resources import Nodes, Resources
 from tokenflow_operator.snapshot import (
     Agent,
     AgentSnapshot,
@@ -72,7 +73,7 @@ class Observer:
         self._cache = cache
         self._polls = polls
         self._kube = kube
-        self._nodes = nodes
+        self._nodes = Nodes(cache) if nodes else None
         self._policies = Resources(cache, PACING_POLICY, PacingPolicySpec)
         self._agents = Resources(cache, TELEMETRY_AGENT, TelemetryAgentSpec)
 
@@ -135,10 +136,11 @@ class Observer:
             revisions=tuple(self._cache.owned(CONTROLLER_REVISION, namespace=key.namespace, owner=key.owner_label)),
             cluster=self._cluster(key),
             hint_services=tuple(self._state(policy) for policy in served),
+            addresses={policy.key: self._address(policy) for policy in served},
         )
 
     def _all_nodes(self) -> tuple[Manifest, ...] | None:
-        return tuple(self._cache.all(NODE)) if self._nodes else None
+        return self._nodes.all() if self._nodes else None
 
     def _cluster(self, key: Key) -> Cluster:
         children = {
@@ -153,7 +155,7 @@ class Observer:
         )
 
     def _state(self, policy: Policy) -> HintServiceState:
-        key, security = policy.key, policy.spec.security
+        key = policy.key
         pods = self._cache.owned(POD, namespace=key.namespace, owner=key.owner_label)
         ready = ready_pods(pods, component=hintsvc.COMPONENT)
         if not ready:
@@ -162,13 +164,17 @@ class Observer:
         return self._polls.state(
             Target(
                 policy=key,
-                address=names.hint_service_url(key, security),
-                authorities=security.ca_bundle,
+                address=self._address(policy),
+                authorities=policy.spec.security.ca_bundle,
                 generation=policy.generation,
                 replicas=frozenset(ready),
                 hurried=any(map(_rolls_out, named_agents(policy, self._agents.all()))),
             )
         )
+
+    def _address(self, policy: Policy) -> str:
+        pods = self._cache.owned(POD, namespace=policy.key.namespace, owner=policy.key.owner_label)
+        return hint_service_address(policy.key, policy.spec.security, pods)
 
 
 def _rolls_out(agent: Agent) -> bool:

@@ -1,4 +1,4 @@
-"""Our own resources out of the cache, each read once per change: every plan sees them all."""
+"""Our own resources and the nodes out of the cache, read once per change: every plan sees them all."""
 
 import logging
 from typing import Any, Final, Generic, TypeVar
@@ -10,6 +10,7 @@ from tokenflow_api.telemetry_agent import TelemetryAgentSpec
 from tokenflow_operator.cache import Cache
 from tokenflow_operator.keys import Key, key_of
 from tokenflow_operator.kube import FIELD_MANAGER, Kind, Manifest
+from tokenflow_operator.kube.kinds import NODE
 from tokenflow_operator.kube.objects import status_written_at
 from tokenflow_operator.snapshot import InvalidSnapshot, Resource
 
@@ -78,6 +79,22 @@ class Resources(Generic[SpecT]):
             status_written_at=status_written_at(manifest, manager=FIELD_MANAGER),
             annotations=meta.get("annotations", {}),
         )
+
+
+class Nodes:
+    """The nodes out of the cache, which passes that go on at the same time share: nobody changes them."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+        self._all: tuple[Manifest, ...] = ()
+        self._revision = -1
+
+    def all(self) -> tuple[Manifest, ...]:
+        """Return all nodes."""
+        revision = self._cache.revision(NODE)
+        if revision != self._revision:
+            self._all, self._revision = tuple(self._cache.all(NODE)), revision
+        return self._all
 
 
 def _words(error: ValidationError) -> str:
