@@ -44,10 +44,13 @@ class BaseAnswer:
         if self.over:
             return
         self.over = True
-        if self._left is not None:
-            self._left()
-        if self.cancel is not None:
-            self.cancel()
+        left, cancel = self._left, self.cancel
+        # A task that is cancelled keeps the frames it was in, and through them this answer: neither would be freed.
+        self._left = self._flowed = self.cancel = None
+        if left is not None:
+            left()
+        if cancel is not None:
+            cancel()
 
     def _declare(self, status: int, headers: Mapping[str, str]) -> dict[str, str]:
         """Return the headers to send.

@@ -86,10 +86,14 @@ class PacedStream:
         self._answer.on_flow(self._flowed)
         self._answer.on_left(self._left)
         self._refresh(now)
+        self._call.pipe(self)
+        # The first token leaves before anything else is seen to.
+        self._answer.flush()
+        if self._over:
+            return
         if self.meter:
             self.meter.look(now, waiting_bytes=self._answer.waiting_bytes, held_bytes=0)
         self._wheel.schedule(self._watch, min(now + LOOK_S, self._limit().at, self._drain_at or inf))
-        self._call.pipe(self)
 
     def drain(self, deadline: float) -> None:
         """Have the stream end by ``deadline``, of the wheel's clock: by itself, or with words how to go on."""
@@ -331,8 +335,18 @@ class PacedStream:
         if self.meter:
             whole = why is Why.COMPLETE
             self.meter.close(self._clock(), waiting_bytes=self._answer.waiting_bytes, whole=whole)
-        self._timer.cancel()
-        self._watch.cancel()
+        self._let_go()
         usage = self._reader.usage or Usage(input_tokens=0, output_tokens=self.tokens, measured=False)
         if not self.ended.done():
             self.ended.set_result(Ended(why=why, tokens=self.tokens, usage=usage, error=self._error))
+
+    def _let_go(self) -> None:
+        """Have nothing that the stream refers to refer back, so that it is freed at once."""
+        self._timer.close()
+        self._watch.close()
+        self._answer.on_flow(_nothing)
+        self._answer.on_left(_nothing)
+
+
+def _nothing() -> None:
+    """Take in what no longer concerns a stream that has ended."""

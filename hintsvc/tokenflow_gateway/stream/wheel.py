@@ -50,6 +50,11 @@ class Timer:
         """Do not run; its place in the slot is left void."""
         self._tick = None
 
+    def close(self) -> None:
+        """Never run again, and let go of what would have run: whoever owns the timer is freed without a cycle."""
+        self._tick = None
+        self._run = _nothing
+
 
 class Wheel:
     """Runs timers at their times.
@@ -117,3 +122,7 @@ class Wheel:
             timer._run()  # noqa: SLF001
         except Exception:  # noqa: BLE001 - one stream's mistake must not stop all the others
             _log.exception("a timer failed")
+
+
+def _nothing() -> None:
+    """Run in place of what a closed timer let go of."""

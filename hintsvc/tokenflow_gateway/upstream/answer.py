@@ -101,8 +101,9 @@ class Answer:
             self._sink.end(error)
 
     def abandon(self) -> None:
-        """Hand out nothing more, not even the end."""
+        """Hand out nothing more, not even the end, and let go of what refers back: the answer is freed at once."""
         self._ended = True
+        self._parser = _SPENT
         self._sink = None
         self._deliver = _drop
         self._kept.clear()
@@ -214,3 +215,7 @@ class Answer:
 
 def _drop(data: bytes) -> None:
     """Take in what nobody wants."""
+
+
+_SPENT: Final = HttpResponseParser(None)
+"""The parser of an answer that nobody wants."""

@@ -1,9 +1,11 @@
 """HTTP/1.1 over real connections."""
 
 import asyncio
+import gc
 import json
 import logging
 import time
+import weakref
 
 import aiohttp
 import pytest
@@ -369,6 +371,29 @@ async def test_a_reader_who_leaves_cancels_the_exchange(how: str) -> None:
         answer.finish()
         answer.abort()
         await until(lambda: front.connections == 0)
+
+
+async def test_what_a_cancelled_exchange_held_is_freed_without_a_search_for_garbage() -> None:
+    class Work:
+        """What a handler holds."""
+
+    works = list[weakref.ref[Work]]()
+
+    async def handler(_: Request, answer: Answer) -> None:
+        work = Work()
+        works.append(weakref.ref(work))
+        answer.start(200, {})
+        await asyncio.Event().wait()
+
+    gc.disable()
+    try:
+        async with served(handler) as front, await Reader1.connect(front) as client:
+            client.send(GET)
+            await client.head()
+            client.writer.transport.abort()
+            await until(lambda: works[0]() is None)
+    finally:
+        gc.enable()
 
 
 async def test_a_reader_who_leaves_after_the_end_cancels_nothing() -> None:

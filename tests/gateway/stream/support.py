@@ -146,6 +146,7 @@ class FakeCall:
 
     def cancel(self) -> None:
         self.cancelled = True
+        self._sink = None
 
     def _deliver(self) -> None:
         while self._waiting and not self.paused and not self.cancelled and self._sink:
@@ -158,7 +159,7 @@ class FakeCall:
             # One read brings all that is there.
             self._sink.feed(b"".join(said for said in waiting if isinstance(said, bytes)))
             for said in waiting:
-                if not isinstance(said, bytes):
+                if self._sink and not isinstance(said, bytes):
                     self._sink.end(said)
 
 

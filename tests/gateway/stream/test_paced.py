@@ -1,5 +1,7 @@
 """One stream, from bytes that an upstream sent to writes that a reader gets."""
 
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -208,3 +210,25 @@ async def test_progress_is_told_of_all_that_is_sent() -> None:
     setup.call.say(ROLE, token("a"), DONE, None)
     assert sum(tokens for tokens, _, _ in setup.progress.sends) == 1
     assert sum(size for _, size, _ in setup.progress.sends) == len(ROLE + token("a") + DONE)
+
+
+@pytest.mark.parametrize("why", [Why.COMPLETE, Why.READER_LEFT, Why.TIMED_OUT])
+async def test_a_stream_that_has_ended_is_freed_without_a_search_for_garbage(why: Why) -> None:
+    gc.disable()
+    try:
+        setup = Setup(told=hint(20.0, batch=5, delay_ms=250))
+        stream = setup.begin()
+        setup.call.say(token("a"), token("b"))
+        setup.clock.run(1.0)
+        if why is Why.COMPLETE:
+            setup.call.say(DONE, None)
+        elif why is Why.READER_LEFT:
+            setup.answer.leave()
+        setup.clock.run(40.0)
+        assert stream.ended.result().why is why
+        setup.call.cancel()
+        freed = weakref.ref(stream)
+        del stream
+        assert freed() is None
+    finally:
+        gc.enable()

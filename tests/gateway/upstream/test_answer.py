@@ -1,6 +1,8 @@
 """Answers out of bytes, however these are torn."""
 
+import gc
 import itertools
+import weakref
 from collections.abc import Sequence
 
 import pytest
@@ -162,3 +164,15 @@ def test_a_fault_of_whoever_reads_is_not_taken_for_one_of_the_upstream() -> None
     answer.pipe(Faulty())
     with pytest.raises(ZeroDivisionError):
         answer.feed(SIZED)
+
+
+def test_an_answer_that_nobody_wants_any_more_is_freed_without_a_search_for_garbage() -> None:
+    gc.disable()
+    try:
+        answer, _ = answer_to(CHUNKED[:90])
+        answer.abandon()
+        freed = weakref.ref(answer)
+        del answer
+        assert freed() is None
+    finally:
+        gc.enable()
