@@ -143,6 +143,7 @@ class AgentSnapshot:
         nodes: all nodes of the cluster; ``None`` where the operator may not read them.
         revisions: the ControllerRevisions of its DaemonSet.
         hint_services: what the hint service of each policy that names the agent says.
+        addresses: where these answer at present.
     """
 
     agent: Agent
@@ -152,6 +153,7 @@ class AgentSnapshot:
     revisions: tuple[Manifest, ...]
     cluster: Cluster
     hint_services: tuple[HintServiceState, ...]
+    addresses: Mapping[Key, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

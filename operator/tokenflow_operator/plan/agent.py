@@ -68,7 +68,9 @@ def design_agent(snapshot: AgentSnapshot, owner: Owner, installation: Installati
     degraded = degraded_nodes(snapshot, progress.sites, now)
     return AgentDesign(
         objects=(
-            *agent_objects(owner, agent_config(agent, snapshot.policies), progress.template),
+            *agent_objects(
+                owner, agent_config(agent, snapshot.policies, addresses=snapshot.addresses), progress.template
+            ),
             *agent_monitoring(owner, installation.monitoring, served=snapshot.cluster.served),
         ),
         replace=progress.replace,

@@ -54,7 +54,7 @@ def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images) -> Manifes
         "command": ["tokenflow-gateway"],
         "args": [
             f"--runtime-file={names.RUNTIME_DIR}/{RUNTIME_KEY}",
-            f"--hint-url={names.hint_service_url(owner.key, spec.security)}",
+            f"--hint-url={names.hint_service_url(owner.key, names.scheme(spec.security))}",
             *([f"--hint-tls-dir={names.CLIENT_TLS_DIR}/{policy}"] if tls else []),
             f"--token-file={names.TOKEN_FILE}",
             f"--tenants-dir={names.TENANTS_DIR}",

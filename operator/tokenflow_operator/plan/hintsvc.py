@@ -7,6 +7,7 @@ from tokenflow_api.runtime import RUNTIME_KEY
 from tokenflow_operator.kube.kinds import DEPLOYMENT, HINT_REQUESTS, ROLE, ROLE_BINDING
 from tokenflow_operator.kube.objects import Manifest, ObjectRef
 from tokenflow_operator.plan import names, replicated
+from tokenflow_operator.plan.address import SCHEME_LABEL
 from tokenflow_operator.plan.autoscaling import autoscalers, hintsvc_replicas
 from tokenflow_operator.plan.disruption import disruption_budget
 from tokenflow_operator.plan.network_policy import open_to_clients
@@ -98,6 +99,7 @@ def _deployment(owner: Owner, spec: PacingPolicySpec, images: Images, *, replica
         COMPONENT,
         replicas=replicas,
         images=images,
+        labels={SCHEME_LABEL: names.scheme(spec.security)},
         pod={
             "serviceAccountName": names.hintsvc(policy),
             # It watches its ConfigMap and reads the keys that tokens are verified with.

@@ -69,7 +69,11 @@ def hint_service_host(policy: Key) -> str:
     return f"{hintsvc(policy.name)}.{policy.namespace}.svc"
 
 
-def hint_service_url(policy: Key, security: Security) -> str:
+def scheme(security: Security) -> str:
+    """Return by which scheme the policy's hint service is to serve."""
+    return "http" if security.tls_secret_ref is None else "https"
+
+
+def hint_service_url(policy: Key, scheme: str) -> str:
     """Return where the policy's hint service answers within the cluster."""
-    scheme = "http" if security.tls_secret_ref is None else "https"
     return f"{scheme}://{hint_service_host(policy)}:{HINT_PORT}"

@@ -26,7 +26,7 @@ _REMEDIES: Final = (
 
 def ready_pods(pods: Iterable[Manifest], *, component: str) -> list[str]:
     """Return the names of a component's pods that serve and are there to stay, in order."""
-    return sorted(pod["metadata"]["name"] for pod in pods if component_of(pod) == component and _is_ready(pod))
+    return sorted(pod["metadata"]["name"] for pod in pods if component_of(pod) == component and serving(pod))
 
 
 def component_of(manifest: Manifest) -> str:
@@ -35,7 +35,8 @@ def component_of(manifest: Manifest) -> str:
     return component
 
 
-def _is_ready(pod: Manifest) -> bool:
+def serving(pod: Manifest) -> bool:
+    """Return whether a pod serves and is there to stay."""
     return _condition(pod, "Ready").get("status") == "True" and "deletionTimestamp" not in pod["metadata"]
 
 

@@ -12,6 +12,7 @@ from tokenflow_api.quantities import seconds
 from tokenflow_operator.kube.kinds import DEPLOYMENT, PERSISTENT_VOLUME_CLAIM
 from tokenflow_operator.kube.objects import ObjectRef
 from tokenflow_operator.plan import hintsvc, names
+from tokenflow_operator.plan.address import hint_service_address
 from tokenflow_operator.plan.autoscaling import autoscaling_problems, hintsvc_replicas
 from tokenflow_operator.plan.certificate import certificate_problems, untrusted
 from tokenflow_operator.plan.claims import claim_problems
@@ -87,7 +88,7 @@ def wanted_replicas(snapshot: PolicySnapshot) -> int:
 
 
 def _hint_service(snapshot: PolicySnapshot, *, now: datetime) -> Iterator[Problem]:
-    state, url = snapshot.hint_service, names.hint_service_url(snapshot.policy.key, snapshot.policy.spec.security)
+    state, url = snapshot.hint_service, _address(snapshot)
     if state.view is not None:
         yield from _acknowledgements(snapshot, state.view)
         yield from _telemetry(snapshot, state.view, now=now)
@@ -104,6 +105,11 @@ def _hint_service(snapshot: PolicySnapshot, *, now: datetime) -> Iterator[Proble
     else:
         message = f"{url} {state.silence.value}: {state.error}: see the logs of Deployment {_deployment(snapshot)}"
         yield Problem(reason=Reason.HINT_SERVICE_UNREACHABLE, severity=Severity.BLOCKING, message=message)
+
+
+def _address(snapshot: PolicySnapshot) -> str:
+    policy = snapshot.policy
+    return hint_service_address(policy.key, policy.spec.security, snapshot.cluster.pods)
 
 
 def _available_for_s(snapshot: PolicySnapshot, *, now: datetime) -> float:

@@ -22,6 +22,7 @@ from tokenflow_operator.settings import Images
 
 PORTS: Final[dict[str, int]] = {"metrics": names.METRICS_PORT}
 _NO_PORTS: Final[Mapping[str, int]] = {}
+_NO_LABELS: Final[Mapping[str, str]] = {}
 SCRATCH: Final[dict[str, Any]] = {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}
 _LEAVE_SERVICE_S: Final = 3
 """Seconds between the end of new connections by the Service and the program's own drain."""
@@ -67,9 +68,26 @@ def serving(port: int, *, also: Mapping[str, int] = _NO_PORTS, tls: bool = False
 
 
 def deployment(
-    owner: Owner, name: str, component: str, *, replicas: int, images: Images, pod: Mapping[str, Any]
+    owner: Owner,
+    name: str,
+    component: str,
+    *,
+    replicas: int,
+    images: Images,
+    pod: Mapping[str, Any],
+    labels: Mapping[str, str] = _NO_LABELS,
 ) -> Manifest:
-    """Return a Deployment that is spread over nodes and updated without a gap."""
+    """Return a Deployment that is spread over nodes and updated without a gap.
+
+    Args:
+        owner: the policy.
+        name: of the Deployment.
+        component: which part of TokenFlow it is.
+        replicas: at present.
+        images: to run, and how they are pulled.
+        pod: the fields of its pods that no other component has.
+        labels: of its pods, besides those that all have.
+    """
     spread = {
         "maxSkew": 1,
         "topologyKey": "kubernetes.io/hostname",
@@ -82,7 +100,7 @@ def deployment(
         "selector": {"matchLabels": owner.selector(component)},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
         "template": {
-            "metadata": {"labels": owner.labels(component)},
+            "metadata": {"labels": {**labels, **owner.labels(component)}},
             "spec": {
                 "enableServiceLinks": False,
                 "securityContext": unprivileged_pod(),

@@ -6,11 +6,13 @@ from typing import Final
 from tokenflow_api.pacing_policy import PacingPolicySpec
 from tokenflow_api.runtime import Grant, Role, RuntimeConfig
 from tokenflow_api.telemetry import AgentConfig, IngestAddress
+from tokenflow_operator.keys import Key
 from tokenflow_operator.plan import names
 from tokenflow_operator.settings import Identity
 from tokenflow_operator.snapshot import Agent, Policy
 
 MAX_POLICIES_PER_AGENT: Final = 8
+_AS_ASKED_FOR: Final[Mapping[Key, str]] = {}
 
 
 def policies_of(agent: Agent, policies: Iterable[Policy]) -> list[Policy]:
@@ -24,8 +26,16 @@ def policies_of(agent: Agent, policies: Iterable[Policy]) -> list[Policy]:
     return sorted(naming, key=lambda policy: (policy.created_at, policy.key))
 
 
-def agent_config(agent: Agent, policies: Iterable[Policy]) -> AgentConfig:
-    """Return what the agent runs by: its spec, and where it delivers."""
+def agent_config(
+    agent: Agent, policies: Iterable[Policy], *, addresses: Mapping[Key, str] = _AS_ASKED_FOR
+) -> AgentConfig:
+    """Return what the agent runs by: its spec, and where it delivers.
+
+    Args:
+        agent: whose config it is.
+        policies: all of them.
+        addresses: where hint services answer at present; for a policy without one, where it is to answer.
+    """
     served = policies_of(agent, policies)[:MAX_POLICIES_PER_AGENT]
     return AgentConfig(
         namespace=agent.key.namespace,
@@ -35,7 +45,7 @@ def agent_config(agent: Agent, policies: Iterable[Policy]) -> AgentConfig:
         ingest=[
             IngestAddress(
                 policy=policy.key.name,
-                url=names.hint_service_url(policy.key, policy.spec.security),
+                url=addresses.get(policy.key) or names.hint_service_url(policy.key, names.scheme(policy.spec.security)),
                 authorities=policy.spec.security.ca_bundle,
             )
             for policy in served
