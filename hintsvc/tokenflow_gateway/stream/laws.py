@@ -1,7 +1,7 @@
 """The laws by which a stream paces itself, from what its own connection says.
 
 While the connection delivers at once it is clear, and nothing is held back. Once its backlog ages, tokens go out in
-batches; where that does not help it is congested, and the rate follows what is really delivered, a little more while
+batches; where it grows in spite of them, or is very old, the rate follows what is really delivered, a little more while
 the backlog is short and less while it is long, so that it settles at the target:
 
     r = clamp(D / beta * (1 + clip(k * (tau - q) / tau, -0.7, k)), r_min, r_max)
@@ -38,6 +38,8 @@ _LEAST_SHARE: Final = 0.2
 GRACE_LOOKS: Final = 8
 MOST_GRACE: Final = 4.0
 """Target backlogs that one may be old while batches alone are tried: an older one wants both at once."""
+GROWS: Final = 1.1
+"""Times what it was when they began from which a backlog grows in spite of batches."""
 FORGIVE_LOOKS: Final = 40
 """A connection that has been clear for so long is congested anew, not again."""
 LEAVE_SHARE: Final = 0.25
@@ -76,6 +78,7 @@ class SocketLaw:
         batching: share of the policy's longest delay that tokens may wait for one another.
         calm: looks in a row in which nothing wanted them to.
         grace: looks left to see what batches do before the rate is lowered.
+        began_s: age of the backlog when they began.
         rate: tokens per second that it bears; ``None`` while clear, or in grace, which binds nothing.
     """
 
@@ -86,6 +89,7 @@ class SocketLaw:
     batching: float = 0.0
     calm: int = 0
     grace: int = 0
+    began_s: float = 0.0
     rate: float | None = None
 
     @property
@@ -109,8 +113,12 @@ class SocketLaw:
         if not look.delivered:
             # An outage is no measure of what the path bears.
             return law
-        if law.grace and age_s < MOST_GRACE * limits.target_s:
-            return replace(law, grace=law.grace - 1)
+        if law.rate is None and age_s < MOST_GRACE * limits.target_s:
+            if law.grace:
+                return replace(law, grace=law.grace - 1, began_s=law.began_s or age_s)
+            if age_s <= GROWS * law.began_s:
+                # Batches are all that it takes, or the queue is not the stream's at all.
+                return replace(law, grace=GRACE_LOOKS, began_s=age_s)
         rate = socket_rate(look, limits)
         if law.streak and law.rate is not None:
             # The backlog is gone, so that what was delivered is what was offered, and no measure of what could be.
@@ -119,6 +127,8 @@ class SocketLaw:
 
     def _entered(self, age_s: float, limits: Limits) -> "SocketLaw":
         streak = self.streak + 1 if age_s > LEAVE_SHARE * limits.target_s else 0
+        if self.forgiven and not (streak or self.streak or self.batching):
+            return self
         rested = min(FORGIVE_LOOKS, self.rested + 1)
         old = age_s > limits.target_s
         if streak >= ENTER_LOOKS and old:

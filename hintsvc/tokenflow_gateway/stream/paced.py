@@ -299,7 +299,7 @@ class PacedStream:
             return False
         limits = self._guide.socket_limits(self.route)
         before, self._law = self._law, self._law.next(look, limits)
-        if self._law != before:
+        if self._law is not before:
             self._pace_until = now
         if self._law.batching:
             self._guide.strained(self.route, self._law.batching)
