@@ -175,7 +175,6 @@ class _Generation:
             told = headers.of_stream(gateway.guide.pace(route, SocketLaw()), gateway.hint(tenant.name, route.path))
             answer.start(attempt.head.status, to_reader(attempt.head.headers) | own | told)
             stream.start()
-            answer.flush()
             await asyncio.wait((stream.ended,))
         finally:
             ended = stream.abandon()
