@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
 from typing import Final, cast
 
@@ -35,6 +34,7 @@ from tokenflow_gateway.front.head import add_header
 from tokenflow_gateway.front.outbox import Outbox
 from tokenflow_gateway.front.running import refuse
 from tokenflow_gateway.front.site import Site
+from tokenflow_gateway.front.streams2 import Streams
 from tokenflow_gateway.front.target import split
 from tokenflow_gateway.front.wire import Wire
 
@@ -46,21 +46,6 @@ _MOST_CONTROL: Final = 1_048_576
 acknowledgements."""
 _EARNED: Final = 3
 """Idle frames that a reader may send for each frame that they were sent."""
-
-
-@dataclass(kw_only=True, slots=True)
-class _Stream:
-    """A request and its answer.
-
-    Attributes:
-        body: of the request.
-        answer: to it.
-        unread: bytes that the sender is not told yet to have been read.
-    """
-
-    body: Body
-    answer: Answer2
-    unread: int = 0
 
 
 class Http2(asyncio.Protocol):
@@ -89,7 +74,7 @@ class Http2(asyncio.Protocol):
         self._h2.decoder.max_header_list_size = limits.head_bytes
         self._allowance = Allowance(most=limits.idle_frames, per_second=limits.idle_frames_per_second, now=now)
         self._frames = Frames()
-        self._streams: dict[int, _Stream] = {}
+        self._streams = Streams(self._h2)
         self._last_stream = 0
         self._gone = False
         self._deadline = now + limits.idle_s
@@ -112,11 +97,11 @@ class Http2(asyncio.Protocol):
         del exc
         self._site.connections.discard(self)
         metrics.CONNECTIONS.labels(http="2").dec()
-        self._leave()
+        self._streams.lose_all()
 
     def eof_received(self) -> None:
         """Take it that the reader has left."""
-        self._leave()
+        self._streams.lose_all()
 
     def data_received(self, data: bytes) -> None:
         """Take in frames."""
@@ -149,13 +134,12 @@ class Http2(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Let what is written wait in the streams."""
         self.wire.pause()
-        for stream in self._streams.values():
-            stream.answer.held = True
+        self._streams.hold()
 
     def resume_writing(self) -> None:
         """Go on."""
         self.wire.resume()
-        self._go_on(tuple(self._streams.values()))
+        self._streams.go_on()
 
     def check(self, now: float) -> None:
         """Break off what waits for too long."""
@@ -164,11 +148,10 @@ class Http2(asyncio.Protocol):
             metrics.CUT.labels(reason="stuck").inc()
             self.abort()
             return
-        for number, stream in tuple(self._streams.items()):
-            if stream.answer.stuck_s(now) > limits.stuck_s:
-                metrics.CUT.labels(reason="stuck").inc()
-                stream.answer.leave()
-                self.break_off(number)
+        for number in self._streams.stuck(now, longest_s=limits.stuck_s):
+            metrics.CUT.labels(reason="stuck").inc()
+            self._streams.lose(number)
+            self.break_off(number)
         if now >= self._deadline and not self._gone and (self._site.leaving or not self._streams):
             self._gone = True
             self._outbox.go_away(self._last_stream)
@@ -199,19 +182,17 @@ class Http2(asyncio.Protocol):
     def send(self, stream: int, data: bytes) -> None:
         """Send that many bytes, at most."""
         self._h2.send_data(stream, data)
-        # Whoever has sent is served last when the connection takes more.
-        self._streams[stream] = self._streams.pop(stream)
+        self._streams.serve_last(stream)
         self._allowance.earn(_EARNED)
         if self._h2.outbound_flow_control_window <= 0:
-            for other in self._streams.values():
-                other.answer.held = True
+            self._streams.hold()
         self._outbox.soon(size=len(data))
 
     def end(self, stream: int) -> None:
         """Send the end of a stream; a reader who still sends is told to stop."""
         self._h2.end_stream(stream)
         self._allowance.earn(_EARNED)
-        if not self._streams[stream].body.whole:
+        if not self._streams.whole(stream):
             # For the library the end of the body may have come to pass with what is being taken in just now.
             with contextlib.suppress(StreamClosedError):
                 self._h2.reset_stream(stream, ErrorCodes.NO_ERROR)
@@ -224,24 +205,22 @@ class Http2(asyncio.Protocol):
             self._forget(stream)
 
     def _take(self, event: Event) -> None:
-        if isinstance(event, RequestReceived):
-            self._begin(event)
-        elif isinstance(event, DataReceived):
-            self._feed(event)
-        elif isinstance(event, StreamEnded):
-            if event.stream_id in self._streams:
-                self._streams[event.stream_id].body.end()
-        elif isinstance(event, WindowUpdated) and event.stream_id:
-            self._go_on([self._streams[event.stream_id]] if event.stream_id in self._streams else [])
-        elif isinstance(event, (WindowUpdated, RemoteSettingsChanged)):
-            self._go_on(tuple(self._streams.values()))
+        match event:
+            case RequestReceived():
+                self._begin(event)
+            case DataReceived():
+                self._streams.feed(event)
+            case StreamEnded():
+                self._streams.end(event.stream_id)
+            case WindowUpdated():
+                self._streams.go_on(event.stream_id)
+            case RemoteSettingsChanged():
+                self._streams.go_on()
 
     def _lose(self, number: int) -> None:
         """Take in that the reader wants no answer."""
-        stream = self._streams.get(number)
-        if stream is not None:
-            stream.body.lose()
-            stream.answer.leave()
+        if number in self._streams:
+            self._streams.lose(number)
             self._forget(number)
 
     def _begin(self, event: RequestReceived) -> None:
@@ -259,7 +238,7 @@ class Http2(asyncio.Protocol):
         answer = Answer2(self, number, method=method, now=now)
         length = headers.get("content-length")
         body = Body(wanted=partial(self._wanted, number), announced=int(length) if length else None)
-        self._streams[number] = _Stream(body=body, answer=answer)
+        self._streams.open(number, body=body, answer=answer)
         try:
             path, query = split(target)
             if len(event.headers) > self._site.limits.headers:
@@ -279,32 +258,13 @@ class Http2(asyncio.Protocol):
         )
         answer.cancel = self._site.exchanges.begin(request, answer).cancel
 
-    def _feed(self, event: DataReceived) -> None:
-        size, stream = event.flow_controlled_length, self._streams.get(event.stream_id)
-        if stream is None:
-            self._h2.acknowledge_received_data(size, event.stream_id)
-            return
-        stream.unread += size
-        stream.body.feed(event.data)
-        if stream.body.wanting:
-            self._wanted(event.stream_id)
-
     def _wanted(self, number: int) -> None:
         """Let the sender of a body go on."""
-        stream = self._streams.get(number)
-        if stream is not None and stream.unread:
-            self._h2.acknowledge_received_data(stream.unread, number)
-            stream.unread = 0
-            self._outbox.soon()
-
-    def _go_on(self, streams: Iterable[_Stream]) -> None:
-        for stream in streams:
-            stream.answer.go_on()
+        self._streams.let_come(number)
+        self._outbox.soon()
 
     def _forget(self, number: int) -> None:
-        stream = self._streams.pop(number)
-        if stream.unread:
-            self._h2.acknowledge_received_data(stream.unread, number)
+        self._streams.forget(number)
         if not self._streams and self._site.leaving and not self._gone:
             self._ask_to_leave()
         elif not self._streams:
@@ -315,14 +275,8 @@ class Http2(asyncio.Protocol):
     def _hang_up(self) -> None:
         """Close where the library lets nothing more be sent than what it has said itself."""
         self._outbox.now()
-        self._leave()
+        self._streams.lose_all()
         self._transport.close()
-
-    def _leave(self) -> None:
-        for stream in self._streams.values():
-            stream.body.lose()
-            stream.answer.leave()
-        self._streams.clear()
 
     def _ask_to_leave(self) -> None:
         """Let the reader ask no more; what is on its way is still answered for a moment."""
