@@ -125,7 +125,7 @@ class Guide:
 
     def strained(self, route: Route, share: float) -> None:
         """Take in that a stream of ``route`` wants batches of that share of the longest delay."""
-        self._strains.tell(route, share, now=self.clock())
+        self._strains.tell(route.destination_class, share, now=self.clock())
 
     def _read(self, route: Route, limits: Limits) -> Told:
         told = self._told.get(route)
@@ -135,5 +135,5 @@ class Guide:
         return told
 
     def _pace(self, route: Route, limits: Limits, told: Told, law: SocketLaw, *, held_back: bool = False) -> Pace:
-        strain = max(self._strains.share(route, now=self.clock()), self.load.relief.share)
+        strain = max(self._strains.share(route.destination_class, now=self.clock()), self.load.relief.share)
         return pace(limits, told, law, strain=strain, held_back=held_back)

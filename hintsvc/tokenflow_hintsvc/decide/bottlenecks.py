@@ -27,6 +27,7 @@ def _shared(paths: Sequence[PathSample]) -> BottleneckSample:
         remembered_min_us=least(path.remembered_min_us for path in paths),
         retransmit_ratio=greatest(path.retransmit_ratio for path in paths),
         delivered_tokens_per_second=total(path.delivered_tokens_per_second for path in paths),
+        delivered_bytes_per_second=total(path.delivered_bytes_per_second for path in paths),
         unsent_s=_unsent_s(paths),
         active_streams=sum(path.active_streams for path in paths),
     )

@@ -10,6 +10,10 @@ with D the delivered tokens per second, tau the policy's target backlog, and q t
 less its baseline, and what waits in the gateways for the network. With a feedback delay d the loop is stable where
 k * d / tau < pi / 2, and does not swing where it is at most 1 / e; k is chosen for that.
 
+A path that is not saturated delivers whatever is offered, so that the law has no hold on a queue that others fill, and
+would follow itself down to the least rate. So a rate is lowered only where a queue grows in spite of batches, waits in
+the gateways or is very long, and no more once ``blame`` tells that it is others'.
+
 Without a delivered rate the law is the gradient of Netflix' concurrency limits, slowed down, because with a
 round-trip time that is one window old it would swing.
 """
@@ -22,8 +26,9 @@ from tokenflow_api.hints import PathState
 from tokenflow_hintsvc.decide import batch, probe
 from tokenflow_hintsvc.decide.baseline import Baseline, slid
 from tokenflow_hintsvc.decide.batch import Batching
+from tokenflow_hintsvc.decide.blame import Blame
 from tokenflow_hintsvc.decide.figures import clip
-from tokenflow_hintsvc.decide.gate import Gate, is_gone, queue_s
+from tokenflow_hintsvc.decide.gate import Gate, queue_s
 from tokenflow_hintsvc.decide.limits import Limits
 from tokenflow_hintsvc.decide.probe import Probing
 from tokenflow_hintsvc.decide.samples import BottleneckSample, is_new
@@ -35,6 +40,9 @@ MOST_CUT: Final = 0.7
 """Share of the delivered rate that a long queue takes at most, to drain."""
 MOST_GRACE: Final = 4.0
 """Target delays that a queue may be long while batches alone are tried: a longer one wants both at once."""
+
+GROWS_S: Final = 0.15
+"""Seconds that a queue grows by in a window where the streams alone offer that share more than is delivered."""
 
 SHORT_SHARE: Final = 0.5
 """Share of the target delay below which a queue is too short to keep the path busy all the time."""
@@ -58,6 +66,7 @@ class Control:
         gate: whether it is congested.
         batching: how far its streams are batched.
         probing: when the baseline is probed.
+        blame: whose queue it is.
         queue_s: queue delay of the last window that told of one.
         total: tokens per second of all streams together; only counts while congested.
         streams: open when last told.
@@ -68,6 +77,7 @@ class Control:
     gate: Gate = field(default_factory=Gate)
     batching: Batching = field(default_factory=Batching)
     probing: Probing = field(default_factory=Probing)
+    blame: Blame = field(default_factory=Blame)
     queue_s: float | None = None
     total: float = 0.0
     streams: int = 1
@@ -76,6 +86,10 @@ class Control:
     def congested(self) -> bool:
         """Whether the law holds the streams back."""
         return self.gate.state is PathState.CONGESTED
+
+    def held(self, limits: Limits) -> bool:
+        """Whether it holds them back at present."""
+        return self.congested and 0 < self.total < limits.most * self.streams
 
 
 def gain(target_s: float) -> float:
@@ -87,7 +101,7 @@ def step(control: Control, sample: BottleneckSample, limits: Limits) -> Control:
     """Take in one window; a window that was taken in before changes nothing."""
     if not is_new(sample.at_ms, last_ms=control.at_ms):
         return control
-    baseline = slid(control.baseline, sample, frozen=control.congested)
+    baseline = slid(control.baseline, sample, frozen=control.congested and not control.blame.others)
     queue = queue_s(sample, baseline_us=baseline.least_us)
     # A queue that a rest drains speaks for the rest, not for the path.
     resting = control.probing.probe is not None
@@ -101,23 +115,42 @@ def step(control: Control, sample: BottleneckSample, limits: Limits) -> Control:
         streams=sample.active_streams or control.streams,
     )
     if not now.congested:
-        return replace(now, batching=batch.clear(control.batching), probing=Probing(), total=0.0)
-    now = _probed(replace(now, batching=batch.congested(control.batching)), sample, limits, before=control)
-    total = _total(now, sample, limits)
+        return replace(now, batching=batch.clear(control.batching), probing=Probing(), blame=Blame(), total=0.0)
+    # A window in which nobody sent says nothing of what batches do.
+    batching = control.batching if queue is None else batch.congested(control.batching)
+    now = _blamed(replace(now, batching=batching), sample, limits)
+    now = _probed(now, sample, limits, before=control)
+    total = _total(now, sample, limits, before=control)
     return replace(now, total=clip(total, limits.least * now.streams, limits.most * now.streams))
+
+
+def _blamed(control: Control, sample: BottleneckSample, limits: Limits) -> Control:
+    delivered = sample.delivered_bytes_per_second
+    if control.queue_s is None or not delivered:
+        return control
+    if _waits(sample, limits):
+        return replace(control, blame=Blame())
+    lossy = (sample.retransmit_ratio or 0.0) > limits.loss
+    blame = control.blame.next(queue_s=control.queue_s, delivered=delivered, target_s=limits.target_s, lossy=lossy)
+    return replace(control, blame=blame)
 
 
 def _probed(control: Control, sample: BottleneckSample, limits: Limits, *, before: Control) -> Control:
     if control.queue_s is None:
         return control
-    if control.probing.due_ms and not control.probing.probe and control.queue_s < SHORT_SHARE * limits.target_s:
-        # Whatever the baseline should be, it slows nobody.
-        return control
+    if control.blame.others:
+        # A rest would tell no more. The baseline slides again, so that a longer way is known for one in time.
+        return replace(control, probing=replace(control.probing, probe=None))
+    short = control.queue_s < SHORT_SHARE * limits.target_s
+    if short and control.probing.due_ms and not control.probing.probe:
+        # Whatever the baseline should be, it slows nobody: only a queue that stands from now on may be a way.
+        due_ms = sample.at_ms + control.probing.pause_ms
+        return replace(control, probing=replace(control.probing, due_ms=due_ms))
     probing, found_us = probe.probed(
         control.probing,
         sample,
         queue_s=control.queue_s,
-        gone=is_gone(control.queue_s, limits),
+        gone=short,
         before_s=before.queue_s or 0.0,
         floor=limits.least * control.streams,
         loss=limits.loss,
@@ -126,13 +159,17 @@ def _probed(control: Control, sample: BottleneckSample, limits: Limits, *, befor
     return replace(control, probing=probing, baseline=baseline)
 
 
-def _total(control: Control, sample: BottleneckSample, limits: Limits) -> float:
+def _total(control: Control, sample: BottleneckSample, limits: Limits, *, before: Control) -> float:
     """Return the tokens per second of all streams of a congested bottleneck together."""
     most = limits.most * control.streams
-    previous = control.total or most
+    previous = control.total if before.held(limits) else most
     if control.probing.probe is not None:
         return control.probing.probe.total
-    if control.queue_s is None or (control.batching.grace and control.queue_s < MOST_GRACE * limits.target_s):
+    if control.blame.others:
+        return most
+    # An outage is no measure of what the path bears.
+    outage = sample.delivered_tokens_per_second == 0
+    if control.queue_s is None or outage or _bides(control, sample, limits, before=before):
         return previous
     if sample.delivered_tokens_per_second is None:
         return _gradient(previous, control, sample, limits)
@@ -148,6 +185,22 @@ def _total(control: Control, sample: BottleneckSample, limits: Limits) -> float:
     lossy = (sample.retransmit_ratio or 0.0) > limits.loss
     # Loss alone says nothing of the load: only beside a queue that the law did not ask for.
     return wanted * LOSS_FACTOR if lossy and control.queue_s > limits.target_s else wanted
+
+
+def _bides(control: Control, sample: BottleneckSample, limits: Limits, *, before: Control) -> bool:
+    """Whether batches get time to help, or are all that it takes."""
+    queue_s = control.queue_s or 0.0
+    if queue_s >= MOST_GRACE * limits.target_s:
+        return False
+    if control.batching.grace:
+        return True
+    grows = before.queue_s is not None and queue_s > before.queue_s + GROWS_S
+    return not (before.held(limits) or grows or _waits(sample, limits))
+
+
+def _waits(sample: BottleneckSample, limits: Limits) -> bool:
+    """Whether so much waits in the gateways that a queue is the streams' own."""
+    return (sample.unsent_s or 0.0) > SHORT_SHARE * limits.target_s
 
 
 def _gradient(previous: float, control: Control, sample: BottleneckSample, limits: Limits) -> float:

@@ -85,7 +85,7 @@ def probed(
         probing: so far.
         sample: the window.
         queue_s: its queue delay, in seconds.
-        gone: whether that counts as none: the old baseline still holds.
+        gone: whether what is left slows nobody: the old baseline still holds.
         before_s: queue delay of the window before.
         floor: least that all streams together run at, tokens per second.
         loss: retransmit ratio above which a path is lossy.

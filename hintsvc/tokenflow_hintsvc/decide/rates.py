@@ -115,7 +115,8 @@ def _rated(
         # A clock that was set back must not hold the rate until it has caught up.
         elapsed_s = min(1.0, abs(now_ms - path.told_ms) / 1000)
         used = path.peak / path.streams if sample.delivered_tokens_per_second is not None else None
-        slow = slewed(moved, path.rate, control=control, elapsed_s=elapsed_s, used=used)
+        delivered = (sample.delivered_tokens_per_second or 0.0) / path.streams
+        slow = slewed(moved, path.rate, control=control, elapsed_s=elapsed_s, used=used, delivered=delivered)
     bounded = clip(slow, limits.least, limits.most)
     rates = {
         "law": law,

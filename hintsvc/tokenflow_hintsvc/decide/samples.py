@@ -106,6 +106,7 @@ class BottleneckSample:
         remembered_min_us: the least that connections remember.
         retransmit_ratio: of the path that loses most.
         delivered_tokens_per_second: over all paths; ``None`` where a path's is not known.
+        delivered_bytes_per_second: the same in bytes.
         unsent_s: how long what waits in the gateways takes to be delivered at the present rate.
         active_streams: over all paths.
     """
@@ -116,6 +117,7 @@ class BottleneckSample:
     remembered_min_us: float | None
     retransmit_ratio: float | None
     delivered_tokens_per_second: float | None
+    delivered_bytes_per_second: float | None
     unsent_s: float | None
     active_streams: int
 

@@ -18,7 +18,9 @@ CUT_PER_S: Final = 0.5
 """Least that a second may leave of it."""
 
 
-def slewed(rate: float, told: float, *, control: Control, elapsed_s: float, used: float | None = None) -> float:
+def slewed(
+    rate: float, told: float, *, control: Control, elapsed_s: float, used: float | None = None, delivered: float = 0.0
+) -> float:
     """Return the part of the way to a rate that the time since the last one was told allows.
 
     Args:
@@ -27,9 +29,13 @@ def slewed(rate: float, told: float, *, control: Control, elapsed_s: float, used
         control: of the bottleneck.
         elapsed_s: seconds since then.
         used: tokens per second that one stream was delivered of late; ``None`` where nobody told.
+        delivered: the same in the last window: up to there a rate may grow at once.
     """
     gentle_windows = min(FORGIVE_WINDOWS, GENTLE_WINDOWS * control.gate.patience // LEAVE_WINDOWS)
     gentle = not control.congested and control.gate.rested < gentle_windows
+    if control.blame.others:
+        # It was lowered for nothing.
+        return rate
     growth = GENTLE_GROWTH_PER_S if gentle else GROWTH_PER_S
     in_force = told if used is None else min(told, USED * used)
-    return clip(rate, in_force * CUT_PER_S**elapsed_s, told * growth**elapsed_s)
+    return clip(rate, in_force * CUT_PER_S**elapsed_s, max(delivered, told * growth**elapsed_s))

@@ -84,6 +84,7 @@ def test_a_new_stream_is_batched_where_others_on_its_path_wanted_it() -> None:
     guide.strained(ROUTE, 1.0)
     acting = guide.pace(ROUTE, CLEAR)
     assert (acting.batch_size, acting.batch_delay_s, acting.tokens_per_second) == (5, 0.25, 20.0)
+    assert guide.pace(replace(ROUTE, tenant="other"), CLEAR).batch_size == 5
     assert guide.pace(replace(ROUTE, destination_class="198.51.100.0/24"), CLEAR).batch_size == 1
     clock.run(10.1)
     assert guide.pace(ROUTE, CLEAR).batch_size == 1

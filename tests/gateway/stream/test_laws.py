@@ -139,10 +139,20 @@ def test_batches_come_with_the_first_backlog_to_speak_of_and_before_a_lower_rate
 
 
 def test_the_rate_falls_only_where_batches_did_not_help_in_time() -> None:
-    long = look(unsent=1000)
-    law = after(SocketLaw(), *[long] * (ENTER_LOOKS + GRACE_LOOKS - 1))
+    law = after(SocketLaw(), *[look(unsent=1000)] * (ENTER_LOOKS + GRACE_LOOKS - 1))
     assert (law.congested, law.rate) == (True, None)
-    assert after(law, long).rate is not None
+    assert after(law, look(unsent=1200)).rate is not None
+
+
+@given(ages=st.lists(st.floats(0.9, 0.99), min_size=100, max_size=100))
+def test_a_backlog_that_batches_keep_from_growing_lowers_no_rate(ages: list[float]) -> None:
+    law = after(SocketLaw(), *[look(unsent=age * 1000) for age in ages])
+    assert (law.congested, law.batching, law.rate) == (True, 1.0, None)
+
+
+def test_a_look_that_changes_nothing_makes_no_new_law() -> None:
+    law = SocketLaw()
+    assert law.next(look(), LIMITS) is law
 
 
 def test_a_backlog_of_many_targets_lowers_the_rate_at_once() -> None:

@@ -18,6 +18,7 @@ def window(
     streams: int = 1,
     loss: float | None = 0.0,
     unsent_s: float | None = 0.0,
+    size: float | None = None,
 ) -> BottleneckSample:
     least_s = rtt_s if least_s is None else least_s
     return BottleneckSample(
@@ -27,6 +28,7 @@ def window(
         remembered_min_us=None,
         retransmit_ratio=loss,
         delivered_tokens_per_second=tokens,
+        delivered_bytes_per_second=size,
         unsent_s=unsent_s,
         active_streams=streams,
     )

@@ -18,7 +18,7 @@ def rate(control: Control) -> float:
 def congested(seconds: int = 20, *, tokens: float = 10.0) -> Control:
     control = step(Control(), window(1), LIMITS)
     for second in range(2, seconds):
-        control = step(control, window(second, rtt_s=2.0, tokens=tokens), LIMITS)
+        control = step(control, window(second, rtt_s=3.0, tokens=tokens), LIMITS)
     return control
 
 
@@ -68,9 +68,55 @@ def test_batches_come_before_the_rate() -> None:
     assert control.congested
     assert control.batching.share == 1.0
     assert rate(control) == 80.0
-    for second in (4, 5):
-        control = step(control, window(second, rtt_s=0.8, tokens=40.0), LIMITS)
+    for second, rtt_s in ((4, 1.0), (5, 1.2)):
+        control = step(control, window(second, rtt_s=rtt_s, tokens=40.0), LIMITS)
     assert rate(control) < 40.0
+
+
+def test_a_queue_that_batches_keep_from_growing_slows_nobody() -> None:
+    control = step(Control(), window(1), LIMITS)
+    for second in range(2, 14):
+        control = step(control, window(second, rtt_s=0.8, tokens=40.0), LIMITS)
+        assert (rate(control), control.batching.share) == (80.0, 1.0 if second > 2 else 0.0)
+
+
+def test_what_waits_in_the_gateway_is_the_streams_own_and_slows_them() -> None:
+    control = step(Control(), window(1), LIMITS)
+    for second in range(2, 8):
+        control = step(control, window(second, rtt_s=0.5, tokens=40.0, unsent_s=0.3), LIMITS)
+    assert rate(control) < 40.0
+
+
+def test_an_outage_slows_nobody() -> None:
+    control = step(Control(), window(1), LIMITS)
+    for second in range(2, 8):
+        control = step(control, window(second, rtt_s=None, tokens=0.0, unsent_s=60.0), LIMITS)
+    assert control.congested
+    assert rate(control) == 80.0
+
+
+@settings(max_examples=30)
+@given(queue_s=st.floats(0.6, 5.0), noise=st.lists(st.floats(-0.05, 0.05), min_size=60, max_size=60))
+def test_streams_do_not_yield_for_long_to_a_queue_that_others_fill(queue_s: float, noise: list[float]) -> None:
+    control, offered, rates = step(Control(), window(1), LIMITS), [40.0] * 8, list[float]()
+    for second, extra in enumerate(noise, start=2):
+        # Whatever the streams offer is delivered, once it is through the queue.
+        delivered = offered[-1 - round(queue_s)]
+        seen = window(second, rtt_s=queue_s * (1 + extra), tokens=delivered, size=50 * delivered)
+        control = step(control, seen, LIMITS)
+        rates.append(rate(control))
+        offered.append(min(40.0, rate(control)))
+    assert min(rates[30:]) >= 40.0
+
+
+def test_a_route_that_gets_longer_beside_others_is_the_baseline_within_a_minute() -> None:
+    control, clear = step(Control(), window(1), LIMITS), list[int]()
+    for second in range(2, 100):
+        offered = min(40.0, rate(control))
+        control = step(control, window(second, rtt_s=2.5, tokens=offered, size=50 * offered), LIMITS)
+        clear += [] if control.congested else [second]
+    assert rate(control) == 80.0
+    assert clear[1] <= 80
 
 
 def test_the_path_is_clear_when_the_queue_is_gone() -> None:
@@ -121,7 +167,7 @@ def test_loss_beside_a_queue_counts_once_a_window() -> None:
 
 def test_without_a_delivered_rate_the_gradient_lowers_it_slowly() -> None:
     control = congested(8)
-    after = step(control, window(8, rtt_s=2.0, tokens=None, streams=0), LIMITS)
+    after = step(control, window(8, rtt_s=3.0, tokens=None, streams=0), LIMITS)
     assert after.total == pytest.approx(control.total * 0.975 + 0.25)
 
 
@@ -184,7 +230,7 @@ class FluidLink:
             self.queues.append(self.queue / capacity)
             self.delivered.append(moved * ticks / capacity)
             if tick % ticks == 0:
-                seen = window(tick // ticks, rtt_s=round_trips / ticks, least_s=least, tokens=tokens)
+                seen = window(tick // ticks, rtt_s=round_trips / ticks, least_s=least, tokens=tokens, size=50 * tokens)
                 arriving.append((tick + self.delay_s * ticks, seen))
                 tokens, round_trips, least = 0.0, 0.0, float("inf")
             if tick % (ticks // 4) == 0:
@@ -243,6 +289,17 @@ def test_a_queue_that_drains_during_a_rest_is_no_way() -> None:
         if control.probing.probe is not None:
             rtt_s, offered = rtt_s * 0.85, control.probing.probe.total
         assert control.baseline.least_us == 500.0
+
+
+def test_the_little_that_a_rest_leaves_is_no_longer_way() -> None:
+    control, probed = step(Control(), window(1), LIMITS), 0
+    for second in range(2, 60):
+        resting = control.probing.probe is not None
+        probed += resting
+        seen = window(second, rtt_s=0.1, tokens=20.0) if resting else window(second, rtt_s=0.8, tokens=40.0)
+        control = step(control, seen, LIMITS)
+        assert control.baseline.least_us == 500.0
+    assert probed
 
 
 def test_a_link_that_even_the_least_rate_overloads_stays_congested() -> None:

@@ -127,11 +127,17 @@ def test_the_terms_of_a_tenant_explain_its_health() -> None:
     assert [term.signal for term in told.terms] == ["HTTPErrors"]
 
 
+def flood(*, streams: int) -> list[PathSample]:
+    """Return windows of a queue that is too long for batches alone."""
+    return [path(1, key=key, rtt_s=3.0, tokens=50.0, streams=streams) for key in (KEY, FREE)]
+
+
 def test_tenants_share_a_bottleneck_by_weight() -> None:
     rounds = Rounds(runtime(tenants=TWO_TENANTS))
     rounds.seconds(1, 3, path(1, streams=2), path(1, key=FREE, streams=2))
+    rounds.seconds(4, 6, *flood(streams=2))
     thin = [path(1, key=key, rtt_s=0.501, tokens=50.0, streams=2) for key in (KEY, FREE)]
-    found = rounds.seconds(4, 14, *thin)
+    found = rounds.seconds(7, 14, *thin)
     gold, free = hint(found), hint(found, "free")
     assert gold.tokens_per_second / free.tokens_per_second == pytest.approx(37.5 / 12.5, rel=0.4)
     assert 2 * (gold.tokens_per_second + free.tokens_per_second) == pytest.approx(100.0, rel=0.02)
@@ -140,8 +146,9 @@ def test_tenants_share_a_bottleneck_by_weight() -> None:
 def test_a_window_in_which_little_arrived_takes_nobodys_share() -> None:
     rounds = Rounds(runtime(tenants=[{**tenant, "weight": 1} for tenant in TWO_TENANTS]))
     rounds.seconds(1, 3, path(1, streams=2), path(1, key=FREE, streams=2))
+    rounds.seconds(4, 6, *flood(streams=2))
     thin = {key: path(1, key=key, rtt_s=0.501, tokens=50.0, streams=2) for key in (KEY, FREE)}
-    rounds.seconds(4, 14, *thin.values())
+    rounds.seconds(7, 14, *thin.values())
     uneven = [path(1, rtt_s=0.501, tokens=100.0, streams=2), path(1, key=FREE, rtt_s=0.501, tokens=0.0, streams=2)]
     found = rounds.seconds(15, 15, *uneven)
     assert hint(found, "free").tokens_per_second == pytest.approx(25.0, rel=0.02)
@@ -150,7 +157,8 @@ def test_a_window_in_which_little_arrived_takes_nobodys_share() -> None:
 def test_a_tenant_that_wants_less_leaves_the_rest_within_seconds() -> None:
     rounds = Rounds(runtime(tenants=TWO_TENANTS))
     rounds.seconds(1, 3, path(1, streams=2), path(1, key=FREE, streams=2))
-    rounds.seconds(4, 8, *(path(1, key=key, rtt_s=0.501, tokens=50.0, streams=2) for key in (KEY, FREE)))
+    rounds.seconds(4, 6, *flood(streams=2))
+    rounds.seconds(7, 8, *(path(1, key=key, rtt_s=0.501, tokens=50.0, streams=2) for key in (KEY, FREE)))
     idle = [path(1, rtt_s=0.501, tokens=25.0, streams=2), path(1, key=FREE, rtt_s=0.501, tokens=75.0, streams=2)]
     found = rounds.seconds(9, 18, *idle)
     assert hint(found).tokens_per_second == pytest.approx(18.75, rel=0.02)

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenflow_api.hints import PathState
+from tokenflow_hintsvc.decide.blame import Blame
 from tokenflow_hintsvc.decide.control import Control
 from tokenflow_hintsvc.decide.gate import Gate
 from tokenflow_hintsvc.decide.slew import slewed
@@ -38,6 +39,16 @@ def test_a_rate_goes_part_of_the_way(
     wanted: float, told: float, used: float | None, elapsed_s: float, rate: float
 ) -> None:
     assert slewed(wanted, told, control=CONGESTED, elapsed_s=elapsed_s, used=used) == pytest.approx(rate)
+
+
+def test_a_rate_comes_back_at_once_to_what_is_delivered_and_no_further() -> None:
+    assert slewed(80.0, 6.0, control=CONGESTED, elapsed_s=1.0, delivered=30.0) == pytest.approx(30.0)
+    assert slewed(20.0, 6.0, control=CONGESTED, elapsed_s=1.0, delivered=30.0) == pytest.approx(20.0)
+
+
+def test_a_rate_that_yielded_to_others_for_nothing_comes_back_at_once() -> None:
+    others = Control(gate=CONGESTED.gate, blame=Blame(others_s=1.0))
+    assert slewed(80.0, 6.0, control=others, elapsed_s=0.25) == 80.0
 
 
 @pytest.mark.parametrize(
