@@ -40,9 +40,9 @@ class _Sums:
     min_rtt_us: int = 2**63 - 1
     retransmits: float = 0.0
 
-    def add(self, other: "_Sums") -> None:
-        self.streams += other.streams
-        self.seen += other.seen
+    def add(self, other: "Observation | _Sums", *, streams: int, seen: int = 1) -> None:
+        self.streams += streams
+        self.seen += seen
         self.tokens += other.tokens
         self.size += other.size
         self.unsent_bytes += other.unsent_bytes
@@ -59,20 +59,12 @@ class WindowTable:
 
     def add(self, route: Route, seen: Observation, *, streams: int) -> None:
         """Take in what happened to one stream; ``streams`` is 1 while it is open, and 0 once it ended."""
-        if route not in self._routes and len(self._routes) >= MAX_SEEN:
-            route = replace(route, destination_class=OTHER_CLASS)
-        self._routes.setdefault(route, _Sums()).add(
-            _Sums(
-                streams=streams,
-                seen=1,
-                tokens=seen.tokens,
-                size=seen.size,
-                unsent_bytes=seen.unsent_bytes,
-                srtt_us=seen.srtt_us,
-                min_rtt_us=seen.min_rtt_us,
-                retransmits=seen.retransmits,
-            )
-        )
+        sums = self._routes.get(route)
+        if sums is None:
+            if len(self._routes) >= MAX_SEEN:
+                route = replace(route, destination_class=OTHER_CLASS)
+            sums = self._routes.setdefault(route, _Sums())
+        sums.add(seen, streams=streams)
 
     def windows(self, start_unix_ms: int, *, place: Place) -> StreamWindows:
         """Return the table, one row per route."""
@@ -101,5 +93,6 @@ def _bounded(routes: Mapping[Route, _Sums]) -> Mapping[Route, _Sums]:
     bounded: dict[Route, _Sums] = {}
     for rank, route in enumerate(busiest_first):
         named = route if rank < MAX_ROUTES else replace(route, destination_class=OTHER_CLASS)
-        bounded.setdefault(named, _Sums()).add(routes[route])
+        sums = routes[route]
+        bounded.setdefault(named, _Sums()).add(sums, streams=sums.streams, seen=sums.seen)
     return bounded
