@@ -29,6 +29,7 @@ class LoopLag:
         self._clock = clock
         self._due: float | None = None
         self.lag_s = 0.0
+        metrics.LOOP_LAG.set_function(lambda: self.lag_s)
 
     async def run(self) -> None:
         """Measure for ever."""
@@ -41,7 +42,6 @@ class LoopLag:
         now = self._clock()
         if self._due is not None:
             self.lag_s += _SMOOTHING * (max(0.0, now - self._due) - self.lag_s)
-            metrics.LOOP_LAG.set(self.lag_s)
         self._due = now + TICK_S
 
 

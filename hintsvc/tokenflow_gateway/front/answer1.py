@@ -96,6 +96,12 @@ class Answer1(BaseAnswer):
         elif not bodiless(self._method, self._status):
             self._wire.write(data)
 
+    def flush(self) -> None:
+        """Send what was written so far."""
+        if self._flush is not None:
+            self._flush.cancel()
+            self._go()
+
     def finish(self) -> None:
         """End the body; one that is shorter than announced is broken off."""
         if self.over:

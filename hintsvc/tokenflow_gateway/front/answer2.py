@@ -95,6 +95,9 @@ class Answer2(BaseAnswer):
             self._waiting += data
             self.go_on()
 
+    def flush(self) -> None:
+        """Wait for the end of the turn: what streams of the connection send in it leaves together."""
+
     def finish(self) -> None:
         """End the body; one that is shorter than announced is broken off."""
         if self.over:

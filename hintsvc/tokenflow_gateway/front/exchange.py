@@ -54,6 +54,10 @@ class Answer(Protocol):
         """Send a part of the body; nothing happens when the reader has left."""
         ...
 
+    def flush(self) -> None:
+        """Send what was written so far, if this connection can before the end of the turn of the event loop."""
+        ...
+
     def finish(self) -> None:
         """End the body as it should end."""
         ...

@@ -30,9 +30,9 @@ def answer_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """
     sent = {"date": _date(int(time.time()))}
     for name, value in headers.items():
-        key = name.lower()
-        if not _NAME.fullmatch(key) or _FORBIDDEN.search(value):
-            raise ValueError(f"the header {key!r} cannot be sent")
+        key = _key(name)
+        if not key or _FORBIDDEN.search(value):
+            raise ValueError(f"the header {name!r} cannot be sent")
         if key not in _OURS:
             sent[key] = value
     return sent
@@ -47,6 +47,13 @@ def head(status: int, headers: Mapping[str, str]) -> bytes:
     """Return the head of an answer in HTTP/1.1."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return f"HTTP/1.1 {status} {_phrase(status)}\r\n{lines}\r\n".encode("latin-1")
+
+
+@lru_cache(maxsize=256)
+def _key(name: str) -> str:
+    """Return a header's name as it is sent; empty for one that is none."""
+    key = name.lower()
+    return key if _NAME.fullmatch(key) else ""
 
 
 @lru_cache(maxsize=1)

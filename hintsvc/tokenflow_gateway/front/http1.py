@@ -14,6 +14,7 @@ from tokenflow_gateway.front.running import refuse
 from tokenflow_gateway.front.site import Site
 from tokenflow_gateway.front.wire import Wire
 
+_CONNECTIONS: Final = metrics.CONNECTIONS.labels(http="1.1")
 _GO_ON: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -46,13 +47,13 @@ class Http1(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self.wire = Wire(self._transport)
         self._site.connections.add(self)
-        metrics.CONNECTIONS.labels(http="1.1").inc()
+        _CONNECTIONS.inc()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End, whatever was under way."""
         del exc
         self._site.connections.discard(self)
-        metrics.CONNECTIONS.labels(http="1.1").dec()
+        _CONNECTIONS.dec()
         self._leave()
 
     def eof_received(self) -> None:

@@ -16,16 +16,19 @@ class Wire:
 
     Attributes:
         peer: address at the other end; empty where it has none.
+        socket: of a TCP connection.
         flowing: whether the kernel has taken all that was written.
     """
 
-    __slots__ = ("_moved", "_taken", "_transport", "_written", "flowing", "peer")
+    __slots__ = ("_moved", "_taken", "_transport", "_written", "flowing", "peer", "socket")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         # With 0 TLS takes a connection on which nothing waits for one that does not flow.
         transport.set_write_buffer_limits(high=0 if transport.get_extra_info("ssl_object") is None else 1, low=0)
         address = transport.get_extra_info("peername")
         self.peer: str = address[0] if isinstance(address, tuple) else ""
+        connection: socket.socket | None = transport.get_extra_info("socket")
+        self.socket = connection if connection is not None and connection.family in _INTERNET else None
         self.flowing = True
         self._transport = transport
         self._written = 0
@@ -40,12 +43,6 @@ class Wire:
         except RuntimeError:
             # Of uvloop, once it is closed.
             return 0
-
-    @property
-    def socket(self) -> socket.socket | None:
-        """The socket of a TCP connection."""
-        connection: socket.socket | None = self._transport.get_extra_info("socket")
-        return connection if connection is not None and connection.family in _INTERNET else None
 
     def write(self, data: bytes) -> None:
         """Send something; nothing happens when the connection closes."""
@@ -71,13 +68,11 @@ class Wire:
 
     def keep_short(self, *, unsent_bytes: int) -> None:
         """Let the kernel take so many bytes ahead of what it has sent, and no more."""
-        connection = self.socket
-        if connection is not None and not self._transport.is_closing():
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, unsent_bytes)
+        if self.socket is not None and not self._transport.is_closing():
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, unsent_bytes)
 
     def reset(self) -> None:
         """Close so that the reader cannot take it for an end."""
-        connection = self.socket
-        if connection is not None and not self._transport.is_closing():
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        if self.socket is not None and not self._transport.is_closing():
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._transport.abort()

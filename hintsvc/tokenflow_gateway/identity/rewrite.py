@@ -8,6 +8,7 @@ from tokenflow_gateway.identity.bounds import Asked
 from tokenflow_gateway.identity.kinds import Kind
 
 _DECODER: Final = json.JSONDecoder()
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
 _SPACE: Final = " \t\n\r"
 
 
@@ -79,4 +80,4 @@ def _after_space(text: str, at: int) -> int:
 
 
 def _encoded(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
+    return _ENCODER.encode(value).encode()

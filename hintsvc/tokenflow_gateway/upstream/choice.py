@@ -11,6 +11,8 @@ from tokenflow_gateway.upstream.affinity import ranked, share
 QUEUE_THRESHOLD: Final = 5.0
 KV_CACHE_THRESHOLD: Final = 0.8
 """Defaults of the Gateway API Inference Extension: an engine beyond them gains nothing from more requests."""
+_CHOICE: Final = 2
+"""Upstreams below which there is nothing to choose."""
 _LEAST_HEALTH: Final = 0.1
 """An upstream of which bad is known keeps a little, or nobody would notice that it is better."""
 
@@ -85,7 +87,9 @@ def order(
     names: list[str] = []
     for resting in (False, True):
         roomy = [state for state in states if state.has_room and state.resting is resting]
-        if balancing is LoadBalancing.PREFIX_AFFINITY and key is not None:
+        if len(roomy) < _CHOICE:
+            names += [state.name for state in roomy]
+        elif balancing is LoadBalancing.PREFIX_AFFINITY and key is not None:
             names += _by_affinity(roomy, key)
         else:
             names += _by_load(roomy, uniform)

@@ -48,7 +48,7 @@ class Lease:
         self._member.in_flight -= 1
         if not self._told:
             self._member.breaker.left(self._pass)
-            metrics.OUTCOMES.labels(self.upstream.name, "Left").inc()
+            metrics.outcome(self.upstream.name, "Left").inc()
         self._freed()
 
     def __enter__(self) -> Self:
@@ -61,7 +61,7 @@ class Lease:
 
     def _tell(self, outcome: str) -> None:
         self._told = True
-        metrics.OUTCOMES.labels(self.upstream.name, outcome).inc()
+        metrics.outcome(self.upstream.name, outcome).inc()
         if outcome in {"Failed", "BrokeOff"}:
             self._member.breaker.failed(self._pass)
         else:

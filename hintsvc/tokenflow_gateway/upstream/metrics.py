@@ -1,5 +1,6 @@
 """What the gateway counts of its upstreams."""
 
+from functools import lru_cache
 from typing import Final
 
 from prometheus_client import Counter, Gauge
@@ -63,6 +64,10 @@ SATURATION: Final = Gauge(
     ["upstream"],
     registry=REGISTRY,
 )
+
+
+outcome: Final = lru_cache(maxsize=256)(OUTCOMES.labels)
+"""Returns the counter of an upstream and an outcome, which each request asks for."""
 
 
 def forget(upstream: str) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 import aiohappyeyeballs
 
 from tokenflow_gateway.errors import UpstreamError
+from tokenflow_gateway.upstream import metrics
 from tokenflow_gateway.upstream.connection import Connection
 from tokenflow_gateway.upstream.origin import Origin
 
@@ -32,6 +33,9 @@ class Pool:
         tls: how https is verified.
         idle_s: longest rest of a connection between two requests.
         clock: monotonic, in seconds.
+
+    Attributes:
+        requests: counts them, by the connection that they took.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class Pool:
     ) -> None:
         self.name = name
         self.origin = origin
+        self.requests = {how: metrics.CONNECTIONS.labels(name, how) for how in ("new", "reused", "renewed")}
         self._tls = tls if origin.tls else None
         self._idle_s = idle_s
         self._clock = clock

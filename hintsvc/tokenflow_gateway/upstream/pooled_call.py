@@ -3,7 +3,6 @@
 import asyncio
 
 from tokenflow_gateway.errors import GatewayError, UpstreamError, UpstreamTimeoutError
-from tokenflow_gateway.upstream import metrics
 from tokenflow_gateway.upstream.answer import Answer
 from tokenflow_gateway.upstream.call import BodySink, Head
 from tokenflow_gateway.upstream.connection import Connection
@@ -112,5 +111,5 @@ class PooledCall:
 
     async def _send(self, connection: Connection | None, *, how: str) -> None:
         self._connection = connection or await self._pool.connect(within_s=self._connect_s)
-        metrics.CONNECTIONS.labels(self._pool.name, how).inc()
+        self._pool.requests[how].inc()
         self._connection.send(self._request, self._answer)

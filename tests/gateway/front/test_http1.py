@@ -93,6 +93,23 @@ async def test_whole_answers_tell_their_length_and_streams_come_in_chunks() -> N
         assert "date" in reply.headers
 
 
+async def test_what_is_flushed_leaves_at_once() -> None:
+    async def stream(_: Request, answer: Answer) -> None:
+        answer.start(200, {})
+        answer.write(b"first")
+        for _ in range(2):
+            answer.flush()
+        answer.write(b"second")
+        answer.finish()
+        answer.flush()
+
+    async with served(stream) as front, await Reader1.connect(front) as client:
+        client.send(GET)
+        reply = await client.reply()
+        # Otherwise it would tell its length, which is known at the end of the turn.
+        assert (reply.body, reply.headers["transfer-encoding"]) == (b"firstsecond", "chunked")
+
+
 async def test_the_head_leaves_before_the_first_token() -> None:
     held = Held()
     async with served(held) as front, await Reader1.connect(front) as client:

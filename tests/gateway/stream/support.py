@@ -191,6 +191,9 @@ class FakeAnswer:
         assert not self.finished
         self.writes.append((self._clock(), data))
 
+    def flush(self) -> None:
+        pass
+
     def finish(self) -> None:
         assert not self.finished
         self.finished = True
