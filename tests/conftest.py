@@ -21,7 +21,7 @@ from e2e.cluster.errors import PrerequisiteError
 from e2e.cluster.settings import Layout, cache
 from e2e.commands import run
 
-_UP_TIMEOUT_S = 120.0
+_UP_TIMEOUT_S = 300.0
 _ON_THE_CLUSTER = (
     "tests/charts/*",
     "tests/crds/*",

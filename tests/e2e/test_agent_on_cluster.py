@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 
 PROBES: Final = ["TCPRoundTripTime", "TCPRetransmit", "ListenBacklog", "HTTPLatency", "TLSLatency", "SQLLatency"]
 NODES: Final = 3
-APPLIED_S: Final = 20.0
+APPLIED_S: Final = 60.0
 READY_S: Final = 240.0
 OUTAGE_S: Final = 20.0
 SEEN_PER_BOOT: Final = 1024

@@ -33,7 +33,7 @@ def test_a_process_is_known_by_the_cluster_that_started_it(tmp_path: Path) -> No
 
 def test_children_carry_the_mark_of_their_parent(tmp_path: Path) -> None:
     pid = processes.start(["sh", "-c", "sleep 600 & echo $!; wait"], state=tmp_path, log=tmp_path / "log")
-    processes.wait_for("the child", lambda: bool((tmp_path / "log").read_text()), timeout_s=10, hint="")
+    processes.wait_for("the child", lambda: bool((tmp_path / "log").read_text()), timeout_s=30, hint="")
     assert set(processes.marked(tmp_path)) == {pid, int((tmp_path / "log").read_text())}
     processes.end(lambda: processes.marked(tmp_path))
     assert processes.marked(tmp_path) == []

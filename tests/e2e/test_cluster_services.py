@@ -88,7 +88,7 @@ def test_up_again_changes_nothing() -> None:
     kubeconfig = Layout(cache=cache()).kubeconfig
     before = kubeconfig.stat().st_mtime_ns
     done = subprocess.run(
-        [sys.executable, "-m", "e2e.cluster", "up"], capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-m", "e2e.cluster", "up"], capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == f"export KUBECONFIG={kubeconfig}"
@@ -102,6 +102,6 @@ def test_a_cluster_of_another_size_is_refused() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
     assert (done.returncode, "a cluster of 3 nodes is up" in done.stderr) == (1, True)

@@ -90,7 +90,7 @@ class Confined:
     def attempt(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run kubectl in the service account's name."""
         command = ["kubectl", f"--kubeconfig={self.kubeconfig}", f"--namespace={self.namespace}", *arguments]
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=30)
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=60)
 
 
 def now() -> datetime:

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.error import URLError
 
 ROOT = Path(__file__).parents[2]
-CONVERGED_S = 30.0
+CONVERGED_S = 60.0
 ABSENT = ("--ignore-not-found", "-o", "name")
 
 
@@ -67,7 +67,7 @@ class Operator:
     def metric(self, name: str, labels: str = "") -> float:
         """Return the sum over all labels of a metric that begin so, 0 while nothing is counted yet."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=20) as answer:
                 lines = answer.read().decode().splitlines()
         except URLError:
             return 0.0

@@ -42,4 +42,4 @@ def load(directory: Path) -> None:
 
 
 def _run(*command: str, within: Path) -> None:
-    subprocess.run(command, cwd=within, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, cwd=within, check=True, capture_output=True, timeout=180)

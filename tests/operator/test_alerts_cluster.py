@@ -118,7 +118,7 @@ def test_who_comes_after_a_kill_tells_nobody_again(
     eventually(lambda: len(watched.get("pp/demo")["status"]["notifiers"][0].get("alerts", [])) == 2)
     told = len(receiver.messages)
     watched.process.kill()
-    watched.process.wait(timeout=10)
+    watched.process.wait(timeout=40)
     ports = unused_tcp_port_factory(), unused_tcp_port_factory()
     flags = {"kubeconfig": os.environ["KUBECONFIG"], "log": tmp_path / "operator.log", "ports": ports}
     with running(watched.namespace, "--no-leader-election", **flags) as successor:

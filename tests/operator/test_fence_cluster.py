@@ -34,7 +34,7 @@ class Replica:
         metadata = {"name": name, "labels": {"tokenflow.io/owner": "pp.nobody"}}
         child = json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
         command = ["kubectl", f"--kubeconfig={self.kubeconfig}", "-n", self.operator.namespace, "create", "-f", "-"]
-        return subprocess.run(command, input=child, capture_output=True, text=True, check=False, timeout=30)
+        return subprocess.run(command, input=child, capture_output=True, text=True, check=False, timeout=60)
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_the_api_server_takes_writes_of_the_leader_alone(replicas: list[Replica]
     assert first.write("of-the-first").returncode == 0
     first.operator.process.send_signal(signal.SIGSTOP)
     try:
-        eventually(second.leads, within_s=15)
+        eventually(second.leads, within_s=60)
         # As what a leader had decided to write before it was frozen.
         assert 'the Lease is held by "second_' in first.write("late").stderr
     finally:
@@ -118,10 +118,10 @@ def test_privileged_agents_need_a_namespace_that_admits_them(chart: str) -> None
 
     def tried(document: str) -> str:
         command = ["kubectl", "-n", chart, "apply", "--dry-run=server", "-f", "-"]
-        done = subprocess.run(command, input=document, capture_output=True, text=True, check=False, timeout=30)
+        done = subprocess.run(command, input=document, capture_output=True, text=True, check=False, timeout=60)
         return done.stderr if done.returncode else ""
 
     assert tried(agent) == ""
-    eventually(lambda: "does not say that it admits privileged pods" in tried(privileged), within_s=10)
+    eventually(lambda: "does not say that it admits privileged pods" in tried(privileged))
     kubectl("label", "namespace", chart, "pod-security.kubernetes.io/enforce=privileged")
-    eventually(lambda: tried(privileged) == "", within_s=10)
+    eventually(lambda: tried(privileged) == "")

@@ -62,10 +62,8 @@ def _intent(of: dict[str, Any]) -> str:
 
 
 def _repaired(operator: Operator, before: dict[str, dict[str, Any]], disturbed: list[str]) -> None:
-    """Wait until the children are as before, for two seconds at most."""
-    eventually(
-        lambda: all((now := operator.get(c)) and _intent(now) == _intent(before[c]) for c in disturbed), within_s=2
-    )
+    """Wait until the children are as before, long before all is looked at again."""
+    eventually(lambda: all((now := operator.get(c)) and _intent(now) == _intent(before[c]) for c in disturbed))
 
 
 def test_what_is_edited_by_hand_is_put_back(applied: Operator) -> None:
@@ -85,9 +83,7 @@ def test_what_is_edited_by_hand_is_put_back(applied: Operator) -> None:
 def test_what_is_deleted_by_hand_comes_back(applied: Operator) -> None:
     uids = {child: applied.get(child)["metadata"]["uid"] for child in CHILDREN}
     applied.kubectl("delete", *CHILDREN, "--wait=false")
-    eventually(
-        lambda: all((now := applied.get(c)) and now["metadata"]["uid"] != uid for c, uid in uids.items()), within_s=5
-    )
+    eventually(lambda: all((now := applied.get(c)) and now["metadata"]["uid"] != uid for c, uid in uids.items()))
 
 
 def test_a_field_that_another_manager_applies_is_left_to_it_and_reported(applied: Operator) -> None:
@@ -112,7 +108,7 @@ def test_a_field_that_another_manager_applies_is_left_to_it_and_reported(applied
 def test_who_takes_a_field_again_and_again_is_reported_and_not_fought(applied: Operator) -> None:
     for _ in range(3):
         applied.kubectl("scale", "deployment/demo-gateway", "--replicas=7")
-        eventually(lambda: applied.get("deployment/demo-gateway")["spec"]["replicas"] == 2, within_s=5)
+        eventually(lambda: applied.get("deployment/demo-gateway")["spec"]["replicas"] == 2)
     applied.kubectl("scale", "deployment/demo-gateway", "--replicas=7")
     ready = eventually(lambda: (c := applied.condition("pp/demo", "Ready")).get("reason") == "FieldConflict" and c)
     assert "sets it again and again" in ready["message"]
@@ -128,9 +124,9 @@ def test_an_edit_reaches_the_runtime_config_and_no_pod(applied: Operator) -> Non
         document = json.loads(applied.get("configmap/demo-runtime")["data"]["runtime.json"])
         return document["spec"]["thresholds"]["rttInflationPercent"] == 300
 
-    eventually(arrived, within_s=2)
+    eventually(arrived)
     assert applied.get("deployment/demo-hintsvc")["metadata"]["generation"] == before
-    eventually(lambda: applied.get("pp/demo")["status"]["observedGeneration"] == 2, within_s=2)
+    eventually(lambda: applied.get("pp/demo")["status"]["observedGeneration"] == 2)
 
 
 def test_a_field_that_is_no_longer_asked_for_goes(applied: Operator) -> None:
@@ -203,6 +199,6 @@ def test_a_missing_agent_is_named(operator: Operator) -> None:
 
 def test_sigterm_ends_it_in_order(applied: Operator) -> None:
     applied.process.terminate()
-    assert applied.process.wait(timeout=10) == 0
+    assert applied.process.wait(timeout=40) == 0
     messages = [json.loads(line)["message"] for line in applied.log.read_text().splitlines()]
     assert messages[-2:] == ["draining", "ended"]

@@ -90,7 +90,7 @@ def test_a_rollout_goes_on_under_another_operator_and_by_hand(
     (canary,) = eventually(lambda: _stage(installed) == "Canary" and _rollout(installed).get("canaryNodes"))
     assert canary != cordoned
     installed.process.kill()
-    installed.process.wait(timeout=10)
+    installed.process.wait(timeout=40)
     installed.kubectl("annotate", "ta/nodes", "tokenflow.io/rollout-paused=true")
     ports = (unused_tcp_port_factory(), unused_tcp_port_factory())
     command = (installed.namespace, "--no-leader-election")

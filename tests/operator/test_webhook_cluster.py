@@ -90,7 +90,7 @@ def asked(namespace: str, ports: tuple[int, int, int], tmp_path: Path) -> Iterat
 
 def tried(operator: Operator, document: str, *flags: str) -> subprocess.CompletedProcess[str]:
     command = ["kubectl", "-n", operator.namespace, "apply", "--dry-run=server", *flags, "-f", "-"]
-    return subprocess.run(command, input=document, capture_output=True, text=True, check=False, timeout=30)
+    return subprocess.run(command, input=document, capture_output=True, text=True, check=False, timeout=60)
 
 
 def test_what_others_forbid_is_refused_before_it_is_written(asked: Operator) -> None:
@@ -99,7 +99,7 @@ def test_what_others_forbid_is_refused_before_it_is_written(asked: Operator) -> 
     assert asked.metric(known) > 0
 
     def refused(document: str) -> str:
-        return eventually(lambda: (done := tried(asked, document)).returncode and done.stderr, within_s=5)
+        return eventually(lambda: (done := tried(asked, document)).returncode and done.stderr)
 
     second = refused(example("telemetryagent", name="second"))
     assert f"TelemetryAgent {asked.namespace}/nodes runs agents on node1, node2, node3" in second
@@ -138,14 +138,14 @@ def test_a_new_authority_takes_over_without_a_failed_call(
         calling = threading.Thread(target=call)
         calling.start()
         try:
-            eventually(lambda: shown(ports[0]) != bundle.certificate, within_s=45)
+            eventually(lambda: shown(ports[0]) != bundle.certificate, within_s=90)
             reviews = operator.metric("tokenflow_operator_admission_reviews_total")
             eventually(lambda: operator.metric("tokenflow_operator_admission_reviews_total") > reviews + 5)
         finally:
             over.set()
-            calling.join(timeout=30)
+            calling.join(timeout=60)
     assert failures == []
 
 
 def shown(port: int) -> bytes:
-    return ssl.get_server_certificate((HOST_ADDRESS, port), timeout=5).encode()
+    return ssl.get_server_certificate((HOST_ADDRESS, port), timeout=20).encode()
