@@ -13,6 +13,7 @@ from tokenflow_agent.kernel.cost import spent_ns
 from tokenflow_agent.kernel.loader import Loaded, Program, Step, Unit, load
 from tokenflow_agent.kernel.maps import BpfMap, processors, summed
 from tokenflow_agent.kernel.ringbuf import RingBuffer
+from tokenflow_agent.l7.hooks import FUNCTIONS, OFFSETS, RETURN, STEPS, TLS_STEPS, Way
 from tokenflow_agent.l7.machine import this_machine
 from tokenflow_agent.l7.record import HEAD_BYTES, Record, decode
 from tokenflow_agent.l7.streams import SUMS
@@ -24,39 +25,8 @@ MAX_EXCHANGES: Final = 4096
 MAX_STREAMS: Final = 4096
 MAX_THREADS: Final = 8192
 RING_BYTES: Final = 1 << 20
-HOOKS: Final = {
-    "SSL_read": "tls_read",
-    "SSL_write": "tls_write",
-    "SSL_read_ex": "tls_read_ex",
-    "SSL_write_ex": "tls_write_ex",
-    "SSL_free": "tls_free",
-}
-"""Functions of a TLS library, and the programs that run as they are entered."""
-RETURN: Final = "tls_return"
-"""The program that runs as the first four return."""
 _SOURCE: Final = Path(__file__).parent / "program.c"
-_TRACEPOINTS: Final = ("sys_exit", "inet_sock_set_state")
-_STEPS: Final = {1: "http1_step", 2: "http2_step", 3: "sql_step", 4: "sql_step", 6: "head_step", 7: "events_step"}
-_TLS_STEPS: Final = {1: "tls_http1_step", 2: "tls_http2_step", 6: "tls_head_step", 7: "tls_events_step"}
 _MAPS: Final = ("counters", "records", "streams", "wanted", "steps", "tls_steps")
-_OFFSETS: Final[Mapping[str, Sequence[str]]] = {
-    "OFF_TASK_FILES": ("task_struct", "files"),
-    "OFF_FILES_TABLE": ("files_struct", "fdt"),
-    "OFF_TABLE_FILES": ("fdtable", "fd"),
-    "OFF_FILE_INODE": ("file", "f_inode"),
-    "OFF_FILE_PRIVATE": ("file", "private_data"),
-    "OFF_INODE_MODE": ("inode", "i_mode"),
-    "OFF_SOCKET_SK": ("socket", "sk"),
-    "OFF_SK_PROTOCOL": ("sock", "sk_protocol"),
-    "OFF_FAMILY": ("sock_common", "skc_family"),
-    "OFF_NUM": ("sock_common", "skc_num"),
-    "OFF_DPORT": ("sock_common", "skc_dport"),
-    "OFF_NET": ("sock_common", "skc_net"),
-    "OFF_NET_INODE": ("net", "ns", "inum"),
-    "OFF_SOCK_CGROUP": ("sock", "sk_cgrp_data", "cgroup"),
-    "OFF_CGROUP_NODE": ("cgroup", "kn"),
-    "OFF_NODE_ID": ("kernfs_node", "id"),
-}
 _WANTED: Final = {Probe.HTTP_LATENCY: 1, Probe.SQL_LATENCY: 2, Probe.TLS_LATENCY: 4}
 _STREAM: Final = struct.Struct(f"{HEAD_BYTES + SUMS.size + 8}s")
 _SLOT: Final = struct.Struct("=I")
@@ -167,8 +137,8 @@ class L7Probe:
         """
         links: list[int] = []
         try:
-            for name in HOOKS.keys() & offsets.keys():
-                program = self._loaded.programs[HOOKS[name]]
+            for name in FUNCTIONS.keys() & offsets.keys():
+                program = self._loaded.programs[FUNCTIONS[name]]
                 links.append(attach_uprobe(program, library, offsets[name]))
                 if name != "SSL_free":
                     program = self._loaded.programs[RETURN]
@@ -190,17 +160,16 @@ class L7Probe:
         return _Counted._make(summed(self._counters.get(0) or (), members=len(_Counted._fields)))
 
 
-async def open_probe(*, direct: bool, ring_bytes: int = RING_BYTES) -> L7Probe:
-    """Attach to the ends of all system calls and to the state of TCP sockets.
+async def open_probe(way: Way, *, ring_bytes: int = RING_BYTES) -> L7Probe:
+    """Attach to what moves data of TCP sockets, and to their states.
 
     Args:
-        direct: with typed arguments, which are followed without helpers; else as plain raw tracepoints.
+        way: how, and to which events.
         ring_bytes: room for records that wait to be read.
 
     Raises:
         ProbeError: the node does not allow it.
     """
-    kind = ProgramType.TRACING if direct else ProgramType.RAW_TRACEPOINT
     sizes = {
         "MAX_CONNECTIONS": MAX_CONNECTIONS,
         "MAX_EXCHANGES": MAX_EXCHANGES,
@@ -213,23 +182,23 @@ async def open_probe(*, direct: bool, ring_bytes: int = RING_BYTES) -> L7Probe:
         Unit(
             source=_SOURCE,
             programs=[
-                *(Program(name, kind, name) for name in _TRACEPOINTS),
-                *(Program(name, kind, "sys_exit") for name in sorted({*_STEPS.values()})),
-                *(Program(name, ProgramType.KPROBE) for name in (*HOOKS.values(), RETURN, *_TLS_STEPS.values())),
+                *(Program(name, way.kind, name) for name in way.tracepoints),
+                *(Program(name, way.kind, way.tracepoints[0]) for name in sorted({*STEPS.values()})),
+                *(Program(name, ProgramType.KPROBE) for name in (*FUNCTIONS.values(), RETURN, *TLS_STEPS.values())),
             ],
             steps=[
-                *(Step("steps", slot, name) for slot, name in _STEPS.items()),
-                *(Step("tls_steps", slot, name) for slot, name in _TLS_STEPS.items()),
+                *(Step("steps", slot, name) for slot, name in STEPS.items()),
+                *(Step("tls_steps", slot, name) for slot, name in TLS_STEPS.items()),
             ],
             maps=_MAPS,
-            constants={**this_machine().constants, **sizes, **({"DIRECT": 1} if direct else {})},
-            offsets=_OFFSETS,
+            constants={**this_machine().constants, **sizes, **way.macros},
+            offsets=OFFSETS,
         )
     )
     links: list[int] = []
     try:
-        for name in _TRACEPOINTS:
-            links.append(attach_raw_tracepoint(loaded.programs[name], None if direct else name))  # noqa: PERF401 - those that are attached must be let go when one is refused
+        for name in way.tracepoints:
+            links.append(attach_raw_tracepoint(loaded.programs[name], None if way.typed else name))  # noqa: PERF401 - those that are attached must be let go when one is refused
         return L7Probe(loaded, links, ring_bytes=ring_bytes)
     except KernelError:
         loaded.close()

@@ -206,11 +206,12 @@ static __always_inline int tls_go_on(u64 *ctx, struct call *call, u32 step) {
   return lose(call);
 }
 
-// Fills in what a system call that ends now has moved to or from a socket; 0 where it moved nothing.
-static __always_inline int leave_kernel(u64 registers, u32 number, struct call *call) {
+// Fills in what a system call has moved to or from a socket; 0 where it moved nothing. Where the socket is not given, it
+// is that of the call's descriptor.
+static __always_inline int moved_by(u64 registers, u64 sk, struct call *call) {
   int form = PLAIN, surely_socket = 0;
   u64 flags = 0;
-  switch (number) {
+  switch ((u32)LOAD(u64, registers, OFF_CALL_NUMBER)) {
     case NR_WRITE: call->out = 1;
     case NR_READ: break;
     case NR_WRITEV: call->out = 1;
@@ -224,7 +225,7 @@ static __always_inline int leave_kernel(u64 registers, u32 number, struct call *
   }
   if (flags & PEEK) return 0;
   call->since = cost_began();
-  call->sk = socket_of(LOAD(u64, registers, OFF_ARGUMENT_0), surely_socket);
+  call->sk = sk ? sk : socket_of(LOAD(u64, registers, OFF_ARGUMENT_0), surely_socket);
   if (!call->sk) return 0;
   call->key = call->sk;
   u64 argument = LOAD(u64, registers, OFF_ARGUMENT_1);
@@ -242,16 +243,33 @@ static __always_inline int leave_kernel(u64 registers, u32 number, struct call *
   return 1;
 }
 
-int sys_exit(u64 *ctx) {
-  s64 total = ARGUMENT(ctx, 1);
-  if (total <= 0) return 0;
-  u64 registers = ARGUMENT(ctx, 0);
+static __always_inline int system_call(u64 *ctx, u64 registers, u64 sk, s64 total) {
   struct call call = {.total = total};
-  u32 step = leave_kernel(registers, LOAD(u64, registers, OFF_CALL_NUMBER), &call) ? moved(&call) : 0;
+  u32 step = moved_by(registers, sk, &call) ? moved(&call) : 0;
   u32 zero = 0;
   if (step) calls.update((int *)&zero, &call);
   return go_on(ctx, &call, step);
 }
+
+#ifdef SOCKETS
+static u64 (*registers_of)(u64) = (void *)175;  // bpf_task_pt_regs
+
+// Of a socket that data was moved to or from, by the system call that the task is in.
+static __always_inline int socket_call(u64 *ctx) {
+  u64 sk = ARGUMENT(ctx, 0);
+  s32 total = ARGUMENT(ctx, 1);
+  if (total <= 0 || !sk || !is_tcp(LOAD(u16, sk, OFF_SK_PROTOCOL), LOAD(u16, sk, OFF_FAMILY))) return 0;
+  return system_call(ctx, registers_of(CURRENT_TASK()), sk, total);
+}
+
+int sock_send_length(u64 *ctx) { return socket_call(ctx); }
+int sock_recv_length(u64 *ctx) { return socket_call(ctx); }
+#else
+int sys_exit(u64 *ctx) {
+  s64 total = ARGUMENT(ctx, 1);
+  return total > 0 ? system_call(ctx, ARGUMENT(ctx, 0), 0, total) : 0;
+}
+#endif
 
 static __always_inline void over(u64 key) {
   struct connection *c = connections.lookup(&key);

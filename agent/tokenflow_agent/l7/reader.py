@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from tokenflow_agent.errors import ProbeError
+from tokenflow_agent.l7.hooks import FUNCTIONS
 from tokenflow_agent.l7.interpreter import Interpreter
-from tokenflow_agent.l7.probe import HOOKS, Counts, L7Probe
+from tokenflow_agent.l7.probe import Counts, L7Probe
 from tokenflow_agent.l7.record import decode
 from tokenflow_agent.l7.tally import Tallies
 from tokenflow_agent.l7.tls import TlsLibraries
@@ -39,7 +40,7 @@ class L7Reader:
 
     def __init__(self, probe: L7Probe) -> None:
         self._probe = probe
-        self._libraries = TlsLibraries(probe.hook, frozenset(HOOKS))
+        self._libraries = TlsLibraries(probe.hook, frozenset(FUNCTIONS))
         self._wanted: tuple[Probe, ...] = ()
         self._interpreter = Interpreter(Http(), probe)
         self._one = asyncio.Lock()

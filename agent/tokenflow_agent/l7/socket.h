@@ -13,6 +13,10 @@
 #define CURRENT_TASK() bpf_get_current_task()
 #endif
 
+static __always_inline int is_tcp(u64 protocol, u64 family) {
+  return protocol == PROTOCOL_TCP && (family == FAMILY_IPV4 || family == FAMILY_IPV6);
+}
+
 // 0 where the descriptor is no TCP socket.
 static __always_inline u64 socket_of(u64 descriptor, int surely_socket) {
   u64 files = LOAD(u64, CURRENT_TASK(), OFF_TASK_FILES);
@@ -23,9 +27,7 @@ static __always_inline u64 socket_of(u64 descriptor, int surely_socket) {
     if ((mode & MODE_MASK) != MODE_SOCKET) return 0;
   }
   u64 sk = PROBE(u64, PROBE(u64, file, OFF_FILE_PRIVATE), OFF_SOCKET_SK);
-  if (PROBE(u16, sk, OFF_SK_PROTOCOL) != PROTOCOL_TCP) return 0;
-  u16 family = PROBE(u16, sk, OFF_FAMILY);
-  return family == FAMILY_IPV4 || family == FAMILY_IPV6 ? sk : 0;
+  return is_tcp(PROBE(u16, sk, OFF_SK_PROTOCOL), PROBE(u16, sk, OFF_FAMILY)) ? sk : 0;
 }
 
 static __always_inline void locate(u64 sk, u8 role, struct connection *c) {

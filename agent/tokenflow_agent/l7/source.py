@@ -1,11 +1,13 @@
 """HTTP, TLS and SQL as a source of the agent."""
 
+import logging
 from collections.abc import Container, Sequence
 from typing import Final
 
 from tokenflow_agent.backends import Candidate, Chain
 from tokenflow_agent.errors import ProbeError
 from tokenflow_agent.identity import Origin, Pod, Pods
+from tokenflow_agent.l7.hooks import Way
 from tokenflow_agent.l7.probe import open_probe
 from tokenflow_agent.l7.reader import L7Reader
 from tokenflow_agent.l7.tables import http_table, sql_table
@@ -13,6 +15,8 @@ from tokenflow_agent.l7.tally import Place, Tallies, Traced
 from tokenflow_agent.sources import Exemplar, Findings, Window
 from tokenflow_api.telemetry import Signal, SignalState
 from tokenflow_api.telemetry_agent import Backend, Probe, TelemetryAgentSpec
+
+_log = logging.getLogger(__name__)
 
 PROBES: Final = (Probe.HTTP_LATENCY, Probe.TLS_LATENCY, Probe.SQL_LATENCY)
 
@@ -30,8 +34,8 @@ class L7Source:
         self._chain = Chain[L7Reader](
             "HTTP and SQL",
             [
-                Candidate(Backend.BTF_TRACEPOINT, lambda: self._open(direct=True)),
-                Candidate(Backend.BCC_TRACEPOINT, lambda: self._open(direct=False)),
+                Candidate(Backend.BTF_TRACEPOINT, self._open_typed),
+                Candidate(Backend.BCC_TRACEPOINT, lambda: self._open(Way.RAW)),
             ],
         )
 
@@ -98,8 +102,15 @@ class L7Source:
             message=problem.message,
         )
 
-    async def _open(self, *, direct: bool) -> L7Reader:
-        return L7Reader(await open_probe(direct=direct))
+    async def _open_typed(self) -> L7Reader:
+        try:
+            return await self._open(Way.SOCKETS)
+        except ProbeError as error:
+            _log.info("all system calls are watched", extra={"reason": error.reason, "detail": error.message})
+            return await self._open(Way.CALLS)
+
+    async def _open(self, way: Way) -> L7Reader:
+        return L7Reader(await open_probe(way))
 
     async def _owners(self, tallies: Tallies) -> dict[Place, Pod]:
         origins = {place: Origin(cgroup=place.cgroup, network=place.network) for place in tallies.places}

@@ -13,7 +13,7 @@ from tokenflow_agent.l7.tally import HttpKey, Tallies, no_samples
 from tokenflow_agent.tcp.histogram import BUCKETS, bucket
 
 MAX_STREAMS: Final = 4096
-SUMS: Final = struct.Struct(f"=QQQQ{BUCKETS}I")
+SUMS: Final = struct.Struct(f"=QQQQ{BUCKETS * 4}s")
 """The sums of a stream, as laid out in ``exchange.h``."""
 
 
@@ -37,8 +37,8 @@ class Sums(NamedTuple):
         """Return those that come with a record; ``None`` where the kernel had them no more."""
         if len(record.response) != SUMS.size:
             return None
-        first_ns, _, events, size, *gaps = SUMS.unpack(record.response)
-        return cls(first_ns, events, size, gaps)
+        first_ns, _, events, size, gaps = SUMS.unpack(record.response)
+        return cls(first_ns, events, size, memoryview(gaps).cast("I"))
 
     def follow(self, taken: Self) -> bool:
         """Whether they go on from those taken before."""

@@ -12,6 +12,7 @@ from tests.agent.clock import Clock
 from tests.agent.l7.support import OnePod, Watch, needs_bpf, rows, spec
 from tokenflow_agent.errors import KernelError
 from tokenflow_agent.l7 import source as l7_source
+from tokenflow_agent.l7.hooks import Way
 from tokenflow_agent.l7.probe import L7Probe, open_probe
 from tokenflow_agent.l7.source import L7Source
 from tokenflow_agent.retry import FIRST_S, Retry
@@ -76,8 +77,8 @@ async def test_a_process_that_dies_in_the_middle_leaves_an_aborted_request(watch
 async def test_a_buffer_that_fills_costs_counted_requests_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     needs_bpf()
 
-    async def tiny(*, direct: bool) -> L7Probe:
-        return await open_probe(direct=direct, ring_bytes=4096)
+    async def tiny(way: Way) -> L7Probe:
+        return await open_probe(way, ring_bytes=4096)
 
     monkeypatch.setattr(l7_source, "open_probe", tiny)
     monkeypatch.setattr("tokenflow_agent.l7.reader.GATHER_S", 3600)

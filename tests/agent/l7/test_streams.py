@@ -1,5 +1,7 @@
 """Streams of events, whose sums the kernel holds while they go on and hands over when they end."""
 
+from array import array
+
 import pytest
 
 from tests.agent.l7.hostile import record
@@ -30,8 +32,8 @@ class Kernel:
 def summed(opened: Record, events: int) -> Record:
     """Return a stream with so many events of 10 bytes each, close to each other."""
     first_ns = opened.started_ns + 2_000_000
-    gaps = [events - 1, *[0] * (BUCKETS - 1)]
-    return opened._replace(response=SUMS.pack(first_ns, first_ns, events, 10 * events, *gaps))
+    gaps = array("I", [events - 1, *[0] * (BUCKETS - 1)]).tobytes()
+    return opened._replace(response=SUMS.pack(first_ns, first_ns, events, 10 * events, gaps))
 
 
 def ended(opened: Record, events: int) -> Record:

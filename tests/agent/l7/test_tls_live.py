@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.agent.l7.support import OnePod, Watch, needs_bpf, rows, spec
-from tokenflow_agent.l7.probe import HOOKS, open_probe
+from tokenflow_agent.l7.hooks import FUNCTIONS, Way
+from tokenflow_agent.l7.probe import open_probe
 from tokenflow_agent.l7.source import L7Source
 from tokenflow_agent.l7.tls import TlsLibraries
 from tokenflow_agent.sources import Findings
@@ -199,8 +200,8 @@ async def test_openssls_own_client_is_seen(watch: Watch, certificate: tuple[Path
 @pytest.mark.bpf
 async def test_ten_libraries_are_let_go_within_seconds(tmp_path: Path) -> None:
     needs_bpf()
-    probe = await open_probe(direct=True)
-    libraries = TlsLibraries(probe.hook, frozenset(HOOKS), proc=tmp_path)
+    probe = await open_probe(Way.CALLS)
+    libraries = TlsLibraries(probe.hook, frozenset(FUNCTIONS), proc=tmp_path)
     for number in range(10):
         process = tmp_path / f"{number + 1}"
         (process / "root/lib").mkdir(parents=True)

@@ -8,13 +8,14 @@ import pytest
 from tests.agent.l7.support import needs_bpf
 from tokenflow_agent.kernel.loader import Loaded
 from tokenflow_agent.l7 import probe
+from tokenflow_agent.l7.hooks import Way
 
 MOST = 150_000
 
 
 @pytest.mark.bpf
-@pytest.mark.parametrize("direct", [True, False])
-async def test_the_verifier_is_done_early_with_each_program(direct: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("way", Way)
+async def test_the_verifier_is_done_early_with_each_program(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
     needs_bpf()
     loaded: list[Loaded] = []
 
@@ -24,7 +25,7 @@ async def test_the_verifier_is_done_early_with_each_program(direct: bool, monkey
             loaded.append(programs)
 
     monkeypatch.setattr(probe, "L7Probe", Watched)
-    opened = await probe.open_probe(direct=direct)
+    opened = await probe.open_probe(way)
     try:
         verified = {name: instructions(program) for name, program in loaded[0].programs.items()}
     finally:
