@@ -121,7 +121,8 @@ def _cause(error: Exception) -> str:
 
 
 def _distrust(error: Exception) -> str:
-    return error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else str(error)
+    words = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else str(error)
+    return words.rstrip(".")
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:

@@ -216,8 +216,8 @@ class Polls:
             return
         silence = _SILENCES.get(type(error), Silence.UNREACHABLE)
         known = followed.silence
-        # The words of a failure change from one to the next; each change would be a write.
-        if known is None or known.pending or known.silence is not silence:
+        # The words of another failure change from one to the next; each change would be a write.
+        if known is None or known.pending or known.silence is not silence or silence is Silence.UNTRUSTED:
             followed.silence = HintServiceState(error=str(error), silence=silence)
         followed.tag = ""
         followed.pause_s = min(_BROKEN_S, followed.pause_s * _GROWTH)

@@ -5,7 +5,12 @@ import dataclasses
 import pytest
 
 from tests.operator.builders import view
-from tokenflow_operator.errors import HintServiceError, HintServiceRefusedError, HintServiceUnreachableError
+from tokenflow_operator.errors import (
+    HintServiceError,
+    HintServiceRefusedError,
+    HintServiceUnreachableError,
+    HintServiceUntrustedError,
+)
 from tokenflow_operator.hint_service import Answer
 from tokenflow_operator.keys import Key
 from tokenflow_operator.polls import MAX_SILENCE_S, Polls, Target
@@ -193,6 +198,13 @@ async def test_a_hint_service_without_tags_is_taken_at_its_word_each_time(setup:
     setup.service.answer = Answer(view=view(), tag="")
     await setup.ask(3)
     assert setup.passes_since() == 3
+
+
+async def test_a_certificate_that_is_not_believed_for_another_reason_asks_for_a_pass(setup: Setup) -> None:
+    for why, passes in (("it has expired", 1), ("it has expired", 0), ("it is for another name", 1)):
+        setup.service.answer = HintServiceUntrustedError(why)
+        await setup.ask(3)
+        assert (setup.polls.state(TARGET).error, setup.passes_since()) == (why, passes)
 
 
 @pytest.mark.parametrize(("scheme", "fresh"), [("https", [0.0, 60.0, 120.0]), ("http", [])])
