@@ -33,6 +33,21 @@ class Outcome:
     wrote: bool
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Done:
+    """What a pass did to a resource's objects, and what is left to say.
+
+    Attributes:
+        uid: of the resource.
+        planned: after what the API refused.
+        wrote: whether it changed, or tried to change, an object.
+    """
+
+    uid: str
+    planned: Plan
+    wrote: bool
+
+
 class Reconciler:
     """Brings resources to what they ask for."""
 
@@ -63,15 +78,35 @@ class Reconciler:
         Raises:
             KubeError: the cluster could not be read or changed.
         """
-        snapshot = self._observer.observe(key)
-        if snapshot is None:
+        done = await self._bring_about(key)
+        if done is None or not await self._say(key, done):
             self._dispatcher.forget(key)
             return Outcome(again_s=None, wrote=False)
+        planned = done.planned
+        for note in planned.notes:
+            await self._recorder.record(key, done.uid, note)
+        for delivery in planned.deliveries:
+            self._dispatcher.take(delivery)
+        return Outcome(again_s=planned.requeue_after_s, wrote=done.wrote or planned.status is not None)
+
+    async def _bring_about(self, key: Key) -> _Done | None:
+        """Change what is not as planned, and return what there is to say; nothing where the resource is gone.
+
+        The snapshot ends with it: for an agent on many nodes it takes megabytes, which are not to wait for a status.
+
+        Raises:
+            KubeError: the cluster could not be read or changed.
+        """
+        snapshot = self._observer.observe(key)
+        if snapshot is None:
+            return None
+        uid = _uid(snapshot)
         if isinstance(snapshot, PolicySnapshot):
             snapshot = dataclasses.replace(snapshot, notifiers=self._dispatcher.states(key))
         planned = self._plan(snapshot)
-        if self._observer.missing(key, planned) and not await self._exists(key, _uid(snapshot)):
-            return self._gone(key, _uid(snapshot))
+        if self._observer.missing(key, planned) and not await self._exists(key, uid):
+            self._gone(key, uid)
+            return None
         strangers = await self._observer.strangers(key, planned)
         if strangers:
             snapshot = with_children(snapshot, strangers)
@@ -79,22 +114,21 @@ class Reconciler:
         refusals = await self._executor.execute(key, planned)
         wrote = bool(planned.apply or planned.delete)
         if refusals:
-            snapshot = _refused(snapshot, refusals)
-            planned = self._plan(snapshot)
-        if planned.status is not None:
-            wrote = True
-            try:
-                written = await self._kube.apply(
-                    key.served_as, _status(key, planned.status), subresource="status", force=True
-                )
-            except NotFoundError:
-                return self._gone(key, _uid(snapshot))
-            self._feed.put(key.served_as, written)
-        for note in planned.notes:
-            await self._recorder.record(key, _uid(snapshot), note)
-        for delivery in planned.deliveries:
-            self._dispatcher.take(delivery)
-        return Outcome(again_s=planned.requeue_after_s, wrote=wrote)
+            planned = self._plan(_refused(snapshot, refusals))
+        return _Done(uid=uid, planned=planned, wrote=wrote)
+
+    async def _say(self, key: Key, done: _Done) -> bool:
+        """Write the status if there is a new one, and return whether the resource is still there."""
+        if done.planned.status is None:
+            return True
+        status = _status(key, done.planned.status)
+        try:
+            written = await self._kube.apply(key.served_as, status, subresource="status", force=True)
+        except NotFoundError:
+            self._gone(key, done.uid)
+            return False
+        self._feed.put(key.served_as, written)
+        return True
 
     async def _exists(self, key: Key, uid: str) -> bool:
         """Ask whether a resource is still there before anything is made for it.
@@ -108,11 +142,9 @@ class Reconciler:
             return False
         return bool(manifest["metadata"]["uid"] == uid)
 
-    def _gone(self, key: Key, uid: str) -> Outcome:
+    def _gone(self, key: Key, uid: str) -> None:
         gone = {"metadata": {"namespace": key.namespace, "name": key.name, "uid": uid}}
         self._feed.drop(key.served_as, gone)
-        self._dispatcher.forget(key)
-        return Outcome(again_s=None, wrote=False)
 
     def _plan(self, snapshot: Snapshot) -> Plan:
         return plan(snapshot, self._installation, now=self._now())
