@@ -1,6 +1,7 @@
 """The operator with as much to look after as a large cluster has."""
 
 import asyncio
+import dataclasses
 import functools
 import itertools
 import json
@@ -24,6 +25,7 @@ from e2e.bench.operator.subject import INSTALLATION, Subject, at_work, operator
 from e2e.bench.proc import memory_bytes, processor_s
 from e2e.cluster import audit
 from tokenflow_api.runtime import RUNTIME_KEY
+from tokenflow_operator.command_line import parser
 from tokenflow_operator.kube.kinds import CONFIG_MAP, PACING_POLICY, TELEMETRY_AGENT
 from tokenflow_operator.plan import names
 
@@ -36,6 +38,9 @@ _READY_S: Final = 540.0
 _QUIET_S: Final = 15.0
 _APPLIED_S: Final = 30.0
 _LEASES: Final = "leases"
+_RESYNC_S: Final = 60.0
+_DEFAULT_RESYNC_S: Final[float] = parser({}).parse_args([]).resync
+_LOOKS: Final = "tokenflow_operator_reconciles_total"
 _PASSES: Final = "tokenflow_operator_reconcile_seconds_bucket"
 
 
@@ -102,9 +107,17 @@ async def scale(population: Population, *, changes: int, rest_s: float) -> Async
                     yield figure
                 yield _passes(running)
                 yield _memory(running)
-            with at_work(subject):
+            again = operator(
+                place.directory,
+                kubeconfig=place.plane.operator_kubeconfig,
+                hosts=place.hosts,
+                flags=(f"--resync={_RESYNC_S:.0f}s",),
+            )
+            with at_work(again):
+                running = dataclasses.replace(running, subject=again)
                 async for figure in _next_start(running):
                     yield figure
+                yield await _resync(running)
 
 
 async def _first_start(running: Running) -> AsyncIterator[Figure]:
@@ -223,7 +236,7 @@ async def _next_start(running: Running) -> AsyncIterator[Figure]:
     started, at = time.monotonic(), datetime.now(UTC)
     subject, wanted = running.subject, running.population.resources
     await asyncio.to_thread(subject.wait_ready)
-    while subject.total("tokenflow_operator_reconciles_total") < wanted:
+    while subject.total(_LOOKS) < wanted:
         if time.monotonic() - started > _READY_S:
             raise BenchError(f"not every resource was looked at: read {subject.program.log}")
         await asyncio.sleep(0.1)
@@ -236,6 +249,23 @@ async def _next_start(running: Running) -> AsyncIterator[Figure]:
         goal=f"< {MAX_START_S:.0f} s, 0 writes",
         met=took_s < MAX_START_S and not writes,
         how="after the operator was ended, which gave its Lease back",
+    )
+
+
+async def _resync(running: Running) -> Figure:
+    """Measure an operator at rest that lists and looks at all again each minute."""
+    subject, pid = running.subject, running.subject.program.pid
+    looked_at, before = subject.total(_LOOKS), processor_s(pid)
+    await asyncio.sleep(2 * _RESYNC_S)
+    taken_s, rounds = processor_s(pid) - before, (subject.total(_LOOKS) - looked_at) / running.population.resources
+    if not rounds:
+        raise BenchError(f"nothing was looked at again: read {subject.program.log}")
+    each_s = taken_s / rounds
+    percent, minutes = 100 * each_s / _DEFAULT_RESYNC_S, _DEFAULT_RESYNC_S / 60
+    return Figure(
+        name="Processor time of a resync: everything listed and each resource looked at again",
+        value=f"at most {each_s:.2f} s; one every {minutes:.0f} minutes: {percent:.2f} % of a core",
+        how=f"{rounds:.1f} of them in {2 * _RESYNC_S:.0f} s, with all else that the operator does at rest in that time",
     )
 
 
