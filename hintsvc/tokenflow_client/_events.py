@@ -28,8 +28,12 @@ class Event:
     id: str = ""
 
 
-async def events(stream: AsyncIterable[bytes]) -> AsyncIterator[Event]:
+async def events(stream: AsyncIterable[bytes], *, source: str) -> AsyncIterator[Event]:
     """Yield the events of a stream; what it leaves unfinished is none.
+
+    Args:
+        stream: as it arrives.
+        source: its URL, for messages.
 
     Raises:
         HintsUnavailableError: an event is longer than ``MAX_EVENT_BYTES``.
@@ -39,7 +43,7 @@ async def events(stream: AsyncIterable[bytes]) -> AsyncIterator[Event]:
         for block in splitter.feed(data):
             if splitter.cut:
                 raise HintsUnavailableError(
-                    f"an event is longer than {MAX_EVENT_BYTES >> 20} MiB, as no hint service sends any: check the URL"
+                    f"{source} sent an event above {MAX_EVENT_BYTES >> 20} MiB, as no hint service does: check the URL"
                 )
             event = _event(block.decode(errors="replace"), last_id)
             last_id = event.id

@@ -122,7 +122,7 @@ class HintFollower:
                 await self._check(response)
                 self.connected = True
                 self.breaker.succeeded()
-                async for event in events(response.aiter_bytes()):
+                async for event in events(response.aiter_bytes(), source=self._url):
                     self._accept(event)
                     if event.name == "snapshot":
                         # A stream that brings nothing else, or breaks before, is no better than none.
