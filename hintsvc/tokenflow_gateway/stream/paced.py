@@ -219,15 +219,14 @@ class PacedStream:
 
     def _wake(self) -> None:
         now = self._clock()
-        if self._paused and not self._upstream_ended:
+        if self._paused and not self._upstream_ended and self._waits_for_batch:
             if not self._call.read_waiting():
                 self._resume()
-                if self._waits_for_batch:
+                if self._held:
                     # What comes is read in a moment, and takes along what is held.
-                    if self._held:
-                        self._wheel.schedule(self._timer, now + TICK_S / 2)
-                    return
-            elif self._over or self._timer.scheduled:
+                    self._wheel.schedule(self._timer, now + TICK_S / 2)
+                return
+            if self._over or self._timer.scheduled:
                 return
         self._pump(now)
 

@@ -44,6 +44,16 @@ async def test_a_congested_path_gets_batches_each_from_one_read() -> None:
     assert setup.answer.writes[2][1].count(b"data:") == 1
 
 
+async def test_an_upstream_that_is_faster_than_the_rate_is_read_only_once_what_is_held_has_gone() -> None:
+    setup = Setup(told=hint(5.0, batch=4, delay_ms=250))
+    setup.begin()
+    setup.call.say(token("."))
+    for _ in range(600):
+        setup.clock.run(0.1)
+        setup.call.say(*[token("a") for _ in range(10)])
+    assert setup.call.reads < 10
+
+
 async def test_tokens_go_out_at_the_rate_and_nothing_is_lost() -> None:
     setup = Setup(told=hint(20.0))
     setup.begin()
