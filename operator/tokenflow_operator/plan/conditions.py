@@ -12,6 +12,10 @@ READY: Final = "Ready"
 PROGRESSING: Final = "Progressing"
 DEGRADED: Final = "Degraded"
 _MAX_MESSAGE: Final = 4096
+_HOLDING_UP: Final = frozenset(
+    {Reason.IMAGE_PULL_FAILED, Reason.PODS_FAILING, Reason.PODS_REFUSED, Reason.CERTIFICATE_UNUSABLE}
+)
+"""Why something that starts does not come up: said of Ready before what waits for it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +45,7 @@ def conditions(judgement: Judgement, *, observed: Mapping[str, Any], now: dateti
     under_way = [p for p in problems if p.severity is Severity.PROGRESSING]
     blocking = [p for p in problems if p.severity is Severity.BLOCKING]
     degraded = [*blocking, *(p for p in problems if p.severity is Severity.DEGRADED)]
+    causes = [p for p in degraded if p.reason in _HOLDING_UP] if under_way else []
     since = {c["type"]: c for c in observed.get("conditions", [])}
 
     def condition(type_: str, *, holds: bool, because: Sequence[Problem], otherwise: tuple[Reason, str]) -> Condition:
@@ -60,7 +65,7 @@ def conditions(judgement: Judgement, *, observed: Mapping[str, Any], now: dateti
         condition(
             READY,
             holds=not (under_way or blocking),
-            because=[*blocking, *under_way],
+            because=[*blocking, *causes, *under_way],
             otherwise=(judgement.well, _but(judgement.summary, degraded)),
         ),
         condition(

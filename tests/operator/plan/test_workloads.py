@@ -25,9 +25,13 @@ def test_a_deployment_that_may_make_no_pods_is_told_in_the_api_servers_words() -
     words = 'pods "demo-gateway-6b5" is forbidden: exceeded quota: small'
     refused = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": words}
     status = {**child["status"], "availableReplicas": 0, "conditions": [refused]}
-    degraded = condition(plan_of(changed(snapshot, GATEWAY, {**child, "status": status})), "Degraded")
+    planned = plan_of(changed(snapshot, GATEWAY, {**child, "status": status}))
+    degraded, ready = condition(planned, "Degraded"), condition(planned, "Ready")
     assert degraded["reason"] == Reason.PODS_REFUSED
     assert degraded["message"].startswith(f"Deployment demo-gateway may not make its pods: {words}: see to the quota")
+    # Why it does not come up stands before the fact that it does not.
+    assert (ready["status"], ready["reason"]) == ("False", Reason.PODS_REFUSED)
+    assert ready["message"].endswith("Deployment demo-gateway: 0 of 2 replicas are ready and up to date")
 
 
 @pytest.mark.parametrize(("age", "told"), [(timedelta(seconds=5), False), (timedelta(seconds=30), True)])

@@ -331,7 +331,7 @@ def test_a_broken_first_install_is_mended_without_a_canary() -> None:
         fleet.reconcile()
         fleet.pass_time(5)
     assert fleet.stage == "Failed"
-    assert fleet.condition("Ready")["reason"] == "AgentsStarting"
+    assert fleet.condition("Ready")["reason"] == "ImagePullFailed"
     assert fleet.condition("Degraded")["reason"] == "ImagePullFailed"
     fleet.change_spec(image=GOOD)
     fleet.settle(within_s=60)
