@@ -159,7 +159,7 @@ class FakeCall:
             # One read brings all that is there.
             self._sink.feed(b"".join(said for said in waiting if isinstance(said, bytes)))
             for said in waiting:
-                if self._sink and not isinstance(said, bytes):
+                if not self.cancelled and not isinstance(said, bytes):
                     self._sink.end(said)
 
 
