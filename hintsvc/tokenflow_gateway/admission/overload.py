@@ -13,8 +13,8 @@ LAG_LAST_S: Final = 0.25
 """The event loop is so late when the highest priority is shed as well."""
 RECOVERED: Final = 0.5
 """A priority that was shed for the loop's lag is let in again below this share of what it was shed at."""
-TICK_S: Final = 0.05
-_SMOOTHING: Final = 0.2
+TICK_S: Final = 0.1
+_SMOOTHING: Final = 0.3
 """Weight of the newest tick: one late tick is a hiccup, a few in a row are an overload."""
 
 
