@@ -38,9 +38,10 @@ LOOP_DELAY_S: Final = 1.25
 """Half a window of averaging, a quarter of a second until the next round, half a window until the next answer."""
 MOST_CUT: Final = 0.7
 """Share of the delivered rate that a long queue takes at most, to drain."""
-MOST_GRACE: Final = 4.0
-"""Target delays that a queue may be long while batches alone are tried: a longer one wants both at once."""
-
+MOST_BORNE: Final = 4.0
+"""Target delays that a queue may be long where batches alone keep it from growing."""
+FALLS_SHARE: Final = 0.9
+"""Share of what it was a window ago up to which a longer one falls by itself."""
 GROWS_S: Final = 0.15
 """Seconds that a queue grows by in a window where the streams alone offer that share more than is delivered."""
 
@@ -189,13 +190,14 @@ def _total(control: Control, sample: BottleneckSample, limits: Limits, *, before
 
 def _bides(control: Control, sample: BottleneckSample, limits: Limits, *, before: Control) -> bool:
     """Whether batches get time to help, or are all that it takes."""
-    queue_s = control.queue_s or 0.0
-    if queue_s >= MOST_GRACE * limits.target_s:
-        return False
     if control.batching.grace:
         return True
-    grows = before.queue_s is not None and queue_s > before.queue_s + GROWS_S
-    return not (before.held(limits) or grows or _waits(sample, limits))
+    if before.held(limits) or _waits(sample, limits):
+        return False
+    queue_s, known_s = control.queue_s or 0.0, before.queue_s or 0.0
+    grows = before.queue_s is not None and queue_s > known_s + GROWS_S
+    stands = queue_s > MOST_BORNE * limits.target_s and queue_s > FALLS_SHARE * known_s
+    return not (grows or stands)
 
 
 def _waits(sample: BottleneckSample, limits: Limits) -> bool:

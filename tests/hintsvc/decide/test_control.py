@@ -80,6 +80,15 @@ def test_a_queue_that_batches_keep_from_growing_slows_nobody() -> None:
         assert (rate(control), control.batching.share) == (80.0, 1.0 if second > 2 else 0.0)
 
 
+def test_a_long_queue_that_batches_drain_slows_nobody_and_one_that_stands_does() -> None:
+    for falls, slowed in ((0.85, False), (1.0, True)):
+        control, rtt_s = step(Control(), window(1), LIMITS), 5.0
+        for second in range(2, 8):
+            control = step(control, window(second, rtt_s=rtt_s, tokens=40.0), LIMITS)
+            rtt_s *= falls
+        assert (rate(control) < 80.0) is slowed
+
+
 def test_what_waits_in_the_gateway_is_the_streams_own_and_slows_them() -> None:
     control = step(Control(), window(1), LIMITS)
     for second in range(2, 8):

@@ -135,9 +135,9 @@ def flood(*, streams: int) -> list[PathSample]:
 def test_tenants_share_a_bottleneck_by_weight() -> None:
     rounds = Rounds(runtime(tenants=TWO_TENANTS))
     rounds.seconds(1, 3, path(1, streams=2), path(1, key=FREE, streams=2))
-    rounds.seconds(4, 6, *flood(streams=2))
+    rounds.seconds(4, 8, *flood(streams=2))
     thin = [path(1, key=key, rtt_s=0.501, tokens=50.0, streams=2) for key in (KEY, FREE)]
-    found = rounds.seconds(7, 14, *thin)
+    found = rounds.seconds(9, 16, *thin)
     gold, free = hint(found), hint(found, "free")
     assert gold.tokens_per_second / free.tokens_per_second == pytest.approx(37.5 / 12.5, rel=0.4)
     assert 2 * (gold.tokens_per_second + free.tokens_per_second) == pytest.approx(100.0, rel=0.02)
@@ -146,21 +146,21 @@ def test_tenants_share_a_bottleneck_by_weight() -> None:
 def test_a_window_in_which_little_arrived_takes_nobodys_share() -> None:
     rounds = Rounds(runtime(tenants=[{**tenant, "weight": 1} for tenant in TWO_TENANTS]))
     rounds.seconds(1, 3, path(1, streams=2), path(1, key=FREE, streams=2))
-    rounds.seconds(4, 6, *flood(streams=2))
+    rounds.seconds(4, 8, *flood(streams=2))
     thin = {key: path(1, key=key, rtt_s=0.501, tokens=50.0, streams=2) for key in (KEY, FREE)}
-    rounds.seconds(7, 14, *thin.values())
+    rounds.seconds(9, 16, *thin.values())
     uneven = [path(1, rtt_s=0.501, tokens=100.0, streams=2), path(1, key=FREE, rtt_s=0.501, tokens=0.0, streams=2)]
-    found = rounds.seconds(15, 15, *uneven)
+    found = rounds.seconds(17, 17, *uneven)
     assert hint(found, "free").tokens_per_second == pytest.approx(25.0, rel=0.02)
 
 
 def test_a_tenant_that_wants_less_leaves_the_rest_within_seconds() -> None:
     rounds = Rounds(runtime(tenants=TWO_TENANTS))
     rounds.seconds(1, 3, path(1, streams=2), path(1, key=FREE, streams=2))
-    rounds.seconds(4, 6, *flood(streams=2))
-    rounds.seconds(7, 8, *(path(1, key=key, rtt_s=0.501, tokens=50.0, streams=2) for key in (KEY, FREE)))
+    rounds.seconds(4, 8, *flood(streams=2))
+    rounds.seconds(9, 10, *(path(1, key=key, rtt_s=0.501, tokens=50.0, streams=2) for key in (KEY, FREE)))
     idle = [path(1, rtt_s=0.501, tokens=25.0, streams=2), path(1, key=FREE, rtt_s=0.501, tokens=75.0, streams=2)]
-    found = rounds.seconds(9, 18, *idle)
+    found = rounds.seconds(11, 18, *idle)
     assert hint(found).tokens_per_second == pytest.approx(18.75, rel=0.02)
     assert hint(found, "free").tokens_per_second == pytest.approx(31.25, rel=0.02)
 
