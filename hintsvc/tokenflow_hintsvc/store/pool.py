@@ -30,6 +30,13 @@ class _Connection(Connection):
             self.host, self.port = node.host, node.port
         await super().connect()  # type: ignore[no-untyped-call]  # redis-py tells no types here
 
+    async def send_packed_command(self, *args: Any, **options: Any) -> None:
+        """Send; where the other side has just hung up, uvloop raises what redis-py takes for no lost connection."""
+        try:
+            await super().send_packed_command(*args, **options)
+        except RuntimeError as error:
+            raise RedisConnectionError(f"{self.host}:{self.port} hung up: {error}") from error
+
     async def read_response(self, *args: Any, **options: Any) -> Any:
         """Read an answer; one that says that this is not the master any more ends the connection."""
         try:
