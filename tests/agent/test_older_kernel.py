@@ -20,7 +20,7 @@ CHOSEN = "conversation or each_backend or SockDiag or (KPROBE and (resets or dia
 
 @pytest.mark.bpf
 @pytest.mark.netns
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(580)
 def test_every_way_works_under_an_older_kernel() -> None:
     if os.geteuid() != 0:
         pytest.skip("sharing this machine's root with a virtual machine needs root")
@@ -28,6 +28,6 @@ def test_every_way_works_under_an_older_kernel() -> None:
         pytest.skip(f"no second kernel: run 'apt-get install {' '.join(lacking)}'")
     quiet = ("-q", "-p", "no:cacheprovider", "-W", "ignore")
     tests = shlex.join([sys.executable, "-m", "pytest", *quiet, *TESTS, "-k", CHOSEN])
-    result = vm.run(["sh", "-c", f"/sbin/modprobe tcp_diag && exec {tests}"], directory=ROOT, timeout_s=400)
+    result = vm.run(["sh", "-c", f"/sbin/modprobe tcp_diag && exec {tests}"], directory=ROOT, timeout_s=550)
     assert result.status == 0, result.output
     assert "12 passed" in result.output
