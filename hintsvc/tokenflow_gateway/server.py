@@ -53,7 +53,7 @@ _COMMITS_S: Final = 4.0
 _GARBAGE: Final = 50_000
 """Objects made before cycles among them are looked for: a request makes a thousand, and leaves few."""
 _SPARED: Final = 2
-"""Looks that a generation is spared: streams outlive the first look and end as cycles, some 100 objects each."""
+"""Looks that a generation is spared: connections outlive the first look and end as cycles, some 30 objects each."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
