@@ -38,6 +38,8 @@ _HURRIED_S: Final = 2.0
 _FAILED_S: Final = 0.5
 _RESTING_S: Final = 5.0
 _RAREST_S: Final = 30.0
+_TOGETHER_S: Final = 2.0
+"""Seconds between the moments at which all are asked that are at rest."""
 _BROKEN_S: Final = 15.0
 """Most seconds until one that cannot be read is asked again."""
 _GROWTH: Final = 1.3
@@ -161,7 +163,7 @@ class Polls:
             try:
                 pause_s = await self.ask(policy)
                 if pause_s is not None:
-                    self._queue.add_after(policy, pause_s)
+                    self._queue.add_after(policy, ending_with_others(pause_s, now=self._clock()))
             finally:
                 self._queue.done(policy)
 
@@ -221,6 +223,17 @@ class Polls:
             followed.silence = HintServiceState(error=str(error), silence=silence)
         followed.tag = ""
         followed.pause_s = min(_BROKEN_S, followed.pause_s * _GROWTH)
+
+
+def ending_with_others(pause_s: float, *, now: float) -> float:
+    """Return about the pause, but one that ends when others do.
+
+    To wake up for one question takes the processor four times as long as the question itself. A short pause, in which
+    something is awaited, is left as it is.
+    """
+    if pause_s < 2 * _TOGETHER_S:
+        return pause_s
+    return round((now + pause_s) / _TOGETHER_S) * _TOGETHER_S - now
 
 
 def _pause_s(followed: _Followed, *, said_more: bool) -> float:

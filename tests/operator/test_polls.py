@@ -13,7 +13,7 @@ from tokenflow_operator.errors import (
 )
 from tokenflow_operator.hint_service import Answer
 from tokenflow_operator.keys import Key
-from tokenflow_operator.polls import MAX_SILENCE_S, Polls, Target
+from tokenflow_operator.polls import MAX_SILENCE_S, Polls, Target, ending_with_others
 from tokenflow_operator.snapshot import Silence
 
 DEMO = Key(kind="PacingPolicy", namespace="n", name="demo")
@@ -218,3 +218,13 @@ async def test_a_connection_by_tls_is_left_each_minute_so_that_a_new_certificate
         asked_at.append(setup.now)
         await setup.ask()
     assert [at for at, last in zip(asked_at, setup.service.last, strict=True) if last] == fresh
+
+
+@pytest.mark.parametrize(
+    ("pause_s", "now", "ends_at"),
+    [(0.1, 7.0, 7.1), (2.2, 7.0, 9.2), (5.0, 100.4, 106.0), (5.0, 100.9, 106.0), (30.0, 101.1, 132.0)],
+)
+def test_who_are_at_rest_are_asked_at_the_same_moments_and_the_others_in_time(
+    pause_s: float, now: float, ends_at: float
+) -> None:
+    assert now + ending_with_others(pause_s, now=now) == pytest.approx(ends_at)
