@@ -16,7 +16,9 @@ _SAME: Final = 1.25
 """Factor within which a queue is as long as before. A path that slows down by so much less makes a queue of the
 streams' own longer by more."""
 _MOST_WINDOWS: Final = 8
-"""Longest time between what is compared: in more of them a path may have become another one."""
+"""Longest time between what is compared, beyond the queue: in more a path may have become another one."""
+_MOST_TARGETS: Final = 8.0
+"""Target delays that a queue of others may be long: behind a longer one losses take too many windows to tell."""
 _MOST_GROWTH: Final = 2.0
 """Times what is put down to others that a queue may be long: beyond that the streams may have added to it."""
 _MOST_MORE: Final = 4.0
@@ -34,7 +36,7 @@ class Blame:
         windows: since ``queue_s`` and ``most`` count.
         queue_s: what the queue is compared with.
         most: what ``delivered`` is compared with.
-        less: whether the last window spoke for others: two in a row tell.
+        less: windows in a row that spoke for others: more of them tell than the queue is seconds long.
         others_s: queue that is put down to others; 0 where none is.
     """
 
@@ -42,7 +44,7 @@ class Blame:
     windows: int = 0
     queue_s: float = 0.0
     most: float = 0.0
-    less: bool = False
+    less: int = 0
     others_s: float = 0.0
 
     @property
@@ -63,10 +65,11 @@ class Blame:
         if self.others and queue_s <= min(_MOST_GROWTH * self.others_s, self.others_s + _MOST_MORE * target_s):
             return replace(self, delivered=smoothed)
         same = self.queue_s / _SAME <= queue_s <= self.queue_s * _SAME
-        if self.others or lossy or not same or smoothed > self.most or self.windows >= _MOST_WINDOWS:
+        if self.others or lossy or not same or smoothed > self.most or self.windows >= _MOST_WINDOWS + queue_s:
             # One window may have brought too much, and what is smoothed be of before the path slowed down.
             least = min(smoothed, delivered)
             return Blame(delivered=least, queue_s=queue_s, most=least)
-        less = queue_s > target_s and smoothed <= _LESS * self.most
-        others_s = queue_s if less and self.less else 0.0
+        speaks = target_s < queue_s < _MOST_TARGETS * target_s and smoothed <= _LESS * self.most
+        less = self.less + 1 if speaks else 0
+        others_s = queue_s if less > queue_s + 1 else 0.0
         return replace(self, delivered=smoothed, windows=self.windows + 1, less=less, others_s=others_s)

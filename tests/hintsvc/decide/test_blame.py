@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,11 +23,11 @@ def test_a_queue_of_ones_own_is_never_put_down_to_others(capacity: float, offere
         assert not blame.others
 
 
-@given(before=st.floats(500.0, 1e6), share=st.floats(0.01, 0.5), queue_s=st.floats(0.6, 20.0))
+@given(before=st.floats(500.0, 1e6), share=st.floats(0.01, 0.5), queue_s=st.floats(0.6, 3.9))
 def test_a_queue_that_stays_though_less_is_sent_is_others(before: float, share: float, queue_s: float) -> None:
     sent = after(Blame(), *[(queue_s, before)] * 3)
     assert not sent.others
-    assert after(sent, *[(queue_s, share * before)] * 3).others
+    assert after(sent, *[(queue_s, share * before)] * 8).others
 
 
 @given(before=st.floats(500.0, 1e6), share=st.floats(0.05, 0.75))
@@ -36,21 +37,27 @@ def test_a_path_that_slows_down_is_no_sign_of_others(before: float, share: float
     assert not after(sent, *[(1.0 / share, share * before)] * 8).others
 
 
-def test_a_short_queue_is_nobodys() -> None:
-    assert not after(Blame(), *[(0.4, 1000.0)] * 3, *[(0.4, 100.0)] * 20).others
+@pytest.mark.parametrize("queue_s", [0.4, 4.1])
+def test_a_short_queue_is_nobodys_and_a_very_long_one_never_others(queue_s: float) -> None:
+    assert not after(Blame(), *[(queue_s, 1000.0)] * 3, *[(queue_s, 100.0)] * 40).others
+
+
+def test_a_lull_that_is_shorter_than_the_queue_tells_nothing() -> None:
+    sent = after(Blame(), *[(3.0, 1000.0)] * 3)
+    assert not after(sent, *[(3.0, 100.0)] * 3, *[(3.0, 1000.0)] * 3, *[(3.0, 100.0)] * 3).others
 
 
 def test_a_queue_that_doubles_is_judged_anew() -> None:
-    others = after(Blame(), (1.0, 1000.0), *[(1.0, 100.0)] * 4)
+    others = after(Blame(), (1.0, 1000.0), *[(1.0, 100.0)] * 6)
     assert others.others
     assert after(others, *[(1.9, 100.0)] * 50).others
     assert not after(others, (2.1, 100.0)).others
 
 
 def test_a_long_one_is_once_it_is_four_targets_longer() -> None:
-    others = after(Blame(), (4.0, 1000.0), *[(4.0, 100.0)] * 4)
-    assert after(others, (5.9, 100.0)).others
-    assert not after(others, (6.1, 100.0)).others
+    others = after(Blame(), (3.0, 1000.0), *[(3.0, 100.0)] * 8)
+    assert after(others, (4.9, 100.0)).others
+    assert not after(others, (5.1, 100.0)).others
 
 
 def test_a_lossy_path_tells_nothing() -> None:

@@ -105,7 +105,7 @@ def test_an_outage_slows_nobody() -> None:
 
 
 @settings(max_examples=30)
-@given(queue_s=st.floats(0.6, 5.0), noise=st.lists(st.floats(-0.05, 0.05), min_size=60, max_size=60))
+@given(queue_s=st.floats(0.6, 3.6), noise=st.lists(st.floats(-0.05, 0.05), min_size=60, max_size=60))
 def test_streams_do_not_yield_for_long_to_a_queue_that_others_fill(queue_s: float, noise: list[float]) -> None:
     control, offered, rates = step(Control(), window(1), LIMITS), [40.0] * 8, list[float]()
     for second, extra in enumerate(noise, start=2):
