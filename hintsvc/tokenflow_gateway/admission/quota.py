@@ -1,6 +1,5 @@
 """Asks the hint service for room, and tells it what was used."""
 
-import asyncio
 import functools
 import logging
 import random
@@ -18,9 +17,9 @@ from tokenflow_api.quota import AdmitReply, AdmitRequest, CommitReply, CommitReq
 from tokenflow_gateway.admission import metrics
 from tokenflow_gateway.errors import GatewayError, QuotaUnavailableError, UpstreamBrokeOffError
 from tokenflow_gateway.upstream.call import Outgoing
-from tokenflow_gateway.upstream.origin import parse_origin, request_bytes
+from tokenflow_gateway.upstream.origin import parse_origin
 from tokenflow_gateway.upstream.pool import Pool
-from tokenflow_gateway.upstream.pooled_call import PooledCall
+from tokenflow_gateway.upstream.whole import whole_answer
 
 _log = logging.getLogger(__name__)
 
@@ -163,19 +162,13 @@ class QuotaClient:
     async def _post(self, path: str, document: WireModel, *, within_s: float) -> tuple[int, bytes]:
         """Post a document; return the status and the body of the answer."""
         outgoing = Outgoing(method="POST", target=path, headers=_HEADERS, body=document.model_dump_json().encode())
-        request = request_bytes(self._origin, outgoing, api_key=self._present_token())
-        # One deadline holds for all of it, the connection too.
-        call = PooledCall(self._present_pool(), request, bodiless=False, connect_s=2 * within_s)
+        token = self._present_token()
         try:
-            async with asyncio.timeout(within_s):
-                await call.send()
-                head = await call.head(within_s=2 * within_s)
-                return head.status, await call.read(most=_MOST_BYTES, within_s=2 * within_s)
+            return await whole_answer(
+                self._present_pool(), outgoing, api_key=token, most=_MOST_BYTES, within_s=within_s
+            )
         except (GatewayError, TimeoutError) as error:
             raise self._failed(f"the hint service does not answer: {_why(error)}") from error
-        finally:
-            # An answer that comes late must not be taken for that to the next request.
-            call.cancel()
 
     def _present_pool(self) -> Pool:
         context = self._tls()

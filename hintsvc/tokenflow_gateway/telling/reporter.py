@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-import httpx
 from pydantic import ValidationError
 
 from tokenflow_api.backoff import Backoff
@@ -21,6 +20,11 @@ from tokenflow_api.tasks import lasting
 from tokenflow_api.telemetry import BatchReply, Reporter, TelemetryBatch
 from tokenflow_api.windows import StreamWindows
 from tokenflow_gateway import metrics
+from tokenflow_gateway.errors import GatewayError
+from tokenflow_gateway.upstream.call import Outgoing
+from tokenflow_gateway.upstream.origin import parse_origin
+from tokenflow_gateway.upstream.pool import Pool
+from tokenflow_gateway.upstream.whole import whole_answer
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +36,10 @@ LAST_S: Final = 1.0
 _LEAST_S: Final = 0.1
 """Shorter windows are not taken: the last one may have to count as longer than it was."""
 _TIMEOUT_S: Final = 2.0
+_IDLE_S: Final = 30.0
+"""Rest of a connection between two batches: below the 75 s after which the hint service closes."""
+_MOST_BYTES: Final = 64 << 10
+_TAKEN: Final = range(200, 300)
 _HOPELESS: Final = (400, 403, 413, 422)
 """Answers that the same batch would get again: it must not hold up those behind it."""
 
@@ -112,36 +120,39 @@ class StreamReporter:
     async def _send(self) -> None:
         backoff = Backoff()
         while True:
+            context = self.tls()
+            pool = self._pool(context)
             try:
-                context = self.tls()
-                async with self._client(context) as client:
-                    while True:
-                        await self._arrived.wait()
-                        if self.tls() is not context:
-                            break
-                        self._arrived.clear()
-                        await self._deliver(client)
-                        backoff.succeeded()
+                while True:
+                    await self._arrived.wait()
+                    if self.tls() is not context:
+                        break
+                    self._arrived.clear()
+                    await self._deliver(pool)
+                    backoff.succeeded()
             except _AwayError as error:
-                # With the client its connection goes: the next try may have another certificate to show.
                 metrics.REPORTS.labels("failed").inc()
                 _log.warning("windows wait: the hint service is out of reach", extra={"reason": str(error)})
                 self._arrived.set()
                 await asyncio.sleep(backoff.failed())
+            finally:
+                pool.close()
 
     async def _send_the_rest(self) -> None:
+        pool = self._pool(self.tls())
         try:
-            async with asyncio.timeout(LAST_S), self._client(self.tls()) as client:
-                await self._deliver(client)
+            async with asyncio.timeout(LAST_S):
+                await self._deliver(pool)
         except (_AwayError, TimeoutError) as error:
             metrics.REPORTS.labels("dropped").inc(len(self._waiting))
             _log.warning("the last windows are lost", extra={"reason": str(error), "batches": len(self._waiting)})
+        finally:
+            pool.close()
 
-    @staticmethod
-    def _client(context: ssl.SSLContext) -> httpx.AsyncClient:
-        return httpx.AsyncClient(timeout=_TIMEOUT_S, verify=context, trust_env=False)
+    def _pool(self, context: ssl.SSLContext) -> Pool:
+        return Pool("hint service", parse_origin(self.url), tls=context, idle_s=_IDLE_S)
 
-    async def _deliver(self, client: httpx.AsyncClient) -> None:
+    async def _deliver(self, pool: Pool) -> None:
         """Send what waits.
 
         Raises:
@@ -149,32 +160,32 @@ class StreamReporter:
         """
         while self._waiting:
             batch = self._waiting[0]
-            outcome = await self._post(client, batch)
+            outcome = await self._post(pool, batch)
             metrics.REPORTS.labels(outcome).inc()
             if self._waiting and self._waiting[0] is batch:
                 self._waiting.popleft()
 
-    async def _post(self, client: httpx.AsyncClient, batch: TelemetryBatch) -> str:
-        token = self.token()
-        headers = {"Content-Type": CONTENT_TYPE} | ({"Authorization": f"Bearer {token}"} if token else {})
+    async def _post(self, pool: Pool, batch: TelemetryBatch) -> str:
+        outgoing = Outgoing(
+            method="POST", target="/v1/telemetry", headers={"Content-Type": CONTENT_TYPE}, body=encode(batch)
+        )
         sent = now()
         try:
-            async with asyncio.timeout(_TIMEOUT_S):
-                answer = await client.post(f"{self.url}/v1/telemetry", content=encode(batch), headers=headers)
-        except (httpx.HTTPError, TimeoutError) as error:
-            raise _AwayError(f"{type(error).__name__}: {error}") from error
-        if answer.status_code in _HOPELESS:
-            _log.error(
-                "the hint service refused windows",
-                extra={"status": answer.status_code, "reason": answer.text[:300]},
+            status, body = await whole_answer(
+                pool, outgoing, api_key=self.token(), most=_MOST_BYTES, within_s=_TIMEOUT_S
             )
+        except (GatewayError, TimeoutError) as error:
+            raise _AwayError(f"{type(error).__name__}: {error}") from error
+        words = body[:300].decode(errors="replace")
+        if status in _HOPELESS:
+            _log.error("the hint service refused windows", extra={"status": status, "reason": words})
             return "refused"
-        if not answer.is_success:
-            raise _AwayError(f"{answer.status_code}: {answer.text[:300]}")
-        self._learn(sent, answer.text)
+        if status not in _TAKEN:
+            raise _AwayError(f"{status}: {words}")
+        self._learn(sent, body)
         return "sent"
 
-    def _learn(self, sent: Instant, document: str) -> None:
+    def _learn(self, sent: Instant, document: bytes) -> None:
         """Learn the service's clock from a reply; one that cannot be read teaches nothing."""
         try:
             reply = BatchReply.model_validate_json(document)
