@@ -1,4 +1,4 @@
-"""Network namespaces of their own, for tests of what the agent reads of pods' sockets."""
+"""Network namespaces of their own, for tests of what the agent reads of pods' sockets, and time for its programs."""
 
 import os
 import shutil
@@ -9,6 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
+from tokenflow_agent.kernel import loader
 
 _CHILD = """
 import os, socket, subprocess, sys
@@ -85,6 +87,12 @@ class Network:
     def _answer(self) -> str:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
+
+
+@pytest.fixture(autouse=True)
+def _slow_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the compiler take its time: on a busy machine, and within a virtual one."""
+    monkeypatch.setattr(loader, "_COMPILE_S", 120.0)
 
 
 @pytest.fixture
