@@ -37,6 +37,8 @@ class Sharing:
     weights: tuple[int, ...]
 
 
+_LANE: Final = 2
+"""None of those of the part over links: the two may be measured at once."""
 SHARINGS: Final = (
     Sharing(scenario=EQUAL, arm=PASS_THROUGH, weights=(1, 1, 1)),
     Sharing(scenario=EQUAL, arm=PACED, weights=(1, 1, 1)),
@@ -61,7 +63,7 @@ async def sharers(place: Path, engine: Engine) -> AsyncIterator[list[Cell]]:
             )
             for number, one in enumerate(SHARINGS)
         ]
-        yield stack.enter_context(linked(subjects))
+        yield stack.enter_context(linked(subjects, lane=_LANE))
 
 
 async def shared(results: Results, site: Sequence[Cell], *, seeds: Sequence[int], seconds: float) -> None:
