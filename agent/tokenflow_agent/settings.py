@@ -22,14 +22,18 @@ class Configuration:
         self.current = self._parsed(self._words)
 
     def offer(self, config: AgentConfig, *, source: str) -> None:
-        """Run by ``config`` from now on, unless a newer one is in force."""
+        """Run by ``config`` from now on, unless a newer one is in force.
+
+        Where hint services answer is taken from the file alone: replies carry where they are to answer.
+        """
         known = self.current
         same = (known.namespace, known.name) == (config.namespace, config.name)
         if not same or config.generation < known.generation or config == known:
             return
-        if config.generation == known.generation and source != "file":
-            # The list of hint services can change without a new generation; only the operator's file has all of it.
-            return
+        if source != "file":
+            if config.generation == known.generation:
+                return
+            config = config.model_copy(update={"ingest": known.ingest})
         self.current = config
         _log.info("config in force", extra={"generation": config.generation, "source": source})
 

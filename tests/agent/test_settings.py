@@ -58,10 +58,16 @@ def test_a_broken_file_is_told_once(
     assert reasons[1].endswith("agent.json cannot be read: No such file or directory")
 
 
-def test_the_file_s_addresses_win_within_a_generation(configuration: Configuration, tmp_path: Path) -> None:
-    (tmp_path / "agent.json").write_text(
-        config(2).model_copy(update={"ingest": [IngestAddress(policy="p", url="http://h")]}).model_dump_json()
-    )
+def at(url: str, generation: int) -> AgentConfig:
+    return config(generation).model_copy(update={"ingest": [IngestAddress(policy="p", url=url)]})
+
+
+@pytest.mark.parametrize("generation", [2, 3])
+def test_addresses_are_those_of_the_file_alone(configuration: Configuration, tmp_path: Path, generation: int) -> None:
+    (tmp_path / "agent.json").write_text(at("http://h", 2).model_dump_json())
     configuration.reread()
-    configuration.offer(config(2), source="hint service")
-    assert [address.policy for address in configuration.current.ingest] == ["p"]
+    configuration.offer(at("https://h", generation), source="hint service")
+    assert configuration.current == at("http://h", generation)
+    (tmp_path / "agent.json").write_text(at("https://h", generation).model_dump_json())
+    configuration.reread()
+    assert configuration.current == at("https://h", generation)
