@@ -206,8 +206,8 @@ static __always_inline int tls_go_on(u64 *ctx, struct call *call, u32 step) {
   return lose(call);
 }
 
-// Fills in what a system call has moved to or from a socket; 0 where it moved nothing. Where the socket is not given, it
-// is that of the call's descriptor.
+// Fills in what a system call has moved to or from the socket of its descriptor; 0 where it moved nothing. Where a socket
+// is given, it must be that one: the kernel moves data of others within a call, too, for a file that is on the network.
 static __always_inline int moved_by(u64 registers, u64 sk, struct call *call) {
   int form = PLAIN, surely_socket = 0;
   u64 flags = 0;
@@ -225,9 +225,9 @@ static __always_inline int moved_by(u64 registers, u64 sk, struct call *call) {
   }
   if (flags & PEEK) return 0;
   call->since = cost_began();
-  call->sk = sk ? sk : socket_of(LOAD(u64, registers, OFF_ARGUMENT_0), surely_socket);
-  if (!call->sk) return 0;
-  call->key = call->sk;
+  u64 own = socket_of(LOAD(u64, registers, OFF_ARGUMENT_0), surely_socket);
+  if (!own || (sk && own != sk)) return 0;
+  call->key = call->sk = own;
   u64 argument = LOAD(u64, registers, OFF_ARGUMENT_1);
   if (form == PLAIN) {
     call->head = argument;
