@@ -1,5 +1,6 @@
 """Why a container does not run: the kubelet's words for it, and the container's own last ones."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -17,8 +18,15 @@ _TRIED: Final = "ErrImagePull: "
 _WAITS: Final = "Back-off pulling image"
 _OFTEN: Final = 2
 _RECENT_S: Final = 600.0
-"""Restarts, and seconds since the last, by which a container that is up but not ready has not come out of its loop."""
+"""A container that is up but not ready has not come out of its loop: so many restarts, and so many seconds, as the
+kubelet has them, which the last run would have had to last, and which have passed since."""
 _LONGEST: Final = 320
+_EACH_TIME_ANEW: Final = re.compile(
+    r"(?<=:)\d{4,5}(?=->)"  # the port that a connection came from
+    r"|\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"
+    r"|(?<!sha256:)\b[0-9a-f](?:-?[0-9a-f]){15,}",  # ids of requests and containers
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +64,11 @@ def container_trouble(status: Manifest, *, now: datetime) -> Trouble | None:
 
 
 def brief(words: str) -> str:
-    """Return the words in one line of bounded length: what they begin with, and how they end."""
-    line = " ".join(words.split())
+    """Return the words in one line of bounded length: what they begin with, and how they end.
+
+    What another attempt would say otherwise is left out: each change of the words is a write.
+    """
+    line = _EACH_TIME_ANEW.sub("…", " ".join(words.split()))
     half = _LONGEST // 2
     return line if len(line) <= _LONGEST else f"{line[:half]} … {line[-half:]}"
 
@@ -73,9 +84,13 @@ def _last_end(status: Manifest) -> Manifest:
 
 
 def _keeps_ending(status: Manifest, end: Manifest, *, now: datetime) -> bool:
-    if status.get("ready", False) or status.get("restartCount", 0) < _OFTEN or "finishedAt" not in end:
+    # Of a container that was lost the kubelet knows no times: it says null.
+    finished, started = end.get("finishedAt"), end.get("startedAt")
+    if status.get("ready", False) or status.get("restartCount", 0) < _OFTEN or not finished:
         return False
-    return (now - datetime.fromisoformat(end["finishedAt"])).total_seconds() < _RECENT_S
+    ended = datetime.fromisoformat(finished)
+    lasted_s = (ended - datetime.fromisoformat(started)).total_seconds() if started else 0.0
+    return lasted_s < _RECENT_S and (now - ended).total_seconds() < _RECENT_S
 
 
 def _last_words(name: str, end: Manifest) -> str:

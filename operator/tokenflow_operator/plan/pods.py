@@ -12,6 +12,8 @@ from tokenflow_operator.plan.reasons import Problem, Reason, Severity
 _NAMED: Final = 3
 _PREPARED_S: Final = 60.0
 """Seconds within which a kubelet has long given a pod its volumes and its network."""
+_OVER: Final = frozenset({"Failed", "Succeeded"})
+"""Phases of pods that were evicted or shut down: they stay for a while, and others have taken their place."""
 
 _CERTIFICATE_REMEDY: Final = (
     "let the Secret in spec.security.tlsSecretRef hold a certificate in tls.crt and its key in tls.key; the pods try"
@@ -56,7 +58,7 @@ def pod_problems(pods: Iterable[Manifest], *, namespace: str, now: datetime) -> 
 
 
 def _troubles(pod: Manifest, *, now: datetime) -> Iterator[Trouble]:
-    if "deletionTimestamp" in pod["metadata"]:
+    if "deletionTimestamp" in pod["metadata"] or pod.get("status", {}).get("phase") in _OVER:
         return
     for container in pod.get("status", {}).get("containerStatuses", []):
         trouble = container_trouble(container, now=now)

@@ -51,6 +51,29 @@ def test_the_attempts_to_pull_an_image_read_the_same() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        'pulling "agent:1": read tcp 10.0.0.1:{port}->192.0.2.9:443: connection reset by peer',
+        'pulling "agent:1": 429 Too Many Requests: {{"time":"2026-01-01T00:00:{second}.5Z","id":"{id}"}}',
+    ],
+    ids=["ports", "times and ids"],
+)
+def test_what_differs_at_each_attempt_is_left_out(attempt: str) -> None:
+    ids = "8f14e45f-ceea-467f-a9b3-5d7c1a0c2b11", "c9f0f895-fb98-4b91-8f1d-0a3e4b5c6d7e"
+    one, other = (
+        problems(pod("a", "agent", waiting=("ErrImagePull", attempt.format(port=port, second=second, id=id_))))
+        for port, second, id_ in zip((43522, 5011), (10, 40), ids, strict=True)
+    )
+    assert one == other
+
+
+def test_the_digest_of_an_image_is_told() -> None:
+    digest = f"sha256:{'0a' * 32}"
+    (problem,) = problems(pod("a", "agent", waiting=("ErrImagePull", f"{digest}: not found")))
+    assert f"{digest}: not found" in problem.message
+
+
 def test_a_container_that_keeps_ending_is_told_with_its_last_words() -> None:
     log = "Traceback (most recent call last):\n  File ...\nValueError: the model is none\n\n"
     (problem,) = problems(waiting(ended(message=log), "CrashLoopBackOff", "back-off 5m0s"))
@@ -78,8 +101,11 @@ def test_a_container_that_has_no_certificate_to_serve_with_has_a_reason_of_its_o
         (ended(ready=True), False),
         (ended(restarts=1), False),
         (ended(at=NOW - timedelta(minutes=11)), False),
+        (ended(startedAt=(NOW - timedelta(minutes=9)).isoformat()), True),
+        (ended(startedAt=(NOW - timedelta(minutes=11)).isoformat()), False),
+        (ended(finishedAt=None, startedAt=None, reason="ContainerStatusUnknown"), False),
     ],
-    ids=["still", "ready", "for the first time", "long ago"],
+    ids=["still", "ready", "for the first time", "long ago", "soon", "after it had run for long", "lost"],
 )
 def test_between_two_ends_a_container_counts_as_failing_still(started_again: Manifest, failing: bool) -> None:
     assert bool(problems(started_again)) is failing
@@ -125,3 +151,11 @@ def test_a_pod_that_is_being_deleted_is_no_problem() -> None:
     leaving = pod("p", "agent", waiting=("CrashLoopBackOff", ""))
     leaving["metadata"]["deletionTimestamp"] = NOW.isoformat()
     assert trouble_of(leaving, now=NOW) is None
+
+
+@pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
+def test_a_pod_that_was_evicted_or_shut_down_is_no_problem(phase: str) -> None:
+    since = (NOW - timedelta(hours=1)).isoformat()
+    evicted = conditioned(type="PodReadyToStartContainers", status="False", lastTransitionTime=since)
+    evicted["status"] |= {"phase": phase, "reason": "Evicted"}
+    assert problems(evicted) == []
