@@ -1,5 +1,6 @@
 """Gathers what a plan depends on: the resource, its children and pods, and what its hint service says."""
 
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from tokenflow_api.pacing_policy import PacingPolicySpec
@@ -13,7 +14,7 @@ from tokenflow_operator.kube.kinds import CHILDREN, CONTROLLER_REVISION, PACING_
 from tokenflow_operator.kube.objects import kind_of, ref_of
 from tokenflow_operator.plan import Plan, hintsvc
 from tokenflow_operator.plan.address import hint_service_address
-from tokenflow_operator.plan.conditions import PROGRESSING
+from tokenflow_operator.plan.conditions import progressing_since
 from tokenflow_operator.plan.pods import ready_pods
 from tokenflow_operator.plan.runtime import MAX_POLICIES_PER_AGENT, named_agents, policies_of
 from tokenflow_operator.polls import Target
@@ -116,18 +117,21 @@ class Observer:
             return None
 
     def _policy(self, policy: Policy) -> PolicySnapshot:
+        cluster = self._cluster(policy.key)
         return PolicySnapshot(
             policy=policy,
             policies=self._policies.all(),
             agents=self._agents.all(),
-            cluster=self._cluster(policy.key),
-            hint_service=self._state(policy),
+            cluster=cluster,
+            hint_service=self._state(policy, cluster.pods, address=_address(policy, cluster.pods)),
         )
 
     def _agent(self, agent: Agent) -> AgentSnapshot:
         key = agent.key
         policies = self._policies.all()
         served = policies_of(agent, policies)[:MAX_POLICIES_PER_AGENT]
+        pods = {policy.key: self._pods(policy.key) for policy in served}
+        addresses = {policy.key: _address(policy, pods[policy.key]) for policy in served}
         return AgentSnapshot(
             agent=agent,
             policies=policies,
@@ -135,8 +139,10 @@ class Observer:
             nodes=self._all_nodes(),
             revisions=tuple(self._cache.owned(CONTROLLER_REVISION, namespace=key.namespace, owner=key.owner_label)),
             cluster=self._cluster(key),
-            hint_services=tuple(self._state(policy) for policy in served),
-            addresses={policy.key: self._address(policy) for policy in served},
+            hint_services=tuple(
+                self._state(policy, pods[policy.key], address=addresses[policy.key]) for policy in served
+            ),
+            addresses=addresses,
         )
 
     def _all_nodes(self) -> tuple[Manifest, ...] | None:
@@ -150,13 +156,15 @@ class Observer:
         }
         return Cluster(
             children=children,
-            pods=tuple(self._cache.owned(POD, namespace=key.namespace, owner=key.owner_label)),
+            pods=self._pods(key),
             served=frozenset(kind.kind for kind in self._cache.served),
         )
 
-    def _state(self, policy: Policy) -> HintServiceState:
+    def _pods(self, owner: Key) -> tuple[Manifest, ...]:
+        return tuple(self._cache.owned(POD, namespace=owner.namespace, owner=owner.owner_label))
+
+    def _state(self, policy: Policy, pods: Sequence[Manifest], *, address: str) -> HintServiceState:
         key = policy.key
-        pods = self._cache.owned(POD, namespace=key.namespace, owner=key.owner_label)
         ready = ready_pods(pods, component=hintsvc.COMPONENT)
         if not ready:
             self._polls.forget(key)
@@ -164,19 +172,16 @@ class Observer:
         return self._polls.state(
             Target(
                 policy=key,
-                address=self._address(policy),
+                address=address,
                 authorities=policy.spec.security.ca_bundle,
                 generation=policy.generation,
                 replicas=frozenset(ready),
-                hurried=any(map(_rolls_out, named_agents(policy, self._agents.all()))),
+                hurried=any(
+                    progressing_since(agent.status) is not None for agent in named_agents(policy, self._agents.all())
+                ),
             )
         )
 
-    def _address(self, policy: Policy) -> str:
-        pods = self._cache.owned(POD, namespace=policy.key.namespace, owner=policy.key.owner_label)
-        return hint_service_address(policy.key, policy.spec.security, pods)
 
-
-def _rolls_out(agent: Agent) -> bool:
-    conditions = agent.status.get("conditions", [])
-    return any(c["type"] == PROGRESSING and c["status"] == "True" for c in conditions)
+def _address(policy: Policy, pods: Sequence[Manifest]) -> str:
+    return hint_service_address(policy.key, policy.spec.security, pods)

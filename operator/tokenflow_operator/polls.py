@@ -126,7 +126,7 @@ class Polls:
 
         Args:
             hint_service: is asked.
-            changed: called with the policy whose hint service says something else than before.
+            changed: called with the policy whose hint service says something else than before, or at another address.
             clock: monotonic seconds.
             jitter: factor of a pause.
         """
@@ -144,9 +144,12 @@ class Polls:
             self._followed[target.policy] = followed = _Followed(target=target)
             self._queue.add(target.policy)
         elif followed.target != target:
+            moved = followed.target.address != target.address
             followed.target = target
             followed.pause_s = _AWAITED_S
             self._queue.add(target.policy)
+            if moved:
+                self._changed(target.policy)
         return followed.state
 
     def forget(self, policy: Key) -> None:

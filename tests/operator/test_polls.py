@@ -194,6 +194,17 @@ def test_what_was_said_is_over_once_nobody_is_there_to_say_it(setup: Setup) -> N
     assert setup.passes_since() == 1
 
 
+async def test_whoever_reads_of_a_hint_service_is_told_that_it_answers_elsewhere(setup: Setup) -> None:
+    await setup.ask()
+    setup.passes_since()
+    elsewhere = dataclasses.replace(TARGET, address="https://demo")
+    for _ in range(2):
+        setup.polls.state(elsewhere)
+    assert setup.passes == [DEMO]
+    await setup.ask()
+    assert setup.passes_since() == 1
+
+
 async def test_a_hint_service_without_tags_is_taken_at_its_word_each_time(setup: Setup) -> None:
     setup.service.answer = Answer(view=view(), tag="")
     await setup.ask(3)

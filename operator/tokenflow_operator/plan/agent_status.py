@@ -12,6 +12,7 @@ from tokenflow_api.telemetry_agent import BackendCount, DegradedNode
 from tokenflow_operator.kube.kinds import DAEMON_SET
 from tokenflow_operator.kube.objects import Manifest, ObjectRef
 from tokenflow_operator.plan import names
+from tokenflow_operator.plan.conditions import progressing_since
 from tokenflow_operator.plan.pods import pod_problems, trouble_of
 from tokenflow_operator.plan.reasons import Problem, Reason, Severity
 from tokenflow_operator.plan.rollout.sites import Site
@@ -65,7 +66,7 @@ def _placement(snapshot: AgentSnapshot, now: datetime) -> Iterator[Problem]:
     elif daemon_set["status"].get("desiredNumberScheduled", 0) == 0:
         message = "no node matches spec.nodeSelector and spec.tolerations: widen them, or label the nodes to measure"
         yield Problem(reason=Reason.NO_MATCHING_NODES, severity=Severity.BLOCKING, message=message)
-    elif not snapshot.cluster.pods and _age_s(daemon_set, now) > _MADE_S:
+    elif _lacks_pods(snapshot, daemon_set, now):
         namespace = snapshot.agent.key.namespace
         message = (
             f"DaemonSet {name} may not make its pods: most often its namespace admits none that read the kernel:"
@@ -75,8 +76,11 @@ def _placement(snapshot: AgentSnapshot, now: datetime) -> Iterator[Problem]:
         yield Problem(reason=Reason.PODS_REFUSED, severity=Severity.DEGRADED, message=message)
 
 
-def _age_s(manifest: Manifest, now: datetime) -> float:
-    return (now - datetime.fromisoformat(manifest["metadata"]["creationTimestamp"])).total_seconds()
+def _lacks_pods(snapshot: AgentSnapshot, daemon_set: Manifest, now: datetime) -> bool:
+    """Return whether there has been no pod for longer than it takes to put another one in the last one's place."""
+    since = progressing_since(snapshot.agent.status)
+    none = not snapshot.cluster.pods and daemon_set["status"].get("currentNumberScheduled", 0) == 0
+    return none and since is not None and (now - since).total_seconds() > _MADE_S
 
 
 def node_reports(snapshot: AgentSnapshot) -> list[NodeReport]:

@@ -83,6 +83,12 @@ def conditions(judgement: Judgement, *, observed: Mapping[str, Any], now: dateti
     ]
 
 
+def progressing_since(observed: Mapping[str, Any]) -> datetime | None:
+    """Return since when a status says that something is under way; nothing where it does not."""
+    told = (c for c in observed.get("conditions", []) if c["type"] == PROGRESSING)
+    return next((datetime.fromisoformat(c["lastTransitionTime"]) for c in told if c["status"] == "True"), None)
+
+
 def timestamp(moment: datetime) -> str:
     """Return a moment as Kubernetes writes it."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.operator.builders import NOW, condition, plan_of, settled_agent, settled_policy
+from tests.operator.builders import NOW, agent, condition, plan_of, settled_agent, settled_policy
 from tokenflow_operator.kube.objects import Manifest, ObjectRef
+from tokenflow_operator.plan.conditions import timestamp
 from tokenflow_operator.plan.reasons import Reason
+from tokenflow_operator.snapshot import AgentSnapshot
 
 GATEWAY = ObjectRef("Deployment", "demo-gateway")
 AGENTS = ObjectRef("DaemonSet", "nodes-agent")
@@ -34,13 +36,35 @@ def test_a_deployment_that_may_make_no_pods_is_told_in_the_api_servers_words() -
     assert ready["message"].endswith("Deployment demo-gateway: 0 of 2 replicas are ready and up to date")
 
 
+def without_pods(snapshot: AgentSnapshot, *, scheduled: int = 0) -> AgentSnapshot:
+    child = snapshot.cluster.children[AGENTS]
+    status = {**child["status"], "currentNumberScheduled": scheduled}
+    without: AgentSnapshot = changed(snapshot, AGENTS, {**child, "status": status}, pods=())
+    return without
+
+
+def under_way_for(age: timedelta) -> AgentSnapshot:
+    starting = {"type": "Progressing", "status": "True", "reason": "AgentsStarting"}
+    return settled_agent(agent(conditions=[{**starting, "lastTransitionTime": timestamp(NOW - age)}]))
+
+
 @pytest.mark.parametrize(("age", "told"), [(timedelta(seconds=5), False), (timedelta(seconds=30), True)])
 def test_a_daemon_set_without_any_pod_is_told_when_it_should_have_some(age: timedelta, told: bool) -> None:
-    snapshot = settled_agent()
-    child = snapshot.cluster.children[AGENTS]
-    made = {**child, "metadata": {**child["metadata"], "creationTimestamp": (NOW - age).isoformat()}}
-    degraded = condition(plan_of(changed(snapshot, AGENTS, made, pods=())), "Degraded")
+    degraded = condition(plan_of(without_pods(under_way_for(age))), "Degraded")
     assert (degraded["reason"] == Reason.PODS_REFUSED) is told
     assert (
         "kubectl label namespace default pod-security.kubernetes.io/enforce=privileged" in degraded["message"]
     ) is told
+
+
+def test_an_agent_whose_only_pod_has_just_gone_was_not_refused_it() -> None:
+    settled = settled_agent()
+    status = plan_of(settled).status
+    assert status is not None
+    gone = without_pods(settled_agent(agent(**status)))
+    assert condition(plan_of(gone, now=NOW + timedelta(hours=1)), "Degraded")["status"] == "False"
+
+
+def test_pods_that_are_there_and_not_known_yet_were_not_refused() -> None:
+    made = without_pods(under_way_for(timedelta(seconds=30)), scheduled=1)
+    assert condition(plan_of(made), "Degraded")["status"] == "False"

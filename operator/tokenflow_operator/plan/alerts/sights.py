@@ -8,19 +8,18 @@ from datetime import datetime
 from typing import Final
 
 from tokenflow_api.hints import NodeHealth, Snapshot
-from tokenflow_api.meta import ConditionStatus
 from tokenflow_api.modes import Mode
 from tokenflow_api.telemetry import SignalState
 from tokenflow_operator.plan import gateway, hintsvc
 from tokenflow_operator.plan.alerts.definitions import AlertName
 from tokenflow_operator.plan.alerts.expiry import expiring
 from tokenflow_operator.plan.alerts.table import ALERTS
-from tokenflow_operator.plan.conditions import PROGRESSING
+from tokenflow_operator.plan.conditions import progressing_since
 from tokenflow_operator.plan.enumeration import some
 from tokenflow_operator.plan.pods import ready_pods
 from tokenflow_operator.plan.policy_status import silent_agents
 from tokenflow_operator.plan.runtime import named_agents
-from tokenflow_operator.snapshot import Agent, PolicySnapshot, Silence
+from tokenflow_operator.snapshot import PolicySnapshot, Silence
 
 LEFT_TO_PROMETHEUS: Final = frozenset({AlertName.QUOTA_UNREACHABLE})
 _NAMED: Final = 3
@@ -37,8 +36,15 @@ def seen(snapshot: PolicySnapshot, *, now: datetime) -> dict[AlertName, str]:
 
 def _hint_service_down(snapshot: PolicySnapshot) -> str:
     state = snapshot.hint_service
-    answers = state.view is not None or state.silence is not Silence.UNREACHABLE
-    return "" if answers else f"no replica of the hint service answers: {state.error}"
+    if state.view is not None:
+        return ""
+    match state.silence:
+        case Silence.UNREACHABLE:
+            return f"no replica of the hint service answers: {state.error}"
+        case Silence.UNTRUSTED:
+            return f"the hint service shows a certificate that is not believed: {state.error}"
+        case _:
+            return ""
 
 
 def _gateway_down(snapshot: PolicySnapshot) -> str:
@@ -146,15 +152,10 @@ def _unmeasured(snapshot: PolicySnapshot) -> Iterator[str]:
     silent = {agent.key for agent in silent_agents(snapshot, view)} if view else set()
     for agent in named_agents(snapshot.policy, snapshot.agents):
         desired, ready = agent.status.get("desired", 0), agent.status.get("ready", 0)
-        if ready < desired and not _progressing(agent):
+        if ready < desired and progressing_since(agent.status) is None:
             yield f"TelemetryAgent {agent.key.name}: {desired - ready} of {desired} nodes have no ready agent"
         elif agent.key in silent:
             yield f"TelemetryAgent {agent.key.name} sends nothing"
-
-
-def _progressing(agent: Agent) -> bool:
-    conditions = agent.status.get("conditions", [])
-    return any(each["type"] == PROGRESSING and each["status"] == ConditionStatus.TRUE for each in conditions)
 
 
 def _newest(snapshot: PolicySnapshot) -> Snapshot | None:

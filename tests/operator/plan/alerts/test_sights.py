@@ -66,7 +66,11 @@ def _losing(ratio: float) -> PolicySnapshot:
 
 
 DAY_MS = 86_400_000
-ROLLING = {"conditions": [{"type": "Progressing", "status": "True"}], "desired": 3, "ready": 2}
+ROLLING = {
+    "conditions": [{"type": "Progressing", "status": "True", "lastTransitionTime": "2025-12-31T23:59:00Z"}],
+    "desired": 3,
+    "ready": 2,
+}
 
 CAUSES: dict[AlertName, tuple[PolicySnapshot, str]] = {
     AlertName.HINT_SERVICE_DOWN: (
@@ -154,6 +158,14 @@ def test_a_hint_service_that_answers_without_redis_is_not_down() -> None:
     found = seen(settled_policy(hint_service=HintServiceState(error="503 Redis: timeout", silence=Silence.FAILING)))
     assert set(found) == {AlertName.HINT_SERVICE_NO_LEADER}
     assert "503 Redis: timeout" in found[AlertName.HINT_SERVICE_NO_LEADER]
+
+
+def test_a_hint_service_whose_certificate_has_ended_is_down() -> None:
+    state = HintServiceState(error="certificate has expired", silence=Silence.UNTRUSTED)
+    found = seen(settled_policy(hint_service=state))
+    assert set(found) == {AlertName.HINT_SERVICE_DOWN}
+    words = "the hint service shows a certificate that is not believed: certificate has expired: "
+    assert found[AlertName.HINT_SERVICE_DOWN].startswith(words)
 
 
 def test_an_agent_that_sends_nothing_is_missing() -> None:
