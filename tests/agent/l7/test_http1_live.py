@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from tests.agent.l7.support import Watch, rows
+from tokenflow_agent.l7.hooks import Way
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
@@ -72,6 +73,7 @@ def exchange(port: int, *, times: int) -> None:
 
 
 @pytest.mark.bpf
+@pytest.mark.parametrize("watch", [None, Way.CALLS], ids=["best way", "calls"], indirect=True)
 @pytest.mark.parametrize("direction", ["Served", "Dialed"])
 async def test_requests_equal_those_of_the_servers_log(watch: Watch, direction: str) -> None:
     with serving() as (port, log):

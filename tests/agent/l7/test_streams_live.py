@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 
 from tests.agent.l7.support import Watch, rows, spec
+from tokenflow_agent.l7.hooks import Way
 from tokenflow_api.telemetry_agent import Probe
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
@@ -110,6 +111,7 @@ async def read_short(port: int) -> None:
 
 
 @pytest.mark.bpf
+@pytest.mark.parametrize("watch", [None, Way.CALLS, Way.RAW], ids=["best way", "calls", "raw"], indirect=True)
 async def test_streams_that_follow_each_other_on_a_kept_connection_all_count(watch: Watch) -> None:
     await watch.source.follow(spec(Probe.HTTP_LATENCY, templates=["/v1/a", "/v1/b/*"]))
     server = await asyncio.start_server(serve_short, "127.0.0.1", 0)
