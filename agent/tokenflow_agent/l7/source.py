@@ -18,6 +18,8 @@ from tokenflow_api.telemetry_agent import Backend, Probe, TelemetryAgentSpec
 
 _log = logging.getLogger(__name__)
 
+_PASSING: Final = frozenset({"CompileTimeout", "CompilerFailed"})
+"""Reasons that say nothing about the kernel."""
 PROBES: Final = (Probe.HTTP_LATENCY, Probe.TLS_LATENCY, Probe.SQL_LATENCY)
 
 
@@ -106,6 +108,8 @@ class L7Source:
         try:
             return await self._open(Way.SOCKETS)
         except ProbeError as error:
+            if error.reason in _PASSING:
+                raise
             _log.info("all system calls are watched", extra={"reason": error.reason, "detail": error.message})
             return await self._open(Way.CALLS)
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.agent.clock import Clock
 from tests.agent.l7.support import OnePod, Watch, needs_bpf, rows, spec
-from tokenflow_agent.errors import KernelError
+from tokenflow_agent.errors import KernelError, ProbeError
 from tokenflow_agent.l7 import source as l7_source
 from tokenflow_agent.l7.hooks import Way
 from tokenflow_agent.l7.probe import L7Probe, open_probe
@@ -142,6 +142,31 @@ async def test_a_backend_that_cannot_read_http_says_what_to_write() -> None:
     (signal_,) = source.signals()
     assert (signal_.state, signal_.reason) == (SignalState.DEGRADED, "BackendUnsuitable")
     assert "spec.ebpf.backend: Auto" in signal_.message
+
+
+@pytest.mark.parametrize(
+    ("reason", "tried"),
+    [
+        ("TracepointMissing", [Way.SOCKETS, Way.CALLS]),
+        ("ProgramRefused", [Way.SOCKETS, Way.CALLS]),
+        ("CompileTimeout", [Way.SOCKETS]),
+        ("CompilerFailed", [Way.SOCKETS]),
+    ],
+)
+async def test_all_system_calls_are_watched_only_where_the_kernel_has_no_better_way(
+    monkeypatch: pytest.MonkeyPatch, reason: str, tried: list[Way]
+) -> None:
+    ways: list[Way] = []
+
+    async def refused(way: Way) -> L7Probe:
+        ways.append(way)
+        raise ProbeError(reason, "it is not to be")
+
+    monkeypatch.setattr(l7_source, "open_probe", refused)
+    source = L7Source(OnePod())
+    await source.follow(TelemetryAgentSpec(ebpf=Ebpf(backend=Backend.BTF_TRACEPOINT, probes=[Probe.HTTP_LATENCY])))
+    assert ways == tried
+    assert [signal_.reason for signal_ in source.signals()] == [reason]
 
 
 @pytest.mark.bpf
