@@ -82,12 +82,19 @@ class Streams:
             tallies.lost["StreamsFull"] += 1
 
     def ended(self, record: Record, tallies: Tallies) -> HttpKey | None:
-        """Take over the last sums of a stream; return what it was counted by, ``None`` where it is unknown."""
+        """Take over the last sums of a stream; return what it was counted by, ``None`` where it is unknown.
+
+        Sums that do not go on from those taken before are another's, and counted as lost.
+        """
         stream = self._open.get(record.connection)
         if stream is None or stream.started_ns != record.started_ns:
             return None
         del self._open[record.connection]
-        _take(record, stream, tallies)
+        sums = Sums.of(record)
+        if sums and not sums.follow(stream.taken):
+            tallies.lost["StreamUnknown"] += 1
+        elif sums:
+            _take(sums, stream, tallies)
         return stream.key
 
     def take(self, tallies: Tallies) -> None:
@@ -98,15 +105,16 @@ class Streams:
         """
         for connection, stream in self._open.items():
             record = self._counter.stream(connection)
-            if record and record.started_ns == stream.started_ns:
-                _take(record, stream, tallies)
+            sums = Sums.of(record) if record and record.started_ns == stream.started_ns else None
+            # A place in the kernel's table may be given to another stream while it is read.
+            if sums and sums.follow(stream.taken):
+                _take(sums, stream, tallies)
 
 
-def _take(record: Record, stream: _Open, tallies: Tallies) -> None:
+def _take(sums: Sums, stream: _Open, tallies: Tallies) -> None:
     """Take over what is new."""
-    sums, taken = Sums.of(record), stream.taken
-    # A place in the kernel's table may be given to another stream while it is read.
-    if sums is None or sums.size == taken.size or not sums.follow(taken):
+    taken = stream.taken
+    if sums.size == taken.size:
         return
     row = tallies.http_row(stream.key)
     if row is None:

@@ -107,6 +107,17 @@ def test_a_stream_whose_sums_are_gone_ends_all_the_same(response: bytes) -> None
     assert counted(tallies, OLD) == (5, 50, 4, 1)
 
 
+def test_sums_of_an_end_that_do_not_go_on_from_those_before_are_lost_and_counted() -> None:
+    kernel, tallies = Kernel(), Tallies()
+    streams = Streams(kernel)
+    streams.opened(OPENED, OLD, tallies)
+    kernel.under_way = summed(OPENED, 5)
+    streams.take(tallies)
+    assert streams.ended(ended(OPENED, 3), tallies) == OLD
+    assert counted(tallies, OLD) == (5, 50, 4, 1)
+    assert tallies.lost == {"StreamUnknown": 1}
+
+
 def test_of_too_many_the_oldest_is_forgotten_and_counted() -> None:
     tallies = Tallies()
     streams = Streams(Kernel())
