@@ -26,7 +26,7 @@ class ProbeError(AgentError):
 
     Attributes:
         reason: CamelCase word for the cause.
-        lasting: whether it stays so while this process runs, so that trying again is no use.
+        lasting: whether it hardly changes while this process runs: it is tried again once an hour.
     """
 
     def __init__(self, reason: str, message: str, *, lasting: bool = False) -> None:
