@@ -8,14 +8,17 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from tokenflow_api.hints import ExplainReply, Explanation
-from tokenflow_api.pacing_policy import PacingPolicySpec
+from tokenflow_api.pacing_policy import PacingPolicySpec, Security
 from tokenflow_api.runtime import TOKEN_AUDIENCE
 from tokenflow_operator.cli.kubectl import Kubectl
 from tokenflow_operator.cli.resources import POLICIES
 from tokenflow_operator.cli.table import table
 from tokenflow_operator.cli.tunnel import HintServiceAddress, forwarded, get
 from tokenflow_operator.errors import HintServiceUnreachableError, InvalidError, KubeError, NotFoundError
+from tokenflow_operator.keys import OWNER_LABEL, Key
+from tokenflow_operator.kube.kinds import PACING_POLICY
 from tokenflow_operator.plan import names
+from tokenflow_operator.plan.address import hint_service_scheme
 
 _TOKEN_LIFETIME: Final = "10m"  # noqa: S105 - a time; the shortest that the API grants
 _UNKNOWN: Final = "-"
@@ -39,8 +42,9 @@ def explain(kubectl: Kubectl, tenant: str, *, policy: str, service_account: str)
     namespace, name = found["metadata"]["namespace"], found["metadata"]["name"]
     there = Kubectl(kubeconfig=kubectl.kubeconfig, context=kubectl.context, namespace=namespace)
     with _of_this_release(f"policy {name}"):
-        address = _address(namespace, name, PacingPolicySpec.model_validate(found["spec"]))
+        spec = PacingPolicySpec.model_validate(found["spec"])
         asking_as = service_account or f"{namespace}/{names.gateway(name)}"
+    address = _address(there, Key(kind=PACING_POLICY.kind, namespace=namespace, name=name), spec.security)
     token = _token(there, asking_as)
     with forwarded(there, address) as port:
         body = get(port, f"/v1/explain/{quote(tenant, safe='')}", address, token=token)
@@ -116,14 +120,15 @@ def _tenants(policy: Mapping[str, Any]) -> Sequence[str]:
     return [tenant["name"] for tenant in policy["spec"]["tenants"]]
 
 
-def _address(namespace: str, policy: str, spec: PacingPolicySpec) -> HintServiceAddress:
-    service = names.hintsvc(policy)
+def _address(kubectl: Kubectl, policy: Key, security: Security) -> HintServiceAddress:
+    service = names.hintsvc(policy.name)
+    pods = kubectl.items(("pods",), labels=f"{OWNER_LABEL}={policy.owner_label}")
     return HintServiceAddress(
         service=service,
-        host=f"{service}.{namespace}.svc",
+        host=f"{service}.{policy.namespace}.svc",
         port=names.HINT_PORT,
-        tls=spec.security.tls_secret_ref is not None,
-        authorities=spec.security.ca_bundle,
+        tls=hint_service_scheme(security, pods) == "https",
+        authorities=security.ca_bundle,
     )
 
 

@@ -25,7 +25,12 @@ def hint_service_address(policy: Key, security: Security, pods: Iterable[Manifes
         security: as the policy asks for.
         pods: all that are the policy's.
     """
+    return names.hint_service_url(policy, hint_service_scheme(security, pods))
+
+
+def hint_service_scheme(security: Security, pods: Iterable[Manifest]) -> str:
+    """Return the scheme of the URL at which a policy's hint service answers."""
     wanted = names.scheme(security)
     told = (pod["metadata"].get("labels", {}).get(SCHEME_LABEL) for pod in pods if serving(pod))
     spoken = {scheme for scheme in told if scheme}
-    return names.hint_service_url(policy, wanted if wanted in spoken or not spoken else spoken.pop())
+    return wanted if wanted in spoken or not spoken else spoken.pop()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.hintsvc.support import RedisServer, free_port, replicas, runtime, tell_of_streams
+from tests.operator import builders
 from tests.operator.cli.stand_in import stand_in
 from tests.serving.authority import Authority
 from tests.serving.issuer import ISSUER, Issuer
@@ -43,13 +44,22 @@ async def explained(
     served: RuntimeConfig,
     *options: str,
     trust: ssl.SSLContext | None = None,
+    wish: dict[str, Any] | None = None,
 ) -> AsyncIterator[None]:
-    """Run a replica that knows a path, and a kubectl that knows the policy, leads to the replica and gives tokens."""
+    """Run a replica that knows a path, and a kubectl that knows the policy, leads to the replica and gives tokens.
+
+    The replica serves by TLS where that is trusted, whatever the security in ``wish`` is by now.
+    """
     issuer = Issuer()
     keys, file, policies = (folder / name for name in ("jwks.json", "runtime.json", "policies.json"))
     keys.write_text(json.dumps((await issuer.fetch()).document))
     file.write_text(served.model_dump_json())
     spec = served.spec.model_dump(mode="json", exclude_none=True)
+    spec |= {"security": wish} if wish else {}
+    pod = builders.pod("demo-hintsvc-0", "hintsvc")
+    pod["metadata"]["labels"]["tokenflow.io/scheme"] = "https" if trust else "http"
+    pods = folder / "pods.json"
+    pods.write_text(json.dumps({"items": [pod]}))
     policy = {"metadata": {"namespace": "default", "name": "demo"}, "spec": spec}
     policies.write_text(json.dumps({"items": [policy]}))
     for account in ("demo-gateway", "stranger"):
@@ -64,6 +74,7 @@ async def explained(
             *" port-forward service/demo-hintsvc :8080 "*)
                 echo "Forwarding from {replica.url.rpartition("/")[2]} -> 8080"; exec sleep 60 ;;
             *" get pacingpolicies.tokenflow.io "*) cat {policies} ;;
+            *" get pods --selector=tokenflow.io/owner=pp.demo "*) cat {pods} ;;
             *) echo "nobody plays $*" >&2; exit 1 ;;
             esac"""
         with stand_in(folder, script):
@@ -105,5 +116,13 @@ async def test_over_tls_it_knows_the_replica_by_the_policys_bundle(
     security = {"tlsSecretRef": {"name": "demo-tls"}, "caBundle": authority.pem.decode()}
     served = config(security=security)
     async with explained(redis_server, tmp_path, served, "--tls-dir", str(tls), trust=authority.client()):
+        status, out, _ = await explain(capsys)
+    assert (status, out.splitlines()[0].split(",")[0]) == (0, "Tenant gold")
+
+
+async def test_a_policy_that_is_to_serve_by_tls_is_explained_by_the_replica_that_does_not_yet(
+    redis_server: RedisServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with explained(redis_server, tmp_path, config(), wish={"tlsSecretRef": {"name": "demo-tls"}}):
         status, out, _ = await explain(capsys)
     assert (status, out.splitlines()[0].split(",")[0]) == (0, "Tenant gold")
