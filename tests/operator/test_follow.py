@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -249,19 +251,18 @@ async def test_the_resync_reads_again_only_what_is_not_known(api: FakeApi) -> No
         assert api.whole_lists.count("configmaps") == 2
 
 
-async def test_the_resync_looks_at_each_resource_once_in_a_period(api: FakeApi) -> None:
+async def test_the_resync_looks_at_each_resource_once_in_a_period_one_after_the_other(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[tuple[float, str]] = []
+    monkeypatch.setattr(Feed, "look_again", lambda _, key: looked_at.append((time.monotonic(), key.name)))
     api.objects["pacingpolicies"] = {name: _object(name, 1, spec={}) for name in ("a", "b", "c", "d")}
-    async with following(api, resync_s=1.0) as followed:
-        await eventually(lambda: followed.heartbeat.ready)
-        followed.queued()
-        looked_at: list[str] = []
-
-        def all_were() -> bool:
-            looked_at.extend(sorted(key.name for key in followed.queued()))
-            return len(looked_at) >= 4
-
-        await eventually(all_were)
-        assert sorted(looked_at[:4]) == ["a", "b", "c", "d"]
+    async with following(api, resync_s=1.0):
+        await eventually(lambda: len(looked_at) >= 4)
+    times, names = zip(*looked_at[:4], strict=True)
+    assert sorted(names) == ["a", "b", "c", "d"]
+    # A period is no shorter than 0.8 s, and a sleep no shorter than it was asked for.
+    assert all(later - earlier > 0.19 for earlier, later in pairwise(times))
 
 
 async def test_a_kind_that_is_installed_later_is_noticed_and_so_is_its_end(
