@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Callable
-from math import inf, isfinite
+from math import inf
 from typing import Final
 
 from tokenflow_api.backoff import Backoff
@@ -26,7 +26,7 @@ class Retry:
         uniform: draws a number between two.
 
     Attributes:
-        restarts: how often it was tried again.
+        restarts: how often it was tried again after a failure.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class Retry:
         self._backoff = Backoff(first_s=FIRST_S, most_s=most_s, uniform=uniform)
         self._due_at = -inf
         self._works_since = inf
+        self._failed = False
 
     @property
     def due(self) -> bool:
@@ -49,21 +50,28 @@ class Retry:
 
     def succeeded(self) -> None:
         """Take it that it was tried, and works."""
-        self._tried()
+        self._tried(failed=False)
         self._due_at, self._works_since = -inf, self._clock()
 
-    def failed(self, *, lasting: bool = False) -> None:
+    def failed(self, *, lasting: bool = False, absent: bool = False) -> None:
         """Take it that it was tried in vain, or does not work any more.
 
         Args:
             lasting: it is a lack of the node's, for which a pause of ``LASTING_S`` does.
+            absent: it is not there, so nothing failed: to look for it again is no restart.
         """
-        self._tried()
+        self._tried(failed=not absent)
         now = self._clock()
         if now - self._works_since >= STEADY_S:
             self._backoff.succeeded()
         pause_s = LASTING_S if lasting else self._backoff.failed()
         self._due_at, self._works_since = now + pause_s, inf
 
-    def _tried(self) -> None:
-        self.restarts += isfinite(self._due_at)
+    def forget(self) -> None:
+        """Take it that it was not tried yet."""
+        self._backoff.succeeded()
+        self._due_at, self._works_since, self._failed = -inf, inf, False
+
+    def _tried(self, *, failed: bool) -> None:
+        self.restarts += self._failed
+        self._failed = failed

@@ -56,6 +56,29 @@ def test_only_tries_after_a_failure_are_restarts() -> None:
     assert retry.restarts == 2
 
 
+def test_looks_for_what_is_absent_are_no_restarts() -> None:
+    clock = Clock()
+    retry = Retry(clock=clock, uniform=max)
+    assert pauses(retry, clock, failures=3) == [1, 2, 4]
+    assert retry.restarts == 2
+    retry.failed(absent=True)
+    retry.failed(absent=True)
+    retry.succeeded()
+    assert retry.restarts == 3
+
+
+def test_what_is_forgotten_is_due_at_once_and_begins_anew() -> None:
+    clock = Clock()
+    retry = Retry(clock=clock, uniform=max)
+    pauses(retry, clock, failures=3)
+    retry.failed()
+    assert not retry.due
+    retry.forget()
+    assert retry.due
+    assert pauses(retry, clock, failures=2) == [1, 2]
+    assert retry.restarts == 4
+
+
 @given(st.lists(st.booleans(), max_size=30))
 def test_whatever_happened_it_is_due_again_in_time(outcomes: list[bool]) -> None:
     clock = Clock()

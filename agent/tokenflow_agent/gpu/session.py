@@ -18,6 +18,7 @@ from tokenflow_agent.gpu.opening import opened
 from tokenflow_agent.gpu.processes import pods_of, table
 from tokenflow_agent.gpu.reading import Fault, Reading, fault, missing, unanswered, vanished
 from tokenflow_agent.gpu.rows import GpuRow, samples
+from tokenflow_agent.gpu.signals import ABSENT
 from tokenflow_agent.identity import Pods
 from tokenflow_agent.retry import Retry
 
@@ -56,7 +57,7 @@ class Session:
 
     @property
     def restarts(self) -> int:
-        """How often NVML was opened anew."""
+        """How often NVML was opened anew after a failure; looks for GPUs that never were there are none."""
         return self._retry.restarts
 
     def read(self) -> Reading:
@@ -66,7 +67,7 @@ class Session:
             NvmlError: none can be read. After a pause, NVML is opened anew.
         """
         if self._incomplete and self._retry.due:
-            self.close()
+            self._drop()
         if self._devices is None and not self._retry.due:
             raise NvmlError(self._refusal.reason, self._refusal.message)
         try:
@@ -75,9 +76,9 @@ class Session:
                 self._retry.succeeded()
             reading = self._look(self._devices)
         except Exception as error:
-            self.close()
+            self._drop()
             self._refusal = fault(error)
-            self._retry.failed()
+            self._retry.failed(absent=not self._known and self._refusal.reason in ABSENT)
             raise NvmlError(self._refusal.reason, self._refusal.message) from error
         if reading.lost and not self._incomplete:
             # NVML sees a GPU that came back only when it is opened anew.
@@ -86,7 +87,11 @@ class Session:
         return reading
 
     def close(self) -> None:
-        """Let go of the driver."""
+        """Let go of the driver; the next reading opens it without a pause."""
+        self._drop()
+        self._retry.forget()
+
+    def _drop(self) -> None:
         self._incomplete = False
         if self._devices is not None:
             self._devices.close()

@@ -18,7 +18,8 @@ OVERDUE: Final = Signal(
     message="the NVIDIA driver does not answer: look for NVRM in dmesg, and restart the node if it stays so",
 )
 
-_ABSENT: Final = frozenset({NO_LIBRARY, NO_DRIVER, NO_GPU})
+ABSENT: Final = frozenset({NO_LIBRARY, NO_DRIVER, NO_GPU})
+"""Reasons of a node that has no GPUs."""
 _LONGEST: Final = 1024
 
 
@@ -43,7 +44,7 @@ def refused(fault: Fault, *, expected: bool) -> Signal:
         fault: why.
         expected: whether there should be GPUs; where not, their absence is no fault.
     """
-    if fault.reason not in _ABSENT:
+    if fault.reason not in ABSENT:
         return Signal(name=NAME, state=SignalState.DEGRADED, reason=fault.reason, message=fault.message[:_LONGEST])
     if not expected:
         return Signal(name=NAME, state=SignalState.OFF, reason=fault.reason, message=fault.message)

@@ -216,6 +216,36 @@ def test_an_upgraded_driver_is_read_through_its_own_library(node: Node, session:
     assert reader.read().samples.uuid == ["GPU-a"]
 
 
+def test_once_it_was_let_go_of_it_is_read_without_a_pause(node: Node, session: Make) -> None:
+    node.set(f"gpu {H100}", "gpu uuid=GPU-b")
+    reader = session()
+    reader.read()
+    node.set(f"gpu {H100}", "gpu uuid=GPU-b lost=1")
+    assert len(reader.read().lost) == 1
+    reader.close()
+    node.set(f"gpu {H100}", "gpu uuid=GPU-b")
+    assert reader.read().samples.uuid == ["GPU-a", "GPU-b"]
+    assert reader.restarts == 0
+
+
+def test_looks_for_gpus_are_restarts_only_where_there_were_any(node: Node, session: Make) -> None:
+    reader = session()
+
+    def looks() -> None:
+        for _ in range(3):
+            with pytest.raises(NvmlError):
+                reader.read()
+            node.clock.now += RETRY_S
+
+    looks()
+    node.set(f"gpu {H100}")
+    reader.read()
+    assert reader.restarts == 0
+    node.set()
+    looks()
+    assert reader.restarts == 2
+
+
 def test_a_library_of_another_version_alone_says_what_to_do(node: Node, session: Make, stub: Stub) -> None:
     node.set("driver version=560", "gpu uuid=GPU-a")
     with pytest.raises(NvmlError, match="restart the agent's pod") as refused:
