@@ -34,7 +34,7 @@ class _Seen:
     pause: int
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Refused:
     """A library that cannot be watched: why, and when that is tried again."""
 
@@ -131,10 +131,12 @@ class TlsLibraries:
             _log.info("watching a TLS library", extra={"path": str(path)})
 
     def _refuse(self, library: Library, error: ProbeError) -> None:
-        refused = self._refused.setdefault(library, _Refused(error, self._retry()))
-        refused.error = error
+        before = self._refused.get(library)
+        # The message names a process, and another one each time.
+        if before is None or before.error.reason != error.reason:
+            _log.warning("a TLS library cannot be watched", extra={"reason": error.reason, "detail": error.message})
+        refused = self._refused[library] = _Refused(error, before.retry if before else self._retry())
         refused.retry.failed(lasting=error.lasting)
-        _log.warning("a TLS library cannot be watched", extra={"reason": error.reason, "detail": error.message})
 
     def _take_unused(self) -> list[int]:
         """Forget the libraries that no process uses any more; return what keeps them watched."""

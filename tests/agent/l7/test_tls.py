@@ -11,7 +11,7 @@ from tokenflow_agent.errors import KernelError, ProbeError
 from tokenflow_agent.l7.elf import functions
 from tokenflow_agent.l7.libraries import Library, mapped
 from tokenflow_agent.l7.tls import MAX_LIBRARIES, TlsLibraries
-from tokenflow_agent.retry import FIRST_S, Retry
+from tokenflow_agent.retry import FIRST_S, MOST_S, Retry
 
 NAMES = frozenset({"SSL_read", "SSL_write"})
 
@@ -158,6 +158,20 @@ def test_a_library_that_was_refused_for_a_passing_reason_is_watched_in_the_end(n
     libraries.look()
     assert libraries.problem is None
     assert node.hooked == [node.proc / "8/root/lib/libssl.so.3"]
+
+
+def test_a_library_that_is_refused_again_is_told_only_for_another_reason(
+    node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    libraries = TlsLibraries(node.hook, NAMES, proc=node.proc, retry=lambda: Retry(clock=clock))
+    for pid, reason in enumerate(("AttachRefused", "AttachRefused", "NoUprobes", "NoUprobes"), start=7):
+        node.refusal = KernelError(reason, f"attaching to {pid}")
+        node.start(pid, (11, "/lib/libssl.so.3"))
+        libraries.look()
+        assert libraries.problem is node.refusal
+        clock.now += MOST_S
+    assert [vars(record)["detail"] for record in caplog.records] == ["attaching to 7", "attaching to 9"]
 
 
 def test_there_is_a_bound_on_libraries(node: Node) -> None:
