@@ -57,6 +57,6 @@ async def _refuse(connection: socket.socket) -> None:
     async with asyncio.timeout(LINGER_S):
         await loop.sock_sendall(connection, _ANSWER)
         connection.shutdown(socket.SHUT_WR)
-        for _ in range(_MOST_BYTES // _CHUNK):
-            if not await loop.sock_recv(connection, _CHUNK):
-                return
+        left = _MOST_BYTES
+        while left > 0 and (said := await loop.sock_recv(connection, _CHUNK)):
+            left -= len(said)

@@ -162,7 +162,28 @@ async def test_who_goes_on_in_clear_is_cut_off(tmp_path: Path, monkeypatch: pyte
     async with served(names, tls=tls) as front, await Reader1.connect(front) as client:
         client.send(GET)
         await client.reply()
-        await until(lambda: turned_away(tls) == 1)
+        while not turned_away(tls):
+            client.send(b"x")
+            await asyncio.sleep(0)
+
+
+async def test_a_body_in_clear_may_come_in_pieces_and_only_so_much_of_it(tmp_path: Path) -> None:
+    Authority("ca").issue(tmp_path, "gateway")
+    tls = certificates(tmp_path)
+    async with served(names, tls=tls) as front:
+        async with await Reader1.connect(front) as client:
+            client.send(b"POST / HTTP/1.1\r\nContent-Length: 65536\r\n\r\n")
+            assert (await client.reply()).status == 400
+            for _ in range(64):
+                client.send(b"x" * 1024)
+                await asyncio.sleep(0.001)
+            assert turned_away(tls) == 0
+            assert await client.rest() == b""
+            client.writer.write_eof()
+            await until(lambda: turned_away(tls) == 1)
+        async with await Reader1.connect(front) as client:
+            client.send(b"POST / HTTP/1.1\r\n\r\n" + b"x" * (512 << 10))
+            await until(lambda: turned_away(tls) == 2)
 
 
 async def test_who_says_nothing_at_a_port_of_tls_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
