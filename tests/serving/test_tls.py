@@ -51,6 +51,21 @@ def test_a_new_certificate_serves_the_connections_that_follow(tmp_path: Path) ->
     assert certificates.ends_unix_ms == 1000 * ssl.cert_time_to_seconds(seen["notAfter"])
 
 
+def test_a_secret_that_may_not_be_read_leaves_the_last_good_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    authority = Authority("ca")
+    authority.issue(tmp_path, "first")
+    certificates = certificates_of(tmp_path)
+    authority.issue(tmp_path, "second")
+    monkeypatch.setattr(Path, "is_file", forbidden)
+    assert not certificates.refresh()
+    assert "Permission denied" in certificates.refused
+
+
 def test_a_broken_certificate_leaves_the_last_good_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     authority = Authority("ca")
     authority.issue(tmp_path, "first")

@@ -82,9 +82,6 @@ class Certificates:
 
     def _load(self) -> ssl.SSLContext:
         certificate, authority = self._directory / CERTIFICATE, self._directory / CLIENT_AUTHORITY
-        missing = [name for name in (CERTIFICATE, PRIVATE_KEY) if not (self._directory / name).is_file()]
-        if missing:
-            raise CertificateError(f"{self._directory} holds no {' and no '.join(missing)} to serve with")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         # A resumed session would bring back a client certificate that is trusted no more.
@@ -92,6 +89,9 @@ class Certificates:
         context.num_tickets = 0
         context.set_alpn_protocols(self._protocols)
         try:
+            missing = [name for name in (CERTIFICATE, PRIVATE_KEY) if not (self._directory / name).is_file()]
+            if missing:
+                raise CertificateError(f"{self._directory} holds no {' and no '.join(missing)} to serve with")
             context.load_cert_chain(certificate, self._directory / PRIVATE_KEY)
             expiry = x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
             if authority.exists():
