@@ -1,9 +1,10 @@
 """Whether a request may go to its upstream while the hint service is still asked for its quota.
 
-The hint service decides on every request, and no reader is sent anything before it has. But a tenant to whom its last
-answer left plenty is most likely let in again: its requests go ahead, and are checked while the upstream works. One
-that is refused after all cost some milliseconds of an upstream's work. The law bounds how much: what all gateways have
-sent ahead is never more than half of what was left, and the other half is there for what others take meanwhile.
+The hint service decides on every request that reaches an upstream, and no reader is sent anything of an answer before
+it has. But a tenant to whom its last answer left plenty is most likely let in again: its requests go ahead, and are
+checked while the upstream works. One that is refused after all cost some milliseconds of an upstream's work. The law
+bounds how much: what all gateways have sent ahead is never more than half of what was left, and the other half is there
+for what others take meanwhile.
 """
 
 from collections import defaultdict

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from tokenflow_api.quota import AdmitReply, AdmitRequest, CommitRequest
@@ -72,17 +73,23 @@ class Checks:
         """Take in that a question will not be asked."""
         self._outlook.end(check.asked.tenant, check.takes)
 
-    async def ask(self, check: Check) -> tuple[AdmitReply, Hold | None]:
-        """Return the answer, and what it takes of this gateway's share of the limits."""
+    async def ask(self, check: Check, *, at_work: bool = False) -> tuple[AdmitReply, Hold | None]:
+        """Return the answer, and what it takes of this gateway's share of the limits.
+
+        Args:
+            check: the question.
+            at_work: whether an upstream reads the prompt meanwhile: who leaves before the answer pays for that.
+        """
         answer = asyncio.create_task(self._quota.admit(check.asked))
         self._under_way.add(answer)
-        answer.add_done_callback(lambda answer: self._hear(check, answer))
+        answer.add_done_callback(partial(self._hear, check))
         try:
             reply = await asyncio.shield(answer)
         except QuotaUnavailableError:
             return self._local.admit(check.asked)
         except asyncio.CancelledError:
-            answer.add_done_callback(self._give_back)
+            used = check.asked.input_tokens if at_work else 0
+            answer.add_done_callback(partial(self._give_back, input_tokens=used))
             raise
         return reply, self._local.note(check.asked, tokens=reply.reserved_tokens) if reply.admitted else None
 
@@ -95,11 +102,12 @@ class Checks:
         self._outlook.end(check.asked.tenant, check.takes)
         self._outlook.hear(check.asked.tenant, _reply(answer))
 
-    def _give_back(self, answer: asyncio.Task[AdmitReply]) -> None:
-        """Give back what was reserved for a reader who has left."""
+    def _give_back(self, answer: asyncio.Task[AdmitReply], *, input_tokens: int) -> None:
+        """Give back what was reserved for a reader who has left, but for what was used."""
         reply = _reply(answer)
         if reply is not None and reply.reservation:
-            self._commits.add(CommitRequest(reservation=reply.reservation), life_s=_ABANDONED_S)
+            done = CommitRequest(reservation=reply.reservation, input_tokens=input_tokens)
+            self._commits.add(done, life_s=_ABANDONED_S)
 
 
 def _reply(answer: asyncio.Task[AdmitReply]) -> AdmitReply | None:

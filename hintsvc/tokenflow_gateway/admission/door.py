@@ -159,7 +159,8 @@ class Door:
             check = self._checks.begin(asked)
             if ahead and (check.ahead or not self._enforces):
                 pending = Pending(
-                    reserved=partial(self._confirmed, wanted, check), abandon=partial(self._checks.forget, check)
+                    reserved=lambda at_work: self._confirmed(wanted, check, at_work=at_work),
+                    abandon=partial(self._checks.forget, check),
                 )
                 return pending, False
             reserved = await self._reserved(wanted, check)
@@ -191,10 +192,10 @@ class Door:
         self._turns.hold(tenant.name)
         return True
 
-    async def _confirmed(self, wanted: Wanted, check: Check) -> Reserved:
+    async def _confirmed(self, wanted: Wanted, check: Check, *, at_work: bool) -> Reserved:
         """Return what is reserved for a request that went ahead of its check."""
         try:
-            reserved = await self._reserved(wanted, check)
+            reserved = await self._reserved(wanted, check, at_work=at_work)
         except GatewayError:
             metrics.AHEAD.labels("Refused").inc()
             raise
@@ -203,10 +204,10 @@ class Door:
             raise PostponedError("others come first: wait for the turn")
         return reserved
 
-    async def _reserved(self, wanted: Wanted, check: Check) -> Reserved | None:
+    async def _reserved(self, wanted: Wanted, check: Check, *, at_work: bool = False) -> Reserved | None:
         """Reserve room; ``None`` where others come first, and the tenant has to wait for a moment."""
         tenant = wanted.tenant
-        reply, hold = await self._checks.ask(check)
+        reply, hold = await self._checks.ask(check, at_work=at_work)
         if self._enforces and reply.refusal in (Refusal.SHED, Refusal.CAPACITY):
             self._turns.hold(tenant.name)
             return None

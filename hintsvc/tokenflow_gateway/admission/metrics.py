@@ -21,7 +21,7 @@ CHECK_FAILURES = Counter(
 )
 AHEAD = Counter(
     "tokenflow_gateway_quota_ahead",
-    "Requests sent to an upstream ahead of their check, by what it said: Admitted, Refused, Postponed.",
+    "Requests let in ahead of their check, by what it said: Admitted, Refused, Postponed.",
     ["outcome"],
     registry=REGISTRY,
 )

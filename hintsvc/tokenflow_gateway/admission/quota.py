@@ -62,8 +62,8 @@ class QuotaClient:
 
     After ``FAILURES`` failures in a row no request waits for it; one at a time tries whether it is back, after pauses
     that grow to two seconds. A commit that is understood tells so as well. An answer that no hint service gives is a
-    failure, such as a proxy's page. A check is sent once more only where its
-    connection, which had rested, was closed without a single byte: what the first may have reserved ends by itself.
+    failure, such as a proxy's page. A check is sent once more only where its connection, which had rested, was closed
+    without a single byte: what the first may have reserved ends by itself.
 
     Args:
         url: base URL of the hint service.

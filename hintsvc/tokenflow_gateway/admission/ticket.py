@@ -66,11 +66,11 @@ class Pending:
     """What is to be reserved for a request that went ahead of its check.
 
     Attributes:
-        reserved: asks for it, and returns it, or raises what refuses the request.
+        reserved: asks for it, and returns it, or raises what refuses the request; told whether an upstream is at work.
         abandon: called where nothing is to be reserved after all.
     """
 
-    reserved: Callable[[], Awaitable[Reserved]]
+    reserved: Callable[[bool], Awaitable[Reserved]]
     abandon: Callable[[], None]
 
 
@@ -126,8 +126,12 @@ class Ticket:
         """``x-ratelimit-*``, for the answer; none before the request is confirmed."""
         return self._grant.headers if isinstance(self._grant, Reserved) else {}
 
-    async def confirm(self) -> None:
+    async def confirm(self, *, at_work: bool = False) -> None:
         """Wait for the check, if the request went ahead of it. The reader must be sent nothing before.
+
+        Args:
+            at_work: whether an upstream reads the prompt meanwhile: a reader who leaves before the check is done pays
+                for that, as by a commit.
 
         Raises:
             PostponedError: others come first: the request has to be let in anew, and to wait for its turn.
@@ -135,7 +139,7 @@ class Ticket:
         """
         if isinstance(self._grant, Pending):
             pending, self._grant = self._grant, None
-            self._grant = await pending.reserved()
+            self._grant = await pending.reserved(at_work)
 
     async def take(self, attempt: Callable[[], T | None], *, give_back: Callable[[T], None], lane: str = "") -> T:
         """Return an upstream, or whatever ``attempt`` returns: at once where there is room, else in turn.

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Final
 
 from tokenflow_api.quantities import seconds
@@ -58,12 +59,12 @@ class _Generation:
 
     async def run(self, body: bytes) -> None:
         self._gateway.fleet.check(self._asked.model)
-        try:
+        with suppress(PostponedError):
             # With a hedge two upstreams would work ahead of one check.
             await self._answer(body, ahead=self._spec.gateway.hedge_after is None)
-        except PostponedError:
-            self._at_work_since = None
-            await self._answer(body, ahead=False)
+            return
+        self._at_work_since = None
+        await self._answer(body, ahead=False)
 
     async def _answer(self, body: bytes, *, ahead: bool) -> None:
         ticket = await self._gateway.door.admit(self._wanted(), ahead=ahead)
@@ -98,7 +99,7 @@ class _Generation:
 
     async def _confirm(self, ticket: Ticket) -> None:
         self._at_work_since = self._at_work_since or CLOCK()
-        await ticket.confirm()
+        await ticket.confirm(at_work=True)
 
     def _left(self, ticket: Ticket) -> None:
         """Tell what an upstream did for a reader who did not wait for the answer: it has read the prompt at least."""

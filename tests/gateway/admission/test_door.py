@@ -355,7 +355,10 @@ async def test_one_that_others_come_before_is_postponed_and_then_waits_its_turn(
     assert (await waiting).headers
 
 
-async def test_a_reader_who_leaves_while_a_request_is_confirmed_gets_it_given_back() -> None:
+@pytest.mark.parametrize(("at_work", "paid"), [(False, 0), (True, 10)])
+async def test_a_reader_who_leaves_while_a_request_is_confirmed_pays_for_an_upstreams_work_alone(
+    *, at_work: bool, paid: int
+) -> None:
     service, config = Gated(), policy()
     made = door(service, config, clock=Clock())
     async with running(made):
@@ -363,14 +366,15 @@ async def test_a_reader_who_leaves_while_a_request_is_confirmed_gets_it_given_ba
         (await made.admit(wanted(config))).release()
         service.let.clear()
         ticket = await made.admit(wanted(config), ahead=True)
-        confirming = asyncio.create_task(ticket.confirm())
+        confirming = asyncio.create_task(ticket.confirm(at_work=at_work))
         await eventually(lambda: len(service.asked) == 2)
         confirming.cancel()
         await asyncio.gather(confirming, return_exceptions=True)
         ticket.release()
         service.let.set()
         assert await made.drain(within_s=5) == 0
-    assert [(one.reservation, one.output_tokens) for one in service.commits] == [("r1", 0), ("r1", 0)]
+    told = [(one.reservation, one.input_tokens, one.output_tokens) for one in service.commits]
+    assert told == [("r1", 0, 0), ("r1", paid, 0)]
 
 
 async def test_who_has_to_wait_for_an_upstream_is_confirmed_first() -> None:

@@ -209,6 +209,47 @@ async def test_a_request_that_went_ahead_and_is_refused_ends_its_upstreams_work(
         assert setup.gateway.door.running == 0
 
 
+async def test_a_request_that_went_ahead_and_has_to_wait_is_sent_anew_in_its_turn(tmp_path: Path) -> None:
+    asked, left = [0], asyncio.Event()
+
+    async def chat(_: web.Request) -> web.Response:
+        asked[0] += 1
+        if asked[0] == 2:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                left.set()
+        return web.json_response({"usage": {"prompt_tokens": 3, "completion_tokens": asked[0]}})
+
+    engine = web.Application()
+    engine.router.add_post("/v1/chat/completions", chat)
+    async with served(engine) as upstream, running(tmp_path, upstream=upstream) as setup:
+        setup.hints.answers = [reply(), reply(Refusal.CAPACITY), reply()]
+        async with asyncio.timeout(30):
+            assert [(await ask(setup.url))[0] for _ in range(2)] == [200, 200]
+            await left.wait()
+        await eventually(lambda: len(setup.hints.commits) == 2)
+        assert [(one.input_tokens, one.output_tokens) for one in setup.hints.commits] == [(3, 1), (3, 3)]
+        assert (asked, setup.gateway.door.running) == ([3], 0)
+
+
+async def test_with_a_hedge_no_request_goes_ahead(tmp_path: Path) -> None:
+    asked = [0]
+
+    async def chat(_: web.Request) -> web.Response:
+        asked[0] += 1
+        return web.json_response({})
+
+    engine = web.Application()
+    engine.router.add_post("/v1/chat/completions", chat)
+    async with served(engine) as upstream:
+        upstreams = [{"name": "llama", "url": upstream, "models": ["llama-3"]}]
+        async with running(tmp_path, gateway={"upstreams": upstreams, "hedgeAfter": "10s"}) as setup:
+            setup.hints.answers = [reply(), reply(Refusal.TOKENS, wait_ms=2100)]
+            assert [(await ask(setup.url))[0] for _ in range(2)] == [200, 429]
+    assert asked == [1]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [("GET", "/v1/nothing", 404, "unknown_url"), ("PUT", "/v1/models", 405, "method_not_allowed")],
