@@ -84,9 +84,11 @@ class PacedContent:
         Raises:
             ValueError: it does not come within ``MAX_EVENT_BYTES``, as of an ``aiohttp.StreamReader`` beyond its limit.
         """
-        while separator not in self._held and await self._more():
+        while separator not in self._held:
             if len(self._held) > MAX_EVENT_BYTES:
                 raise ValueError(f"no {separator!r} within {MAX_EVENT_BYTES} bytes")
+            if not await self._more():
+                break
         found = self._held.find(separator)
         return self._taken(len(self._held) if found < 0 else found + len(separator))
 

@@ -90,6 +90,24 @@ async def test_a_line_without_an_end_is_not_kept(
             await response.content.readline()
 
 
+async def test_a_short_line_of_a_long_event_is_read(
+    session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_EVENT_BYTES", 1000)
+
+    async def event(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b"event: long\ndata: " + b"x" * 2000 + b"\n\n")
+        return response
+
+    app = web.Application()
+    app.router.add_get("/", event)
+    async with served(app) as url, session.get(url) as response:
+        lines = [line async for line in response.content]
+    assert lines == [b"event: long\n", b"data: " + b"x" * 2000 + b"\n", b"\n"]
+
+
 async def test_other_answers_pass(session: aiohttp.ClientSession, url: str) -> None:
     async with session.get(f"{url}/document") as response:
         assert await response.json() == {"id": 1}
