@@ -116,6 +116,7 @@ class Meter:
         while len(self._marks) > 2 and now - self._marks[1].at >= SPAN_S:  # noqa: PLR2004 - two make a span
             self._marks.popleft()
         if before is None:
+            self._size += delivered
             return None
         self._size += (info.acked_bytes - before.acked_bytes) * share
         lost = (info.retransmits - before.retransmits) * share

@@ -11,6 +11,7 @@ from tokenflow_gateway.errors import GatewayError
 from tokenflow_gateway.stream.deadlines import Patience
 from tokenflow_gateway.stream.guide import Guide, Told
 from tokenflow_gateway.stream.limits import Limits
+from tokenflow_gateway.stream.meters import Meter
 from tokenflow_gateway.stream.opening import Opening
 from tokenflow_gateway.stream.paced import PacedStream
 from tokenflow_gateway.stream.relief import Load
@@ -168,6 +169,7 @@ class FakeAnswer:
 
     def __init__(self, clock: Clock, *, sock: socket.socket | None = None) -> None:
         self.writes: list[tuple[float, bytes]] = []
+        self.writes_flushed: list[int] = []
         self.finished = False
         self.flowing = True
         self.started = True
@@ -192,7 +194,7 @@ class FakeAnswer:
         self.writes.append((self._clock(), data))
 
     def flush(self) -> None:
-        pass
+        self.writes_flushed.append(len(self.writes))
 
     def finish(self) -> None:
         assert not self.finished
@@ -257,7 +259,7 @@ class Setup:
             started=self.clock(),
         )
 
-    def begin(self) -> PacedStream:
-        stream = PacedStream(self.opening(), wheel=self.wheel, guide=self.guide, meter=None)
+    def begin(self, *, meter: Meter | None = None) -> PacedStream:
+        stream = PacedStream(self.opening(), wheel=self.wheel, guide=self.guide, meter=meter)
         stream.start()
         return stream

@@ -42,6 +42,18 @@ def test_what_the_reader_took_is_delivered(pair: Pair) -> None:
     assert observation.size in (1000, 1001)
 
 
+def test_what_was_delivered_before_the_first_look_counts(pair: Pair) -> None:
+    sender, reader = pair
+    meter = Meter(connection=Connection(sock=sender, streams=1))
+    sender.sendall(b"x" * 1000)
+    meter.wrote(1000, tokens=20)
+    received(reader, 1000)
+    assert meter.look(0.0, waiting_bytes=0, held_bytes=0) is None
+    observation = meter.taken()
+    assert observation is not None
+    assert (observation.tokens, observation.size) == (20.0, 1000.0)
+
+
 def test_a_window_tells_only_what_is_new(pair: Pair) -> None:
     sender, reader = pair
     meter = Meter(connection=Connection(sock=sender, streams=1))

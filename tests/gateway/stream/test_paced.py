@@ -1,6 +1,7 @@
 """One stream, from bytes that an upstream sent to writes that a reader gets."""
 
 import gc
+import socket
 import weakref
 from dataclasses import replace
 
@@ -10,6 +11,8 @@ from tests.gateway.stream.support import DONE, LIMITS, ROLE, TRACE_ID, Setup, ev
 from tokenflow_gateway.errors import UpstreamBrokeOffError
 from tokenflow_gateway.stream.deadlines import Patience
 from tokenflow_gateway.stream.endings import Why
+from tokenflow_gateway.stream.laws import SocketLook
+from tokenflow_gateway.stream.meters import Connection, Meter
 
 
 async def test_neither_the_role_nor_the_first_token_waits_for_a_batch() -> None:
@@ -18,6 +21,21 @@ async def test_neither_the_role_nor_the_first_token_waits_for_a_batch() -> None:
     setup.call.say(ROLE)
     setup.call.say(token("a"))
     assert setup.answer.got == ROLE + token("a")
+
+
+async def test_the_first_token_leaves_before_the_connection_is_looked_at() -> None:
+    setup = Setup()
+    flushed_by_then = list[list[int]]()
+
+    class Noting(Meter):
+        def look(self, now: float, *, waiting_bytes: int, held_bytes: int) -> SocketLook | None:
+            flushed_by_then.append([*setup.answer.writes_flushed])
+            return super().look(now, waiting_bytes=waiting_bytes, held_bytes=held_bytes)
+
+    setup.call.say(token("a"))
+    with socket.socket() as sock:
+        setup.begin(meter=Noting(connection=Connection(sock=sock, streams=1)))
+    assert flushed_by_then == [[1]]
 
 
 async def test_a_clear_path_passes_every_token_on_at_once_and_as_it_came() -> None:
