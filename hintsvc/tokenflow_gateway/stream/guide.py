@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from tokenflow_api.hints import Hint, PathState, Source
+from tokenflow_api.windows import OTHER_CLASS
 from tokenflow_gateway.stream.bounds import UNPACED, Bound, Pace
 from tokenflow_gateway.stream.laws import SocketLaw, batch_size
 from tokenflow_gateway.stream.limits import Limits
@@ -124,8 +125,12 @@ class Guide:
         return replace(limits, target_s=GUARD * limits.target_s)
 
     def strained(self, route: Route, share: float) -> None:
-        """Take in that a stream of ``route`` wants batches of that share of the longest delay."""
-        self._strains.tell(route.destination_class, share, now=self.clock())
+        """Take in that a stream of ``route`` wants batches of that share of the longest delay.
+
+        Readers whose network is not known share no way that anybody knows of.
+        """
+        if route.destination_class != OTHER_CLASS:
+            self._strains.tell(route.destination_class, share, now=self.clock())
 
     def _read(self, route: Route, limits: Limits) -> Told:
         told = self._told.get(route)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tests.gateway.stream.support import LIMITS, ROUTE, Clock, hint, idle
 from tokenflow_api.hints import PathState, Source
 from tokenflow_api.pacing_policy import PacingPolicySpec
+from tokenflow_api.windows import OTHER_CLASS
 from tokenflow_gateway.stream.bounds import UNPACED, Bound
 from tokenflow_gateway.stream.guide import Guide, Told, pace
 from tokenflow_gateway.stream.laws import SocketLaw
@@ -88,6 +89,14 @@ def test_a_new_stream_is_batched_where_others_on_its_path_wanted_it() -> None:
     assert guide.pace(replace(ROUTE, destination_class="198.51.100.0/24"), CLEAR).batch_size == 1
     clock.run(10.1)
     assert guide.pace(ROUTE, CLEAR).batch_size == 1
+
+
+def test_readers_of_unknown_networks_share_no_path() -> None:
+    clock = Clock()
+    guide = Guide(limits=lambda: LIMITS, told=lambda _: hint(20.0), clock=clock, load=idle(clock))
+    unknown = replace(ROUTE, destination_class=OTHER_CLASS)
+    guide.strained(unknown, 1.0)
+    assert guide.pace(unknown, CLEAR).batch_size == 1
 
 
 def test_a_connection_that_just_took_no_more_is_batched_as_far_as_the_policy_allows() -> None:
