@@ -260,8 +260,8 @@ class Http2(asyncio.Protocol):
 
     def _wanted(self, number: int) -> None:
         """Let the sender of a body go on."""
-        self._streams.let_come(number)
-        self._outbox.soon()
+        if self._streams.let_come(number):
+            self._outbox.soon()
 
     def _forget(self, number: int) -> None:
         self._streams.forget(number)

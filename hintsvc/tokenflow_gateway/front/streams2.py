@@ -62,12 +62,14 @@ class Streams:
         if stream.body.wanting:
             self.let_come(event.stream_id)
 
-    def let_come(self, number: int) -> None:
-        """Let the sender of a body go on."""
+    def let_come(self, number: int) -> bool:
+        """Let the sender of a body go on; return whether it waited."""
         stream = self._streams.get(number)
-        if stream is not None and stream.unread:
-            self._h2.acknowledge_received_data(stream.unread, number)
-            stream.unread = 0
+        if stream is None or not stream.unread:
+            return False
+        self._h2.acknowledge_received_data(stream.unread, number)
+        stream.unread = 0
+        return True
 
     def end(self, number: int) -> None:
         """Take in the end of a body."""
