@@ -1,6 +1,7 @@
 """Calls over real TCP."""
 
 import asyncio
+import select
 import socket
 import ssl
 import struct
@@ -292,16 +293,30 @@ async def test_an_upstream_that_breaks_off_while_paused_is_found_out(
 
 
 async def test_an_end_is_left_to_whoever_reads_on(client: UpstreamClient) -> None:
-    said = says_and_closes(b"HTTP/1.1 200 OK\r\n\r\none")
-    async with serving(said) as server, client.call(upstream(server), ASK, connect_s=NEVER_S) as call:
+    go_on = asyncio.Event()
+
+    async def say(_: Server, __: int, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\none")
+        await go_on.wait()
+        writer.close()
+
+    async with serving(say) as server, client.call(upstream(server), ASK, connect_s=NEVER_S) as call:
         await call.begin(within_s=NEVER_S)
         sink = Sink()
         call.pipe(sink)
         call.pause()
+        go_on.set()
+        await eventually(lambda: readable(call))
         assert not call.read_waiting()
         call.resume()
         await asyncio.wait_for(sink.ended.wait(), PATIENCE_S)
         assert (sink.body, sink.error) == (b"one", None)
+
+
+def readable(call: PooledCall) -> bool:
+    """Return whether the kernel holds something of the upstream, or its end."""
+    assert call._connection
+    return bool(select.select([call._connection._descriptor], [], [], 0)[0])
 
 
 async def settled(number: Callable[[], int]) -> int:
