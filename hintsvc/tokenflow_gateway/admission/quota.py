@@ -1,6 +1,5 @@
 """Asks the hint service for room, and tells it what was used."""
 
-import functools
 import logging
 import random
 import ssl
@@ -16,10 +15,7 @@ from tokenflow_api.backoff import Backoff
 from tokenflow_api.quota import AdmitReply, AdmitRequest, CommitReply, CommitRequest
 from tokenflow_gateway.admission import metrics
 from tokenflow_gateway.errors import GatewayError, QuotaUnavailableError, UpstreamBrokeOffError
-from tokenflow_gateway.upstream.call import Outgoing
-from tokenflow_gateway.upstream.origin import parse_origin
-from tokenflow_gateway.upstream.pool import Pool
-from tokenflow_gateway.upstream.whole import whole_answer
+from tokenflow_gateway.upstream.hint_service import HintService
 
 _log = logging.getLogger(__name__)
 
@@ -31,16 +27,11 @@ FAILURES: Final = 3
 """Failures in a row, after which requests do not wait for an answer any more."""
 TOKEN_S: Final = 5.0
 """Age beyond which the token is read anew."""
-IDLE_S: Final = 30.0
-"""Rest of a connection between two checks: below the 75 s after which the hint service closes."""
 _MOST_PAUSE_S: Final = 2.0
-_MOST_BYTES: Final = 64 << 10
 _UNTRUSTED: Final = (401, 403)
 """Answers to a gateway whose token is not believed: those to other requests would be the same."""
 _HOPELESS: Final = (400, 404, 413, 422)
 """Answers that the same commit would get again."""
-_HEADERS: Final = {"Content-Type": "application/json"}
-
 
 ReplyT = TypeVar("ReplyT", AdmitReply, CommitReply)
 
@@ -82,12 +73,9 @@ class QuotaClient:
         clock: Callable[[], float] = time.monotonic,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        self._origin = parse_origin(url)
-        self._tls = tls or functools.cache(ssl.create_default_context)
+        self._service = HintService(url, tls=tls, clock=clock)
         self._token = token
         self._clock = clock
-        self._context = self._tls()
-        self._pool = self._connections()
         self._backoff = Backoff(most_s=_MOST_PAUSE_S, uniform=uniform)
         self._failures = 0
         self._try_at = 0.0
@@ -136,7 +124,7 @@ class QuotaClient:
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
-        self._pool.close()
+        self._service.close()
 
     async def _ask(self, path: str, document: WireModel, kind: type[ReplyT], *, within_s: float) -> ReplyT | _Problem:
         """Post a document, and return the answer that was asked for, or the problem that the document is.
@@ -161,25 +149,11 @@ class QuotaClient:
 
     async def _post(self, path: str, document: WireModel, *, within_s: float) -> tuple[int, bytes]:
         """Post a document; return the status and the body of the answer."""
-        outgoing = Outgoing(method="POST", target=path, headers=_HEADERS, body=document.model_dump_json().encode())
-        token = self._present_token()
+        body, token = document.model_dump_json().encode(), self._present_token()
         try:
-            return await whole_answer(
-                self._present_pool(), outgoing, api_key=token, most=_MOST_BYTES, within_s=within_s
-            )
+            return await self._service.post(path, body, content_type="application/json", token=token, within_s=within_s)
         except (GatewayError, TimeoutError) as error:
             raise self._failed(f"the hint service does not answer: {_why(error)}") from error
-
-    def _present_pool(self) -> Pool:
-        context = self._tls()
-        if context is not self._context:
-            self._pool.close()
-            self._context = context
-            self._pool = self._connections()
-        return self._pool
-
-    def _connections(self) -> Pool:
-        return Pool("hint service", self._origin, tls=self._context, idle_s=IDLE_S, clock=self._clock)
 
     def _present_token(self) -> str:
         if self._clock() - self._token_read_at > TOKEN_S:

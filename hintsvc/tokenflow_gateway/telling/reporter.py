@@ -1,14 +1,13 @@
 """Reports the streams' windows to the hint service, as the agents report theirs."""
 
 import asyncio
-import functools
 import logging
 import ssl
 import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from typing import Final
 
 from pydantic import ValidationError
@@ -21,10 +20,7 @@ from tokenflow_api.telemetry import BatchReply, Reporter, TelemetryBatch
 from tokenflow_api.windows import StreamWindows
 from tokenflow_gateway import metrics
 from tokenflow_gateway.errors import GatewayError
-from tokenflow_gateway.upstream.call import Outgoing
-from tokenflow_gateway.upstream.origin import parse_origin
-from tokenflow_gateway.upstream.pool import Pool
-from tokenflow_gateway.upstream.whole import whole_answer
+from tokenflow_gateway.upstream.hint_service import HintService
 
 _log = logging.getLogger(__name__)
 
@@ -36,9 +32,6 @@ LAST_S: Final = 1.0
 _LEAST_S: Final = 0.1
 """Shorter windows are not taken: the last one may have to count as longer than it was."""
 _TIMEOUT_S: Final = 2.0
-_IDLE_S: Final = 30.0
-"""Rest of a connection between two batches: below the 75 s after which the hint service closes."""
-_MOST_BYTES: Final = 64 << 10
 _TAKEN: Final = range(200, 300)
 _HOPELESS: Final = (400, 403, 413, 422)
 """Answers that the same batch would get again: it must not hold up those behind it."""
@@ -60,11 +53,12 @@ class StreamReporter:
         tls: called for how https is verified: another context when that changed; by default as the system says.
     """
 
-    url: str
+    url: InitVar[str]
     node: str
     token: Callable[[], str]
     observe: Callable[[int], StreamWindows]
-    tls: Callable[[], ssl.SSLContext] = field(default_factory=lambda: functools.cache(ssl.create_default_context))
+    tls: InitVar[Callable[[], ssl.SSLContext] | None] = None
+    _service: HintService = field(init=False)
     _clock: Clock = field(default_factory=Clock)
     _boot_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     _sequence: int = 0
@@ -72,6 +66,9 @@ class StreamReporter:
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
     _began: float = 0.0
     _started_unix_ms: int = 0
+
+    def __post_init__(self, url: str, tls: Callable[[], ssl.SSLContext] | None) -> None:
+        self._service = HintService(url, tls=tls)
 
     async def run(self) -> None:
         """Observe and send, for ever; at the end also the window that was not over yet."""
@@ -120,39 +117,28 @@ class StreamReporter:
     async def _send(self) -> None:
         backoff = Backoff()
         while True:
-            context = self.tls()
-            pool = self._pool(context)
+            await self._arrived.wait()
+            self._arrived.clear()
             try:
-                while True:
-                    await self._arrived.wait()
-                    if self.tls() is not context:
-                        break
-                    self._arrived.clear()
-                    await self._deliver(pool)
-                    backoff.succeeded()
+                await self._deliver()
+                backoff.succeeded()
             except _AwayError as error:
                 metrics.REPORTS.labels("failed").inc()
                 _log.warning("windows wait: the hint service is out of reach", extra={"reason": str(error)})
                 self._arrived.set()
                 await asyncio.sleep(backoff.failed())
-            finally:
-                pool.close()
 
     async def _send_the_rest(self) -> None:
-        pool = self._pool(self.tls())
         try:
             async with asyncio.timeout(LAST_S):
-                await self._deliver(pool)
+                await self._deliver()
         except (_AwayError, TimeoutError) as error:
             metrics.REPORTS.labels("dropped").inc(len(self._waiting))
             _log.warning("the last windows are lost", extra={"reason": str(error), "batches": len(self._waiting)})
         finally:
-            pool.close()
+            self._service.close()
 
-    def _pool(self, context: ssl.SSLContext) -> Pool:
-        return Pool("hint service", parse_origin(self.url), tls=context, idle_s=_IDLE_S)
-
-    async def _deliver(self, pool: Pool) -> None:
+    async def _deliver(self) -> None:
         """Send what waits.
 
         Raises:
@@ -160,19 +146,16 @@ class StreamReporter:
         """
         while self._waiting:
             batch = self._waiting[0]
-            outcome = await self._post(pool, batch)
+            outcome = await self._post(batch)
             metrics.REPORTS.labels(outcome).inc()
             if self._waiting and self._waiting[0] is batch:
                 self._waiting.popleft()
 
-    async def _post(self, pool: Pool, batch: TelemetryBatch) -> str:
-        outgoing = Outgoing(
-            method="POST", target="/v1/telemetry", headers={"Content-Type": CONTENT_TYPE}, body=encode(batch)
-        )
-        sent = now()
+    async def _post(self, batch: TelemetryBatch) -> str:
+        document, sent = encode(batch), now()
         try:
-            status, body = await whole_answer(
-                pool, outgoing, api_key=self.token(), most=_MOST_BYTES, within_s=_TIMEOUT_S
+            status, body = await self._service.post(
+                "/v1/telemetry", document, content_type=CONTENT_TYPE, token=self.token(), within_s=_TIMEOUT_S
             )
         except (GatewayError, TimeoutError) as error:
             raise _AwayError(f"{type(error).__name__}: {error}") from error
