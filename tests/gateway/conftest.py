@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.gateway.admission.support import NEVER_S
+from tests.gateway.support import NEVER_S
 from tokenflow_gateway.admission import quota
 
 

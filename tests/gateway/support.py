@@ -21,6 +21,9 @@ from tokenflow_api.windows import StreamWindows
 from tokenflow_gateway.api.gateway import Gateway
 from tokenflow_gateway.server import Server, Settings
 
+NEVER_S = 60.0
+"""A limit that no test runs into."""
+
 
 def hint(rate: float, *, batch: int = 1, delay_ms: int = 0) -> Hint:
     return Hint(

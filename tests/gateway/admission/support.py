@@ -13,9 +13,6 @@ from tokenflow_gateway.admission.door import Door
 from tokenflow_gateway.admission.ticket import Wanted
 from tokenflow_gateway.errors import QuotaUnavailableError
 
-NEVER_S = 60.0
-"""A limit that no test runs into."""
-
 
 @dataclass
 class Clock:

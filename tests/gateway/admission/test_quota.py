@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from e2e.bench.proc import free_port
-from tests.gateway.admission.support import NEVER_S, Clock, reply
+from tests.gateway.admission.support import Clock, reply
+from tests.gateway.support import NEVER_S
 from tokenflow_api.quota import AdmitRequest, CommitReply, CommitRequest, Refusal
 from tokenflow_gateway.admission import quota as module
 from tokenflow_gateway.admission.quota import QuotaClient

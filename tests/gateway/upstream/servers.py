@@ -16,8 +16,6 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 NO_KEYS = Path("/nonexistent")
 PATIENCE_S = 10.0
 """What happens at once happens within this, however busy the machine is."""
-NEVER_S = 60.0
-"""A limit that no test runs into."""
 
 
 Say = Callable[["Server", int, asyncio.StreamWriter], Awaitable[None]]

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from tests.gateway.support import NEVER_S
 from tests.gateway.upstream.fleets import Clock, eventually, fleet_of, taken
 from tests.gateway.upstream.servers import (
     ASK,
-    NEVER_S,
     OK,
     PATIENCE_S,
     Say,

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from tests.gateway.support import NEVER_S
 from tests.gateway.upstream.fleets import eventually
 from tests.gateway.upstream.servers import (
     ASK,
-    NEVER_S,
     NO_KEYS,
     OK,
     PATIENCE_S,

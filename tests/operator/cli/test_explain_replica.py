@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.hintsvc.support import RedisServer, free_port, replicas, runtime, tell_of_streams
+from e2e.bench.proc import free_port
+from tests.hintsvc.support import RedisServer, replicas, runtime, tell_of_streams
 from tests.operator import builders
 from tests.operator.cli.stand_in import stand_in
 from tests.serving.authority import Authority
