@@ -51,12 +51,15 @@ class HintService:
     Attributes:
         reported: what gateways told of their streams.
         answers: to checks of quotas, in order; after the last it knows nothing of quotas.
+        answering: whether it answers checks, or has them wait.
         commits: that it was told.
     """
 
     def __init__(self) -> None:
         self.reported = list[StreamWindows]()
         self.answers = list[AdmitReply]()
+        self.answering = asyncio.Event()
+        self.answering.set()
         self.commits = list[CommitRequest]()
         self._version = 0
         self._events: asyncio.Queue[str] = asyncio.Queue()
@@ -78,6 +81,7 @@ class HintService:
             await response.write((await self._events.get()).encode())
 
     async def admit(self, _: web.Request) -> web.Response:
+        await self.answering.wait()
         if not self.answers:
             raise web.HTTPNotFound
         answer = self.answers.pop(0)

@@ -209,6 +209,28 @@ async def test_a_request_that_went_ahead_and_is_refused_ends_its_upstreams_work(
         assert setup.gateway.door.running == 0
 
 
+async def test_a_reader_that_leaves_before_the_check_is_done_pays_for_the_prompt(tmp_path: Path) -> None:
+    engine = Engine(tokens=1)
+    async with (
+        served(engine.app()) as upstream,
+        running(tmp_path, upstream=upstream) as setup,
+        asyncio.timeout(30),
+    ):
+        setup.hints.answers = [reply(), reply()]
+        assert (await ask(setup.url))[0] == 200
+        engine.asked, engine.thinks = None, True
+        setup.hints.answering.clear()
+        leaving = asyncio.create_task(ask(setup.url))
+        await eventually(lambda: engine.asked is not None)
+        leaving.cancel()
+        await engine.left.wait()
+        setup.hints.answering.set()
+        await eventually(lambda: len(setup.hints.commits) == 2)
+        first, second = setup.hints.commits
+        assert (second.input_tokens, second.output_tokens) == (first.input_tokens, 0)
+        assert second.input_tokens > 0
+
+
 async def test_a_request_that_went_ahead_and_has_to_wait_is_sent_anew_in_its_turn(tmp_path: Path) -> None:
     asked, left = [0], asyncio.Event()
 
