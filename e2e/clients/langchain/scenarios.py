@@ -12,6 +12,8 @@ import openai
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_openai import ChatOpenAI, OpenAI, OpenAIEmbeddings
 
+_CANCELS: Final = 10
+"""Tries to cancel: the libraries now and then lose one that meets the end of a wait of their own."""
 _TIMEOUT_S: Final = 20.0
 _SHORT_S: Final = 1.0
 _RUNNER: Final = asyncio.Runner()
@@ -147,8 +149,10 @@ def _cancel_async(chat: Chat) -> Any:
     async def leave() -> str:
         reading = asyncio.create_task(read())
         await begun.wait()
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
+        for _ in range(_CANCELS):
+            reading.cancel()
+            if (await asyncio.wait([reading], timeout=1.0))[0]:
+                break
         return "cancelled" if reading.cancelled() else "ended"
 
     return _RUNNER.run(leave())
