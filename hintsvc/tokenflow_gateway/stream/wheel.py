@@ -108,8 +108,9 @@ class Wheel:
                 self._run(timer, tick)
             rest, left = slot[left:], left - len(slot)
             if rest:
+                if tick not in self._slots:
+                    heapq.heappush(self._ticks, tick)
                 self._slots[tick] = rest + self._slots.get(tick, [])
-                heapq.heappush(self._ticks, tick)
         self._arm()
 
     @staticmethod

@@ -85,6 +85,25 @@ def test_after_a_pause_the_loop_gets_its_turn_between_the_many_that_are_late() -
     assert len(ran) == 2 * MOST_PER_TURN + 1
 
 
+def test_one_of_many_that_are_late_may_schedule_itself_at_once() -> None:
+    clock, turning = wheel()
+    ran = list[int]()
+    at = clock() + 1.0
+
+    def again() -> None:
+        ran.append(0)
+        if len(ran) == 1:
+            turning.schedule(first, at)
+
+    first = Timer(again)
+    turning.schedule(first, at)
+    for number in range(1, MOST_PER_TURN + 2):
+        turning.schedule(Timer(partial(ran.append, number)), at)
+    while clock.armed:
+        clock.run(2.0)
+    assert sorted(ran) == sorted([0, *range(MOST_PER_TURN + 2)])
+
+
 def test_a_timer_that_fails_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
     clock, turning = wheel()
     ran = list[int]()
