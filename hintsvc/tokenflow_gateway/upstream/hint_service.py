@@ -1,5 +1,6 @@
 """Small requests to the hint service, over connections that rest between them."""
 
+import asyncio
 import functools
 import ssl
 import time
@@ -7,9 +8,9 @@ from collections.abc import Callable
 from typing import Final
 
 from tokenflow_gateway.upstream.call import Outgoing
-from tokenflow_gateway.upstream.origin import parse_origin
+from tokenflow_gateway.upstream.origin import parse_origin, request_bytes
 from tokenflow_gateway.upstream.pool import Pool
-from tokenflow_gateway.upstream.whole import whole_answer
+from tokenflow_gateway.upstream.pooled_call import PooledCall
 
 IDLE_S: Final = 30.0
 """Rest of a connection between two requests: below the 75 s after which the hint service closes."""
@@ -56,7 +57,19 @@ class HintService:
             TimeoutError: it was not whole in time.
         """
         outgoing = Outgoing(method="POST", target=path, headers={"Content-Type": content_type}, body=body)
-        return await whole_answer(self._present_pool(), outgoing, api_key=token, most=_MOST_BYTES, within_s=within_s)
+        pool = self._present_pool()
+        # One deadline holds for all.
+        call = PooledCall(
+            pool, request_bytes(pool.origin, outgoing, api_key=token), bodiless=False, connect_s=2 * within_s
+        )
+        try:
+            async with asyncio.timeout(within_s):
+                await call.send()
+                head = await call.head(within_s=2 * within_s)
+                return head.status, await call.read(most=_MOST_BYTES, within_s=2 * within_s)
+        finally:
+            # An answer that comes late must not be taken for that to the next request.
+            call.cancel()
 
     def close(self) -> None:
         """Close the connections that nobody uses."""

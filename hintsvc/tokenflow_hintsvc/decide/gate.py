@@ -57,7 +57,7 @@ class Gate:
             return self
         if self.state is PathState.CLEAR:
             return self._clear(long=_long(queue_s, baseline_us or 0.0, limits))
-        return self._congested(gone=is_gone(queue_s, limits))
+        return self._congested(gone=_is_gone(queue_s, limits))
 
     def _clear(self, *, long: bool) -> "Gate":
         streak = self.streak + 1 if long else 0
@@ -74,7 +74,7 @@ class Gate:
         return replace(self, state=PathState.CLEAR, streak=0)
 
 
-def is_gone(queue_s: float, limits: Limits) -> bool:
+def _is_gone(queue_s: float, limits: Limits) -> bool:
     """Whether a queue is none to speak of."""
     return queue_s < max(LEAVE_SHARE * limits.target_s, DELAYED_ACK_S)
 

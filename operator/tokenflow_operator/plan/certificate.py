@@ -22,9 +22,11 @@ def certificate_problems(policy: Policy, view: ClusterView, *, now: datetime) ->
             " let the Secret hold a certificate in tls.crt and its key in tls.key"
         )
         yield Problem(reason=Reason.CERTIFICATE_UNUSABLE, severity=Severity.DEGRADED, message=message)
-    ends = view.certificate_ends_unix_ms
-    if ends is not None and datetime.fromtimestamp(ends / 1000, tz=UTC) <= now:
-        yield untrusted(policy, f"it ended at {timestamp(datetime.fromtimestamp(ends / 1000, tz=UTC))}")
+    if view.certificate_ends_unix_ms is None:
+        return
+    ends = datetime.fromtimestamp(view.certificate_ends_unix_ms / 1000, tz=UTC)
+    if ends <= now:
+        yield untrusted(policy, f"it ended at {timestamp(ends)}")
 
 
 def untrusted(policy: Policy, why: str) -> Problem:
