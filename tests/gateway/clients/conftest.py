@@ -31,7 +31,7 @@ _RATE = 200.0
 _PACED_RATE = 100.0
 # What fails stands apart, so that no breaker takes the rest away.
 _UPSTREAMS = (("chat", "tools", "json", "endless"), ("slow",), ("breaks",), *((model,) for model in REFUSALS))
-_PLAY_S = 300.0
+_PLAY_S = 90.0
 _READY_S = 60.0
 
 
